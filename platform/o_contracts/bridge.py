@@ -1,0 +1,158 @@
+"""The operations of the bridge: their names and bodies.
+
+| op | request | answer |
+|---|---|---|
+| `hello` | `Hello` | `Welcome` |
+| `turn.open` | `TurnOpen` | `TurnOpened` (after the turns queued before it) |
+| `llm.complete` | `LlmRequest` | `LlmResult`, streamed as `LlmDelta` when asked |
+| `tool.call` | `ToolCallRequest` | `ToolCallResult` |
+| `turn.commit` | `TurnCommit` | `TurnCommitted` |
+| `turn.abandon` | `TurnAbandon` | `Empty` |
+
+A role decides what these may do (`stable` and `canary`: everything; `shadow`: reads as of the
+original turn's version, writes discarded; `bench`: agents of its own, in memory). The instance does
+not notice the difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from o_contracts.messages import AgentContext, Block, Message, StopReason, ToolReturn, Usage
+
+HELLO: Final = "hello"
+TURN_OPEN: Final = "turn.open"
+LLM_COMPLETE: Final = "llm.complete"
+TOOL_CALL: Final = "tool.call"
+TURN_COMMIT: Final = "turn.commit"
+TURN_ABANDON: Final = "turn.abandon"
+
+Role = Literal["stable", "canary", "shadow", "bench"]
+
+
+class Hello(Struct, frozen=True):
+    """First message of a worker: the versions it speaks, and who it is (for logs only)."""
+
+    versions: list[int]
+    variant: str
+    pid: int
+
+
+class Welcome(Struct, frozen=True):
+    """The version both speak, and what the bridge knows about the caller by its socket."""
+
+    version: int
+    instance_id: str
+    role: Role
+    variant: str
+    max_request_bytes: int
+    secrets: list[str] = []
+
+
+class TurnOpen(Struct, frozen=True, omit_defaults=True):
+    """Ask to run a turn.
+
+    `request_id` is `x-request-id`; `otids` the client's ids of its messages; `attempt` counts
+    Envoy's tries (1 = first) and `sdk_retry` the SDK's (0 = first). `have_version` is the agent
+    version in the instance's cache (0 = none). `history` is how many messages it wants at most.
+    """
+
+    agent_id: str
+    request_id: str
+    body_digest: str
+    client: str = ""
+    otids: list[str] = []
+    attempt: int = 1
+    sdk_retry: int = 0
+    have_version: int = 0
+    history: int = 60
+
+
+class FinishedTurn(Struct, frozen=True):
+    """The record of a turn that already ran under this request's name."""
+
+    messages: list[Message]
+    stop_reason: StopReason
+    usage: Usage
+    step_count: int
+
+
+class TurnOpened(Struct, frozen=True, omit_defaults=True):
+    """Run the turn under `token`, or answer from `finished` (then nothing else is set).
+
+    `context` is absent when `have_version` is still current (the cache is right).
+    """
+
+    run_id: str
+    version: int = 0
+    token: int = 0
+    context: AgentContext | None = None
+    finished: FinishedTurn | None = None
+
+
+class ToolCallRequest(Struct, frozen=True):
+    """Execute a tool whose home is the bridge. `seq` counts tool calls within the run from 0."""
+
+    token: int
+    run_id: str
+    seq: int
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+class ToolCallResult(Struct, frozen=True, omit_defaults=True):
+    """What the tool returned, and the blocks it changed (already with their new versions)."""
+
+    result: ToolReturn
+    blocks: list[Block] = []
+
+
+class StepRecord(Struct, frozen=True, omit_defaults=True):
+    """One LLM call of a turn, for `GET /v1/steps`."""
+
+    id: str
+    model: str
+    usage: Usage
+    stop_reason: str
+    llm_us: int = 0
+    tool_us: int = 0
+
+
+class TurnCommit(Struct, frozen=True):
+    """The whole outcome of a turn, made durable in one transaction, once.
+
+    `messages` hold what the client sent first (with its otids), then what the agent made, in
+    order.
+    """
+
+    token: int
+    run_id: str
+    agent_id: str
+    messages: list[Message]
+    steps: list[StepRecord]
+    stop_reason: StopReason
+    usage: Usage
+    background: bool = False
+
+
+class TurnCommitted(Struct, frozen=True, omit_defaults=True):
+    """`version` is the agent's version after this turn; 0 when the cache must be dropped.
+
+    `finished` is set when another attempt of the same turn was first: answer with that.
+    """
+
+    version: int
+    finished: FinishedTurn | None = None
+
+
+class TurnAbandon(Struct, frozen=True, omit_defaults=True):
+    """The turn ended without an outcome; its journal stays, its queue moves on."""
+
+    token: int
+    run_id: str
+    code: str
+    message: str
+    detail: dict[str, Any] = {}

@@ -1,0 +1,75 @@
+"""The operation `llm.complete`, as instances call it on the bridge and the bridge on the gateway."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from o_contracts.messages import ToolCall, Usage
+
+
+class LlmMessage(Struct, frozen=True, omit_defaults=True):
+    """One message of a model's context window, in the chat-completions sense."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+
+
+class LlmTool(Struct, frozen=True):
+    """A function the model may call; `parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class LlmRequest(Struct, frozen=True, omit_defaults=True):
+    """Body of `llm.complete`.
+
+    `token`, `run_id` and `seq` (0, 1, … within the run) name the call, so that the bridge can
+    answer a repeated call from its journal instead of paying twice. With `stream` the exchange
+    sends `LlmDelta` chunks before its `END`; without, it is a plain reply. `settings` holds
+    temperature, max_tokens, tool_choice, reasoning_effort, parallel_tool_calls, response_format.
+    """
+
+    model: str
+    messages: list[LlmMessage]
+    tools: list[LlmTool] = []
+    settings: dict[str, Any] = {}
+    stream: bool = False
+    token: int = 0
+    run_id: str = ""
+    seq: int = 0
+    variant: str = ""
+
+
+class ToolCallDelta(Struct, frozen=True, omit_defaults=True):
+    """A piece of a tool call; pieces with one `index` belong together."""
+
+    index: int
+    tool_call_id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+class LlmDelta(Struct, frozen=True, omit_defaults=True):
+    """A piece of a reply while it is being made."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCallDelta] = []
+
+
+class LlmResult(Struct, frozen=True, omit_defaults=True):
+    """A whole reply. `finish_reason`: stop, tool_calls, length or content_filter."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCall] = []
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    model: str = ""

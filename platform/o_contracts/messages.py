@@ -1,0 +1,134 @@
+"""Messages and agent context as they travel between bridge and instance.
+
+One stored message is one message of the public API (so paging is exact by construction); the
+messages of one LLM reply (reasoning, text, tool calls) share a `step_id` and are joined again when
+the context window is compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+MessageType = Literal[
+    "system_message",
+    "user_message",
+    "assistant_message",
+    "reasoning_message",
+    "hidden_reasoning_message",
+    "tool_call_message",
+    "tool_return_message",
+    "approval_request_message",
+    "approval_response_message",
+    "summary_message",
+    "event_message",
+]
+StopReason = Literal[
+    "end_turn",
+    "error",
+    "llm_api_error",
+    "invalid_llm_response",
+    "invalid_tool_call",
+    "max_steps",
+    "max_tokens_exceeded",
+    "no_tool_call",
+    "tool_rule",
+    "cancelled",
+    "requires_approval",
+    "context_window_overflow_in_system_prompt",
+    "insufficient_credits",
+]
+
+
+class ToolCall(Struct, frozen=True):
+    """A tool call of the model; `arguments` is JSON text exactly as the model wrote it."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+class ToolReturn(Struct, frozen=True, omit_defaults=True):
+    """What a tool call gave back to the model."""
+
+    tool_call_id: str
+    status: Literal["success", "error"]
+    tool_return: str
+    stdout: list[str] | None = None
+    stderr: list[str] | None = None
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One message of an agent's history.
+
+    `content` is text, or the content parts of the API as plain objects (`{"type": "text", …}`).
+    """
+
+    id: str
+    type: MessageType
+    date_us: int
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_return: ToolReturn | None = None
+    name: str | None = None
+    otid: str | None = None
+    sender_id: str | None = None
+    step_id: str | None = None
+    run_id: str | None = None
+    is_err: bool | None = None
+
+
+class Block(Struct, frozen=True, omit_defaults=True):
+    """A memory block; `limit` in characters, `version` grows with every edit."""
+
+    id: str
+    label: str
+    value: str
+    limit: int
+    description: str | None = None
+    read_only: bool = False
+    version: int = 1
+
+
+class ToolSpec(Struct, frozen=True, omit_defaults=True):
+    """A tool an agent may call. `home` says who executes it.
+
+    `bridge`: the bridge (memory and platform tools); `instance`: code of the genome, in the
+    instance.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    home: Literal["bridge", "instance"] = "bridge"
+
+
+class AgentContext(Struct, frozen=True, omit_defaults=True):
+    """Everything a step loop needs of an agent, as of `version`.
+
+    `messages` are the newest ones in order; `earlier_messages` counts those left out.
+    """
+
+    agent_id: str
+    version: int
+    name: str
+    agent_type: str
+    system: str
+    model: str
+    model_settings: dict[str, Any]
+    blocks: list[Block]
+    tools: list[ToolSpec]
+    messages: list[Message]
+    earlier_messages: int = 0
+    timezone: str = "UTC"
+    tool_rules: list[dict[str, Any]] = []
+
+
+class Usage(Struct, frozen=True):
+    """Token counts of a step or a turn."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_input_tokens: int = 0
+    reasoning_tokens: int = 0

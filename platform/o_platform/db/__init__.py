@@ -1,0 +1,1 @@
+"""The database: models, migrations, engine, unit of work, the embedded server."""

@@ -1,0 +1,67 @@
+"""Engine, sessions and the unit of work.
+
+`unit_of_work()` is the only place that commits. Change announcements (`announce`) are sent by
+PostgreSQL when the transaction commits, and not at all when it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from o_platform.errors import DatabaseUnavailableError
+
+CHANNEL_AGENTS = "o_agents"
+"""Payload: an agent id whose context changed."""
+CHANNEL_INSTANCES = "o_instances"
+"""Payload: an instance id whose row changed."""
+CHANNEL_ROUTES = "o_routes"
+"""Payload: a lineage's name, or `keys`; the routes must be rendered anew."""
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """`database_url` with the driver this project uses (psycopg 3)."""
+    for prefix in ("postgresql+psycopg://", "postgresql://", "postgres://"):
+        if database_url.startswith(prefix):
+            return "postgresql+psycopg://" + database_url.removeprefix(prefix)
+    raise ValueError("DATABASE_URL must start with postgresql://")
+
+
+class Database:
+    """One engine and its sessions."""
+
+    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+        """`database_url` is a plain `postgresql://` URL; nothing connects yet."""
+        self.url = database_url
+        self.engine: AsyncEngine = create_async_engine(
+            sqlalchemy_url(database_url), pool_size=pool_size, max_overflow=pool_size
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[AsyncSession]:
+        """A session in one transaction: committed at the end, rolled back on an exception.
+
+        Raises:
+            DatabaseUnavailableError: PostgreSQL cannot be reached.
+        """
+        try:
+            async with self._sessions.begin() as session:
+                yield session
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseUnavailableError(
+                f"PostgreSQL does not answer: {error.orig}; see `o status` and `o logs postgres`"
+            ) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+async def announce(session: AsyncSession, channel: str, payload: str) -> None:
+    """Tell listeners of `channel` when this transaction commits."""
+    await session.execute(text("SELECT pg_notify(:c, :p)"), {"c": channel, "p": payload})
