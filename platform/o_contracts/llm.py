@@ -1,4 +1,4 @@
-"""The operation `llm.complete`, as instances call it on the bridge and the bridge on the gateway."""
+"""The operation `llm.complete`: instances call it on the bridge, the bridge on the gateway."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Every setting, read once from the environment (prefix `O_`, nested with `__`).
 
 `<home>` keeps what must survive (database, keys, logs, caches); `<run>` holds sockets and derived
-files, which are rebuilt at every start. Socket paths must stay below 108 bytes, so `<run>` is short.
+files, rebuilt at every start. Socket paths must stay below 108 bytes, so `<run>` is short.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def default_home() -> Path:
-    """`/var/lib/project-o` for root (its own users must reach into it), else a folder of the user's."""
+    """`/var/lib/project-o` for root (other users must reach into it), else in the home folder."""
     if os.geteuid() == 0:
         return Path("/var/lib/project-o")
     return Path.home() / ".local" / "share" / "project-o"

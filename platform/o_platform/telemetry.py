@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line on stderr, which the supervisor writes to `<home>/log/<child>.log`."""
+"""Logging: one JSON object a line on stderr; the supervisor keeps it in `<home>/log`."""
 
 from __future__ import annotations
 

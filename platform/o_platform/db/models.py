@@ -47,7 +47,7 @@ class Base(DeclarativeBase):
     """Root of the models."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {  # noqa: RUF012
+    type_annotation_map = {
         str: Text,
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
@@ -203,7 +203,7 @@ class RolloutEvent(Base):
 
 
 class Attempt(Base):
-    """One proposal and what became of it. `outcome`: open, promoted, rejected, rolled_back, …"""
+    """One proposal. `outcome`: open, promoted, rejected, rolled_back, aborted or failed."""
 
     __tablename__ = "attempts"
 
@@ -341,7 +341,7 @@ class Step(Base):
 
 
 class Message(Base):
-    """One message; `seq` orders an agent's history, `body` is `o_contracts.messages.Message` as JSON."""
+    """One message; `seq` orders an agent's history, `body` is `o_contracts`' `Message` as JSON."""
 
     __tablename__ = "messages"
 
@@ -429,7 +429,7 @@ class LlmUsage(Base):
 
 
 class Event(Base):
-    """Something an operator wants to know of: a child's death, an out-of-memory kill, a roll-back."""
+    """Something an operator wants to know of: a child's death, an out-of-memory kill, …."""
 
     __tablename__ = "events"
 

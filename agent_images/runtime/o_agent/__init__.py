@@ -1,0 +1,1 @@
+"""What runs inside an instance: the zygote, the turn server and the step loop."""

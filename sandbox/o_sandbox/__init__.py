@@ -1,0 +1,1 @@
+"""Sandboxes for tools written by strangers, models and agents."""
