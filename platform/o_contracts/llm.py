@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
 from o_contracts.messages import ToolCall, Usage
+
+MODELS_LIST: Final = "models.list"
 
 
 class LlmMessage(Struct, frozen=True, omit_defaults=True):
@@ -65,7 +67,10 @@ class LlmDelta(Struct, frozen=True, omit_defaults=True):
 
 
 class LlmResult(Struct, frozen=True, omit_defaults=True):
-    """A whole reply. `finish_reason`: stop, tool_calls, length or content_filter."""
+    """A whole reply. `finish_reason`: stop, tool_calls, length or content_filter.
+
+    `cost_usd` is 0.0 for models without a known price.
+    """
 
     text: str = ""
     reasoning: str = ""
@@ -73,3 +78,25 @@ class LlmResult(Struct, frozen=True, omit_defaults=True):
     finish_reason: str = "stop"
     usage: Usage = Usage()
     model: str = ""
+    cost_usd: float = 0.0
+
+
+class GatewayWelcome(Struct, frozen=True):
+    """The gateway's answer to `hello`: the version both speak, and its process id (for logs)."""
+
+    version: int
+    pid: int
+
+
+class FoundModel(Struct, frozen=True, omit_defaults=True):
+    """A model that an endpoint says it has. `context_window` in tokens, 0 when it does not say."""
+
+    handle: str
+    context_window: int = 0
+
+
+class ModelList(Struct, frozen=True, omit_defaults=True):
+    """Answer of `models.list`; `problems` holds one sentence per endpoint that did not answer."""
+
+    models: list[FoundModel] = []
+    problems: list[str] = []

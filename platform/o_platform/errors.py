@@ -17,6 +17,8 @@ OError                      500  root; `code` is stable, `status` is the HTTP st
 ├── LlmError                502  the model failed after retries
 │   ├── LlmTimeoutError     504
 │   ├── LlmBadRequestError  400  the provider refused the request itself
+│   ├── LlmRateLimitedError 429  the provider still says "too many requests" after retries
+│   ├── LlmUnauthorizedError 502 the provider's key is missing or refused
 │   └── BudgetExceededError 429  the variant's budget is spent
 └── SetupError              500  the machine lacks something; the message says what to do
 """
@@ -148,6 +150,20 @@ class LlmBadRequestError(LlmError):
 
     code = "llm_bad_request"
     status = 400
+    retryable = False
+
+
+class LlmRateLimitedError(LlmError):
+    """The provider still says "too many requests" after retries."""
+
+    code = "llm_rate_limited"
+    status = 429
+
+
+class LlmUnauthorizedError(LlmError):
+    """The provider's key is missing or refused; only an operator can mend it."""
+
+    code = "llm_unauthorized"
     retryable = False
 
 

@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     default_model: str = Field("o/echo", description="model of agents created without one")
     llm_timeout_s: float = Field(120.0, description="seconds until an LLM call is given up")
+    llm_chunk_timeout_s: float = Field(
+        60.0, description="seconds between two pieces of a streamed reply until it is given up"
+    )
+    llm_concurrency: int = Field(
+        64, description="LLM calls the gateway makes at once; more of them wait their turn"
+    )
     llm_retries: int = Field(3, description="further tries after a 429, 5xx or a lost connection")
     llm_base_urls: dict[str, str] = Field(
         default_factory=dict,
