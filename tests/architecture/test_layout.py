@@ -51,7 +51,7 @@ def test_the_agent_runtime_imports_nothing_of_the_platform() -> None:
         "import sys, pkgutil, importlib, o_agent\n"
         "for m in pkgutil.walk_packages(o_agent.__path__, 'o_agent.'):\n"
         "    if not m.name.endswith('__main__'): importlib.import_module(m.name)\n"
-        "heavy = {'o_platform', 'sqlalchemy', 'psycopg', 'pydantic', 'fastapi', 'docker', 'litellm'}\n"
+        "heavy = {'o_platform', 'sqlalchemy', 'psycopg', 'pydantic', 'fastapi', 'litellm'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     run = subprocess.run(

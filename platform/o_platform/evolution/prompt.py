@@ -12,19 +12,20 @@ MAX_GENOME_CHARS: Final = 60_000
 MAX_FILE_CHARS: Final = 12_000
 
 INSTRUCTIONS: Final = """\
-You improve the genome of an AI agent: its parameters, prompts, memory policy, tools and step-loop \
-hooks. Propose exactly one change that you expect to help its users. It will be built, tested, \
-load-tested, mirrored and canaried on live traffic, and kept only if measurements agree; you cannot \
-change what measures it. Learn from the attempts below: do not repeat one that failed for a reason \
+You improve the genome of an AI agent: its parameters, prompts, memory policy, tools and step-loop
+hooks. Propose exactly one change that you expect to help its users. It will be built, tested,
+load-tested, mirrored and canaried on live traffic, and kept only if measurements agree; you cannot
+change what measures it. Learn from the attempts below: do not repeat one that failed for a reason
 that still holds.
 
-Rules: files live in genome.toml, prompts/, blocks/, tools/*.py, loop/*.py and tests/. Python may \
-import only pure standard-library modules; it has no network, no environment and no files. A file's \
-`content` replaces it whole; leave `content` out to remove it.
+Rules: files live in genome.toml, prompts/, blocks/, tools/*.py, loop/*.py and tests/. Python may
+import only pure standard-library modules; it has no network, no environment and no files. A
+file's `content` replaces it whole; leave `content` out to remove it.
 
-Answer with one JSON object and nothing else:
-{"hypothesis": "why this helps", "predicted": {"metric": "prompt_tokens | latency_ms | error_rate | \
-quality", "change_percent": -10.0}, "edits": [{"path": "genome.toml", "content": "..."}]}"""
+Answer with one JSON object and nothing else, its metric one of prompt_tokens, latency_ms,
+error_rate, quality:
+{"hypothesis": "why this helps", "predicted": {"metric": "latency_ms", "change_percent": -10.0},
+ "edits": [{"path": "genome.toml", "content": "..."}]}"""
 
 
 @dataclass(frozen=True, slots=True)

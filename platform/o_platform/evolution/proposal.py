@@ -1,6 +1,7 @@
 """A proposal: one change to a genome, with the reason for it and a prediction to be held to.
 
-The model answers with one JSON object; everything in it is untrusted. Parsing and applying are pure.
+The model answers with one JSON object; everything in it is untrusted. Parsing and applying it are
+pure.
 """
 
 from __future__ import annotations
