@@ -1,0 +1,173 @@
+"""Queries of evolution: attempts, the lineage's own agent, failures, and measured effects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from o_contracts.ids import new_agent_id
+from o_platform.db.models import Agent, Attempt, Event, Lineage, Passage, Rollout, Run
+from o_platform.errors import NotFoundError
+
+MEMORY_TAG = "o:lineage-memory"
+FAILURE_WINDOW = timedelta(days=1)
+
+
+async def fetch_lineage(session: AsyncSession, name: str, *, lock: bool = False) -> Lineage:
+    """The lineage called `name`; `lock` holds its row until the transaction ends.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    lineage = await session.get(Lineage, name, with_for_update=lock)
+    if lineage is None:
+        raise NotFoundError(f"there is no lineage {name!r}; see `o status`", lineage=name)
+    return lineage
+
+
+async def ensure_memory_agent(session: AsyncSession, name: str) -> str:
+    """Id of the agent whose archival memory holds the lineage's attempts; made on first use."""
+    lineage = await fetch_lineage(session, name, lock=True)
+    if lineage.memory_agent_id is None:
+        agent = Agent(
+            id=new_agent_id(lineage.key),
+            lineage=name,
+            name=f"memory of {name}",
+            agent_type="letta_v1_agent",
+            system="You remember how this lineage's genome changed, and why.",
+            model="o/echo",
+            model_settings={},
+            embedding="o/hash",
+            description=f"Archival memory of every attempt of the lineage {name}",
+            tools=["archival_memory_search"],
+            tool_rules=[],
+            tags=[MEMORY_TAG],
+        )
+        session.add(agent)
+        await session.flush()
+        lineage.memory_agent_id = agent.id
+    return lineage.memory_agent_id
+
+
+async def fetch_attempt(session: AsyncSession, attempt_id: str) -> Attempt | None:
+    """The attempt, if it exists."""
+    return await session.get(Attempt, attempt_id)
+
+
+async def list_attempts(session: AsyncSession, lineage: str, *, limit: int = 50) -> list[Attempt]:
+    """The lineage's newest attempts, newest first."""
+    query = (
+        select(Attempt)
+        .where(Attempt.lineage == lineage)
+        .order_by(Attempt.created_at.desc(), Attempt.id)
+        .limit(limit)
+    )
+    return list((await session.scalars(query)).all())
+
+
+async def count_attempts(session: AsyncSession, lineage: str) -> int:
+    """How many attempts the lineage has made."""
+    query = select(func.count()).select_from(Attempt).where(Attempt.lineage == lineage)
+    return int((await session.scalar(query)) or 0)
+
+
+async def open_attempt(session: AsyncSession, lineage: str) -> Attempt | None:
+    """The attempt of the lineage that has not ended, if there is one."""
+    query = select(Attempt).where(Attempt.lineage == lineage, Attempt.outcome == "open")
+    return (await session.scalars(query.limit(1))).first()
+
+
+async def earlier_attempt(session: AsyncSession, lineage: str, variant: str) -> Attempt | None:
+    """The last attempt that led to the same variant and ended, if any."""
+    query = (
+        select(Attempt)
+        .where(Attempt.lineage == lineage, Attempt.variant == variant, Attempt.outcome != "open")
+        .order_by(Attempt.created_at.desc())
+    )
+    return (await session.scalars(query.limit(1))).first()
+
+
+async def fetch_rollout(session: AsyncSession, rollout_id: str) -> Rollout:
+    """The rollout with this id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    rollout = await session.get(Rollout, rollout_id)
+    if rollout is None:
+        raise NotFoundError(f"there is no rollout {rollout_id!r}", rollout_id=rollout_id)
+    return rollout
+
+
+async def passage_texts(session: AsyncSession, ids: Sequence[str]) -> list[str]:
+    """Texts of the passages with these ids, in any order."""
+    query = select(Passage.text).where(Passage.id.in_(ids))
+    return list((await session.scalars(query)).all())
+
+
+async def recent_failures(session: AsyncSession, lineage: Lineage, now: datetime) -> list[str]:
+    """What went wrong with the stable variant within a day, a line a kind, most frequent first."""
+    since = now.astimezone(UTC) - FAILURE_WINDOW
+    runs = (
+        select(Run.stop_reason, func.count())
+        .join(Agent, Agent.id == Run.agent_id)
+        .where(
+            Agent.lineage == lineage.name,
+            Run.variant == lineage.stable_variant,
+            Run.created_at > since,
+            Run.stop_reason.not_in(["end_turn", "tool_rule"]),
+        )
+        .group_by(Run.stop_reason)
+    )
+    events = (
+        select(Event.kind, func.count())
+        .where(Event.at > since, Event.data["variant"].astext == lineage.stable_variant)
+        .group_by(Event.kind)
+    )
+    rows = [*(await session.execute(runs)).all(), *(await session.execute(events)).all()]
+    return [f"{kind}, {count} times" for kind, count in sorted(rows, key=lambda row: -row[1])]
+
+
+async def measured_effect(session: AsyncSession, rollout: Rollout) -> dict[str, Any]:
+    """Change in percent of the variant against its baseline, over the rollout's live turns.
+
+    Means over agents of each agent's mean, since traffic is split by agent; tokens as the bridge
+    counted them, latency from opening a turn to its commit. Empty when either side served no turn.
+    """
+    per_agent = (
+        select(
+            Run.variant.label("variant"),
+            func.avg(Run.prompt_tokens).label("prompt_tokens"),
+            (func.avg(Run.duration_us) / 1000).label("latency_ms"),
+        )
+        .where(
+            Run.variant.in_([rollout.variant, rollout.baseline]),
+            Run.created_at >= rollout.created_at,
+            Run.created_at <= func.coalesce(rollout.finished_at, func.now()),
+        )
+        .group_by(Run.variant, Run.agent_id)
+        .subquery()
+    )
+    query = select(
+        per_agent.c.variant,
+        func.count(),
+        func.avg(per_agent.c.prompt_tokens),
+        func.avg(per_agent.c.latency_ms),
+    ).group_by(per_agent.c.variant)
+    rows = {row[0]: row for row in (await session.execute(query)).all()}
+    ours, base = rows.get(rollout.variant), rows.get(rollout.baseline)
+    if ours is None or base is None:
+        return {}
+    return {
+        "prompt_tokens": _change(float(ours[2]), float(base[2])),
+        "latency_ms": _change(float(ours[3]), float(base[3])),
+        "agents": {"variant": int(ours[1]), "baseline": int(base[1])},
+    }
+
+
+def _change(value: float, base: float) -> float:
+    return round((value / base - 1) * 100, 2) if base else 0.0
