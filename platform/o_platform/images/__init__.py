@@ -1,0 +1,1 @@
+"""Genomes and the container images made from them."""
