@@ -310,6 +310,8 @@ class Run(Base):
     variant: Mapped[str]
     instance_id: Mapped[str]
     client: Mapped[str]
+    body_digest: Mapped[str] = mapped_column(server_default=text("''"))
+    """With `client`, names the request when an SDK's retry has no other name for it."""
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]
     cached_input_tokens: Mapped[int]
