@@ -1,0 +1,90 @@
+"""What an agent gets when its creator does not say."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+DEFAULT_AGENT_TYPE: Final = "letta_v1_agent"
+DEFAULT_EMBEDDING: Final = "o/hash"
+DEFAULT_CONTEXT_WINDOW: Final = 128_000
+"""Tokens; reported for models whose window nobody told us."""
+DEFAULT_BLOCK_LIMIT: Final = 100_000
+"""Characters of a block created without a limit."""
+IN_CONTEXT_MESSAGES: Final = 60
+"""Newest messages that an instance asks for by default (`TurnOpen.history`)."""
+
+DEFAULT_SYSTEM: Final = """\
+You are an assistant that keeps a memory of its own and improves it over time.
+
+Your memory is made of labelled blocks. They are shown to you in full with every message, they \
+survive every conversation, and they are yours to edit. What is not in a block, and no longer in \
+the recent messages, has to be searched for.
+
+How to work:
+- Answer the person directly, in plain text. Be accurate, be brief; say so when you do not know.
+- When you learn something that will matter later (a name, a preference, a decision), write it \
+into the block it belongs to before you answer. Replace what has become wrong.
+- Keep blocks short and ordered: facts, not transcripts.
+- Call a tool only when it brings you closer to an answer, and read its result before the next step.
+- Never claim to have done or remembered something that you have not.
+"""
+
+DEFAULT_TOOLS: Final = ("memory_insert", "memory_replace", "conversation_search")
+"""Attached to agents of the default type, as far as the catalogue has them."""
+
+_CORE_MEMORY_TOOLS: Final = (
+    "core_memory_append",
+    "core_memory_replace",
+    "archival_memory_insert",
+    "archival_memory_search",
+    "conversation_search",
+    "send_message",
+)
+_TOOLS_BY_TYPE: Final[dict[str, tuple[str, ...]]] = {
+    "memgpt_agent": _CORE_MEMORY_TOOLS,
+    "memgpt_v2_agent": (
+        "memory_insert",
+        "memory_replace",
+        "memory_rethink",
+        *_CORE_MEMORY_TOOLS[2:],
+    ),
+    "react_agent": (),
+    "workflow_agent": (),
+}
+
+BLOCK_DESCRIPTIONS: Final[dict[str, str]] = {
+    "human": (
+        "What you know of the person you talk to: name, circumstances, preferences. It lets you "
+        "answer this person rather than anybody."
+    ),
+    "persona": (
+        "Who you are: your manner, your role, your principles. It keeps you consistent from one "
+        "conversation to the next."
+    ),
+}
+"""Descriptions of the usual labels, shown to the model with the block."""
+
+_ADJECTIVES = (
+    "amber",
+    "brisk",
+    "calm",
+    "deft",
+    "early",
+    "fair",
+    "keen",
+    "lucid",
+    "mellow",
+    "swift",
+)
+_NOUNS = ("aspen", "brook", "cedar", "delta", "ember", "fjord", "heron", "maple", "otter", "quartz")
+
+
+def base_tools(agent_type: str) -> tuple[str, ...]:
+    """Names of the tools that an agent of this type gets with `include_base_tools`."""
+    return _TOOLS_BY_TYPE.get(agent_type, DEFAULT_TOOLS)
+
+
+def generated_name() -> str:
+    """A name for an agent created without one, such as `calm-heron-3f2a`."""
+    return f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_NOUNS)}-{secrets.token_hex(2)}"

@@ -1,0 +1,110 @@
+"""Queries on what agents did: messages, runs and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from o_platform.agents.paging import Page, fetch_page
+from o_platform.db.models import Message, Run, Step
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list; what is absent does not restrict."""
+
+    agent_ids: Sequence[str] = ()
+    statuses: Sequence[str] = ()
+    stop_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepFilter:
+    """Which steps to list; what is absent does not restrict."""
+
+    agent_id: str | None = None
+    run_id: str | None = None
+    model: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepOfAgent:
+    """A step and the agent that took it."""
+
+    step: Step
+    agent_id: str
+
+
+async def list_messages(
+    session: AsyncSession, agent_id: str, page: Page, types: Sequence[str] | None = None
+) -> list[Message]:
+    """A page of the agent's messages, of these types only if given."""
+    statement = select(Message).where(Message.agent_id == agent_id)
+    if types is not None:
+        statement = statement.where(Message.type.in_(types))
+    return await fetch_page(session, statement, Message.id, (Message.seq,), page)
+
+
+async def list_run_messages(session: AsyncSession, run_id: str, page: Page) -> list[Message]:
+    """A page of the messages of one run."""
+    statement = select(Message).where(Message.run_id == run_id)
+    return await fetch_page(session, statement, Message.id, (Message.seq,), page)
+
+
+async def delete_messages(session: AsyncSession, agent_id: str) -> None:
+    """Forget every message of the agent."""
+    await session.execute(delete(Message).where(Message.agent_id == agent_id))
+
+
+async def fetch_run(session: AsyncSession, run_id: str) -> Run | None:
+    """The run with this id."""
+    return await session.get(Run, run_id)
+
+
+async def list_runs(session: AsyncSession, wanted: RunFilter, page: Page) -> list[Run]:
+    """A page of the runs that pass the filter."""
+    statement = select(Run)
+    if wanted.agent_ids:
+        statement = statement.where(Run.agent_id.in_(list(wanted.agent_ids)))
+    if wanted.statuses:
+        statement = statement.where(Run.status.in_(list(wanted.statuses)))
+    if wanted.stop_reason is not None:
+        statement = statement.where(Run.stop_reason == wanted.stop_reason)
+    return await fetch_page(session, statement, Run.id, (Run.created_at, Run.id), page)
+
+
+async def fetch_step(session: AsyncSession, step_id: str) -> StepOfAgent | None:
+    """The step with this id."""
+    found = select(Step, Run.agent_id).join(Run, Run.id == Step.run_id).where(Step.id == step_id)
+    row = (await session.execute(found)).first()
+    return None if row is None else StepOfAgent(row[0], row[1])
+
+
+async def list_steps(session: AsyncSession, wanted: StepFilter, page: Page) -> list[StepOfAgent]:
+    """A page of the steps that pass the filter."""
+    statement = select(Step).join(Run, Run.id == Step.run_id)
+    if wanted.agent_id is not None:
+        statement = statement.where(Run.agent_id == wanted.agent_id)
+    if wanted.run_id is not None:
+        statement = statement.where(Step.run_id == wanted.run_id)
+    if wanted.model is not None:
+        statement = statement.where(Step.model == wanted.model)
+    if wanted.since is not None:
+        statement = statement.where(Step.created_at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(Step.created_at < wanted.until)
+    steps = await fetch_page(session, statement, Step.id, (Step.created_at, Step.id), page)
+    return await _with_agents(session, steps)
+
+
+async def _with_agents(session: AsyncSession, steps: list[Step]) -> list[StepOfAgent]:
+    runs = {step.run_id for step in steps}
+    found = await session.execute(select(Run.id, Run.agent_id).where(Run.id.in_(runs)))
+    agent_ids = {run_id: agent_id for run_id, agent_id in found}
+    return [StepOfAgent(step, agent_ids[step.run_id]) for step in steps]

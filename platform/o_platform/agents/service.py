@@ -1,0 +1,247 @@
+"""What can be done with agents, as whole transactions.
+
+Every change of what a context is made of raises the version of the agents concerned, announces
+them, and, once committed, has the bridge drop its copy before the caller hears of success: whoever
+was answered reads their own write in the next turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from o_contracts import messages as contract
+from o_contracts.ids import new_agent_id
+from o_platform.agents import attachments, history_repository, repository
+from o_platform.agents.cache import ContextCache
+from o_platform.agents.defaults import IN_CONTEXT_MESSAGES, generated_name
+from o_platform.agents.inputs import AgentChanges, NewAgent
+from o_platform.agents.paging import Page
+from o_platform.agents.repository import AgentFilter
+from o_platform.agents.tools import ToolCatalogue
+from o_platform.agents.unit import in_unit
+from o_platform.db.engine import Database
+from o_platform.db.models import Agent, Block, Message
+from o_platform.errors import NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """An agent with its blocks, and the ids of its messages in context, oldest first."""
+
+    agent: Agent
+    blocks: list[Block]
+    message_ids: list[str]
+
+
+class AgentService:
+    """Creates, reads, changes and deletes agents."""
+
+    def __init__(self, database: Database, cache: ContextCache, catalogue: ToolCatalogue) -> None:
+        """`catalogue` knows the tools that agents may be given."""
+        self._database = database
+        self._cache = cache
+        self.catalogue = catalogue
+
+    async def create(self, wanted: NewAgent) -> AgentView:
+        """Create an agent in its lineage, with its blocks and first messages.
+
+        Raises:
+            NotFoundError: the lineage, a block or a tool does not exist.
+            ConflictError: two blocks with one label.
+        """
+        base = self.catalogue.base(wanted.agent_type) if wanted.include_base_tools else []
+        tools = self.catalogue.resolve([*base, *wanted.tools], wanted.tool_ids)
+
+        async def change(session: AsyncSession) -> AgentView:
+            agent = await _insert(session, wanted, tools)
+            await attachments.add_new(session, agent.id, wanted.blocks)
+            await attachments.attach_all(session, agent.id, wanted.block_ids)
+            session.add_all(_message_row(agent.id, message) for message in wanted.messages)
+            await repository.announce_agents(session, [agent.id])
+            return await _view(session, agent)
+
+        return await in_unit(self._database, change)
+
+    async def fetch(self, agent_id: str) -> AgentView:
+        """The agent with this id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        async with self._database.unit_of_work() as session:
+            return await _view(session, await existing_agent(session, agent_id))
+
+    async def list(
+        self, wanted: AgentFilter, page: Page, order_by: str = "created_at"
+    ) -> Sequence[AgentView]:
+        """A page of agents."""
+        async with self._database.unit_of_work() as session:
+            agents = await repository.list_agents(session, wanted, page, order_by)
+            return await _views(session, agents)
+
+    async def update(self, agent_id: str, changes: AgentChanges) -> AgentView:
+        """Change an agent; with `block_ids` it holds exactly these blocks afterwards.
+
+        Raises:
+            NotFoundError: the agent, a block or a tool does not exist.
+            ConflictError: two blocks with one label.
+        """
+
+        async def change(session: AsyncSession) -> AgentView:
+            agent = await locked_agent(session, agent_id)
+            self._apply(agent, changes)
+            if "block_ids" in changes:
+                await attachments.replace(session, agent_id, changes["block_ids"])
+            await session.flush()
+            await repository.bump_agents(session, [agent_id])
+            return await _view(session, agent)
+
+        view = await in_unit(self._database, change)
+        await self._cache.drop([agent_id])
+        return view
+
+    async def delete(self, agent_id: str) -> None:
+        """Delete an agent with its messages, runs and passages; its blocks stay.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+
+        async def change(session: AsyncSession) -> None:
+            await locked_agent(session, agent_id)
+            await repository.delete_agent(session, agent_id)
+            await repository.announce_agents(session, [agent_id])
+
+        await in_unit(self._database, change)
+        await self._cache.drop([agent_id])
+
+    async def reset_messages(self, agent_id: str) -> AgentView:
+        """Forget the agent's messages.
+
+        Raises:
+            NotFoundError: there is no such agent.
+        """
+
+        async def change(session: AsyncSession) -> AgentView:
+            agent = await locked_agent(session, agent_id)
+            await history_repository.delete_messages(session, agent_id)
+            await repository.bump_agents(session, [agent_id])
+            return await _view(session, agent)
+
+        view = await in_unit(self._database, change)
+        await self._cache.drop([agent_id])
+        return view
+
+    async def attach_block(self, agent_id: str, block_id: str) -> AgentView:
+        """Give the agent a block, if it does not hold it already.
+
+        Raises:
+            NotFoundError: no such agent or block.
+            ConflictError: the agent holds another block under the same label.
+        """
+
+        async def change(session: AsyncSession) -> AgentView:
+            agent = await locked_agent(session, agent_id)
+            await attachments.attach_all(session, agent_id, [block_id])
+            await repository.bump_agents(session, [agent_id])
+            return await _view(session, agent)
+
+        view = await in_unit(self._database, change)
+        await self._cache.drop([agent_id])
+        return view
+
+    async def detach_block(self, agent_id: str, block_id: str) -> AgentView:
+        """Take a block from the agent; the block stays.
+
+        Raises:
+            NotFoundError: no such agent, or it does not hold the block.
+        """
+
+        async def change(session: AsyncSession) -> AgentView:
+            agent = await locked_agent(session, agent_id)
+            await attachments.detach(session, agent_id, block_id)
+            await repository.bump_agents(session, [agent_id])
+            return await _view(session, agent)
+
+        view = await in_unit(self._database, change)
+        await self._cache.drop([agent_id])
+        return view
+
+    def _apply(self, agent: Agent, changes: AgentChanges) -> None:
+        columns: dict[str, Any] = dict(cast("dict[str, Any]", changes))
+        columns.pop("block_ids", None)
+        tool_ids = columns.pop("tool_ids", None)
+        if tool_ids is not None:
+            agent.tools = self.catalogue.resolve([], tool_ids)
+        config = columns.pop("config", None)
+        if config:
+            agent.config = {**agent.config, **config}
+        for name, value in columns.items():
+            setattr(agent, name, value)
+
+
+async def existing_agent(session: AsyncSession, agent_id: str) -> Agent:
+    """The agent with this id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    agent = await repository.fetch_agent(session, agent_id)
+    if agent is None:
+        raise NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
+    return agent
+
+
+async def locked_agent(session: AsyncSession, agent_id: str) -> Agent:
+    """The agent with this id, locked until the transaction ends.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    agent = await repository.lock_agent(session, agent_id)
+    if agent is None:
+        raise NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
+    return agent
+
+
+async def _insert(session: AsyncSession, wanted: NewAgent, tools: Sequence[str]) -> Agent:
+    lineage = await repository.fetch_lineage(session, wanted.lineage)
+    if lineage is None:
+        raise NotFoundError(
+            f"no lineage is named {wanted.lineage!r}; see `o lineages`", lineage=wanted.lineage
+        )
+    agent = Agent(
+        id=new_agent_id(lineage.key), lineage=lineage.name, name=wanted.name or generated_name(),
+        agent_type=wanted.agent_type, system=wanted.system, model=wanted.model,
+        model_settings=wanted.model_settings, embedding=wanted.embedding,
+        description=wanted.description, timezone=wanted.timezone, tools=[*tools],
+        tool_rules=wanted.tool_rules, tags=wanted.tags, meta=wanted.metadata, config=wanted.config,
+    )  # fmt: skip
+    session.add(agent)
+    await session.flush()
+    return agent
+
+
+def _message_row(agent_id: str, message: contract.Message) -> Message:
+    body = msgspec.to_builtins(message)
+    return Message(id=message.id, agent_id=agent_id, type=message.type, body=body)
+
+
+async def _view(session: AsyncSession, agent: Agent) -> AgentView:
+    await session.flush()
+    await session.refresh(agent)
+    return (await _views(session, [agent]))[0]
+
+
+async def _views(session: AsyncSession, agents: Sequence[Agent]) -> list[AgentView]:
+    ids = [agent.id for agent in agents]
+    if not ids:
+        return []
+    blocks = await repository.fetch_blocks_of(session, ids)
+    messages = await repository.in_context_message_ids(session, ids, IN_CONTEXT_MESSAGES)
+    return [AgentView(agent, blocks[agent.id], messages[agent.id]) for agent in agents]
