@@ -13,6 +13,7 @@ OError                      500  root; `code` is stable, `status` is the HTTP st
 │   ├── EngineUnavailableError
 │   └── NotReadyError            something did not become healthy in time
 ├── TrafficError            500  Envoy refused or did not take a configuration
+├── EngineRefusedError      500  the container engine answered, and refused
 ├── BuildError              422  an image or a genome cannot be built
 ├── LlmError                502  the model failed after retries
 │   ├── LlmTimeoutError     504
@@ -121,6 +122,12 @@ class TrafficError(OError):
     """Envoy refused, or did not take, a configuration."""
 
     code = "traffic"
+
+
+class EngineRefusedError(OError):
+    """The container engine answered, and refused."""
+
+    code = "engine_refused"
 
 
 class BuildError(OError):

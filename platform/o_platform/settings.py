@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     base_image: str | None = Field(
         None, description="base of agent images; absent: made from this interpreter"
     )
+    trust_machine_genomes: bool = Field(
+        False,
+        description="run genomes that a model proposed without a container, which isolates nothing",
+    )
     limits: Limits = Field(default_factory=Limits, description="what one instance may use")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     default_model: str = Field("o/echo", description="model of agents created without one")
