@@ -1,0 +1,93 @@
+"""The SQL of memory edits that take effect with the commit of their turns.
+
+Everything that a batch will change is locked first and in order of ids (agents, then blocks), so
+that batches do not deadlock; then the blocks are read as they are now, and written with the next
+version. An agent that shares a block with the one that edited it gets a new version too, because
+its context changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from psycopg import AsyncConnection
+
+from o_contracts.messages import Block
+
+
+class BlockValue(NamedTuple):
+    """The next text of a block, and the agent whose turn wrote it."""
+
+    block_id: str
+    agent_id: str
+    value: str
+
+
+_LOCK_AGENTS = """
+SELECT id FROM agents
+WHERE id = ANY(%(agents)s)
+   OR id IN (SELECT agent_id FROM agent_blocks WHERE block_id = ANY(%(blocks)s))
+ORDER BY id FOR NO KEY UPDATE
+"""
+
+_LOCK_BLOCKS = """
+SELECT id, label, value, char_limit, description, read_only, version FROM blocks
+WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+"""
+
+_WRITE_BLOCKS = """
+UPDATE blocks SET value = new.value, version = version + 1, updated_at = now()
+FROM unnest(%s::text[], %s::text[]) AS new(id, value) WHERE blocks.id = new.id
+"""
+
+_TOUCH_SHARING = """
+UPDATE agents SET version = version + 1 WHERE id IN (
+  SELECT ab.agent_id FROM agent_blocks ab
+  JOIN unnest(%s::text[], %s::text[]) AS new(block_id, agent_id) ON new.block_id = ab.block_id
+  WHERE ab.agent_id <> new.agent_id)
+RETURNING id
+"""
+
+
+async def lock_agents(
+    connection: AsyncConnection, agent_ids: Sequence[str], block_ids: Sequence[str]
+) -> set[str]:
+    """Lock these agents and all that share these blocks; returns the ids of those there are."""
+    values = {"agents": list(agent_ids), "blocks": list(block_ids)}
+    cursor = await connection.execute(_LOCK_AGENTS, values)
+    return {row[0] async for row in cursor}
+
+
+async def lock_blocks(connection: AsyncConnection, block_ids: Sequence[str]) -> dict[str, Block]:
+    """Lock these blocks; returns them by id as they are now, without those that are gone."""
+    cursor = await connection.execute(_LOCK_BLOCKS, (list(block_ids),))
+    return {row[0]: Block(*row) async for row in cursor}
+
+
+async def requests_with_run(
+    connection: AsyncConnection, requests: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Those of the requests (agent id, request key) that have a run already.
+
+    Certain until the end of the transaction, if the agents are locked.
+    """
+    cursor = await connection.execute(
+        "SELECT agent_id, request_key FROM runs JOIN unnest(%s::text[], %s::text[]) "
+        "AS asked(agent_id, request_key) USING (agent_id, request_key)",
+        ([agent_id for agent_id, _ in requests], [key for _, key in requests]),
+    )
+    return {(row[0], row[1]) async for row in cursor}
+
+
+async def write_blocks(connection: AsyncConnection, values: Sequence[BlockValue]) -> set[str]:
+    """Write the blocks' next texts, in order; the last one for a block wins.
+
+    Returns:
+        The ids of other agents whose context changed, because they share a block.
+    """
+    last = {value.block_id: value.value for value in values}
+    await connection.execute(_WRITE_BLOCKS, (list(last), list(last.values())))
+    pairs = ([v.block_id for v in values], [v.agent_id for v in values])
+    cursor = await connection.execute(_TOUCH_SHARING, pairs)
+    return {row[0] async for row in cursor}
