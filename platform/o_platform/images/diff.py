@@ -10,7 +10,7 @@ from o_platform.images.genome import Genome
 
 
 def genome_diff(a: Genome, b: Genome) -> str:
-    """A unified diff from `a` to `b` over all files, in order of path; empty when they are equal."""
+    """A unified diff from `a` to `b`, in order of path; empty when they are equal."""
     paths = sorted(a.files.keys() | b.files.keys())
     return "".join(line for path in paths for line in _file_diff(path, a, b))
 

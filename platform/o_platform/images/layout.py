@@ -1,4 +1,4 @@
-"""What files a genome may hold: where, under which names, how many, and that they are sound text."""
+"""What files a genome may hold: where, under which names, how many, and that they are text."""
 
 from __future__ import annotations
 

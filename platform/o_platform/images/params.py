@@ -64,17 +64,17 @@ def _parse(where: str, name: str, table: Any) -> Param:
 
 
 def _number(where: str, value: int | float, table: dict[str, Any]) -> Param:
-    bounds = [table.get("min"), table.get("max")]
-    if not all(_is_number(bound) for bound in bounds):
-        raise BuildError(f"{where}: a number needs `min` and `max`, both numbers")
-    low, high = bounds
+    low, high = _bound(where, table, "min"), _bound(where, table, "max")
     if not (math.isfinite(value) and low <= value <= high):
         raise BuildError(f"{where}: {value} is outside [{low}, {high}]", value=value)
     return Param(value, low, high)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _bound(where: str, table: dict[str, Any], key: str) -> int | float:
+    bound = table.get(key)
+    if not isinstance(bound, int | float) or isinstance(bound, bool) or not math.isfinite(bound):
+        raise BuildError(f"{where}: a number needs `min` and `max`, both finite numbers")
+    return bound
 
 
 def _text(where: str, value: str, table: dict[str, Any]) -> Param:

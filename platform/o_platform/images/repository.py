@@ -107,13 +107,10 @@ async def list_variants(
     session: AsyncSession, lineage: str | None = None, limit: int = 100
 ) -> list[VariantView]:
     """Variants, newest first: those of a lineage with their status in it, or all."""
-    statement = select(Variant, LineageVariant.status)
-    if lineage is None:
-        statement = select(Variant, func.cast(None, LineageVariant.status.type))
-    else:
-        statement = statement.join(LineageVariant, LineageVariant.digest == Variant.digest).where(
-            LineageVariant.lineage == lineage
-        )
+    place = (LineageVariant.digest == Variant.digest) & (LineageVariant.lineage == lineage)
+    statement = select(Variant, LineageVariant.status).join(
+        LineageVariant, place, isouter=lineage is None
+    )
     ordered = statement.order_by(Variant.created_at.desc(), Variant.digest).limit(limit)
     return [_view(variant, status) for variant, status in (await session.execute(ordered)).all()]
 
@@ -191,9 +188,7 @@ async def save_image(
     session: AsyncSession, variant: str, base_id: str, image_id: str, build_s: float
 ) -> None:
     """Remember the image of a variant on a base."""
-    row = insert(Image).values(
-        variant=variant, base_id=base_id, image_id=image_id, build_s=build_s
-    )
+    row = insert(Image).values(variant=variant, base_id=base_id, image_id=image_id, build_s=build_s)
     await session.execute(
         row.on_conflict_do_update(
             index_elements=["variant", "base_id"], set_={"image_id": image_id, "build_s": build_s}
