@@ -1,7 +1,7 @@
 """Operations of the bridge's control socket that other processes call.
 
-They travel in the frames of `o_contracts.frames`, after `hello`, on a socket that only the
-platform's own user can open.
+They travel in the frames of `o_contracts.frames`, after `hello` (answered with `ControlWelcome`),
+on a socket that only the platform's own user can open.
 """
 
 from __future__ import annotations
@@ -11,6 +11,14 @@ from typing import Final
 from msgspec import Struct
 
 CACHE_DROP: Final = "cache.drop"
+STATS: Final = "stats"
+
+
+class ControlWelcome(Struct, frozen=True):
+    """The bridge's answer to `hello` on its control socket: it is ready."""
+
+    version: int
+    pid: int
 
 
 class CacheDrop(Struct, frozen=True):
@@ -20,3 +28,27 @@ class CacheDrop(Struct, frozen=True):
     """
 
     agent_ids: list[str]
+
+
+class BridgeStats(Struct, frozen=True):
+    """Answer of `stats`: totals since the bridge's start; `open_turns` is a present value.
+
+    `malformed` counts broken frames by instance id.
+    """
+
+    open_turns: int
+    opened: int
+    joined: int
+    answered_from_record: int
+    resumed: int
+    fenced: int
+    committed: int
+    batches: int
+    retried_alone: int
+    refused: int
+    context_hits: int
+    context_misses: int
+    llm_calls: int
+    llm_from_journal: int
+    tool_calls: int
+    malformed: dict[str, int]
