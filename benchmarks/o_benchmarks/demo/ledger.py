@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 
 import psycopg
 
@@ -46,7 +47,7 @@ class Ledger:
             turns.setdefault(variant, [0] * length)[second] += count
         return ShareSeries([float(second) for second in range(length)], turns)
 
-    def _number(self, query: str) -> int:
+    def _number(self, query: LiteralString) -> int:
         with psycopg.connect(self.url) as connection:
-            row = connection.execute(query).fetchone()  # type: ignore[call-overload]
-        return int(row[0])
+            row = connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
