@@ -1,6 +1,6 @@
 """The four proposals of the demo, as a script of the model `o/scripted`.
 
-The scripted proposer answers by how many attempts the lineage has made, which the platform tells it;
+The scripted proposer answers by how many attempts the lineage has made, as the platform tells it;
 so it goes on where it stopped when the control plane is killed in between.
 """
 
