@@ -69,6 +69,19 @@ def test_fifteen_percent_slower_is_found() -> None:
     assert found >= 27
 
 
+def test_a_handful_of_agents_does_not_accuse_more_easily() -> None:
+    def alarms(seed: int) -> bool:
+        rng = np.random.default_rng(seed)
+        values = rng.normal(0.0, 0.3, (2, 12)) + rng.gamma(1.5, 0.3, (2, 12))
+        return any(
+            mean_difference(values[0, :n], values[1, :n], alpha=ALPHA).lower > 0
+            for n in range(MIN_CLUSTERS, 13)
+        )
+
+    runs = 500
+    assert sum(map(alarms, range(runs))) / runs <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 / runs)
+
+
 def test_width_is_the_papers_boundary_in_its_own_terms() -> None:
     t, sd, prior_sd = 250, 0.8, 0.1
     r = prior_sd / sd
