@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, case, delete, false, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.agents.paging import Page, fetch_page
@@ -41,13 +41,33 @@ class StepOfAgent:
     agent_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages to list; what is absent does not restrict.
+
+    Calls of `said_by` count as assistant messages, and its returns are left out: a page is cut
+    after that, so it is full whenever more is to come.
+    """
+
+    types: Sequence[str] | None = None
+    said_by: str | None = None
+
+
 async def list_messages(
-    session: AsyncSession, agent_id: str, page: Page, types: Sequence[str] | None = None
+    session: AsyncSession, agent_id: str, wanted: MessageFilter, page: Page
 ) -> list[Message]:
-    """A page of the agent's messages, of these types only if given."""
+    """A page of the agent's messages."""
     statement = select(Message).where(Message.agent_id == agent_id)
-    if types is not None:
-        statement = statement.where(Message.type.in_(types))
+    shown_type: ColumnElement[str] = Message.type.expression
+    if wanted.said_by is not None:
+        called = Message.body[("tool_calls", "0", "name")].astext == wanted.said_by
+        returned = Message.body["name"].astext == wanted.said_by
+        says = and_(Message.type == "tool_call_message", func.coalesce(called, false()))
+        hidden = and_(Message.type == "tool_return_message", func.coalesce(returned, false()))
+        statement = statement.where(not_(hidden))
+        shown_type = case((says, "assistant_message"), else_=Message.type)
+    if wanted.types is not None:
+        statement = statement.where(shown_type.in_(wanted.types))
     return await fetch_page(session, statement, Message.id, (Message.seq,), page)
 
 

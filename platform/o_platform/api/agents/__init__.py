@@ -1,0 +1,1 @@
+"""Agents and the blocks they hold."""

@@ -1,0 +1,114 @@
+"""`/v1/agents`: agents, and the blocks in their core memory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from o_platform.agents.repository import AgentFilter
+from o_platform.api.agents.bodies import agent_changes, new_agent
+from o_platform.api.agents.schemas import (
+    AgentCreate,
+    AgentListQuery,
+    AgentRetrieveQuery,
+    AgentState,
+    AgentUpdate,
+)
+from o_platform.api.agents.views import agent_state
+from o_platform.api.blocks.schemas import BlockState, BlockUpdate, HeldBlocksQuery, block_state
+from o_platform.api.deps import AgentsDep, BlocksDep, PlatformDep
+from o_platform.api.fields import AgentPath, BlockPath
+from o_platform.images.repository import DEFAULT_LINEAGE
+
+router = APIRouter(prefix="/v1/agents", tags=["agents"])
+_MEMORY = "/{agent_id}/core-memory/blocks"
+
+
+@router.post("")
+async def create_agent(
+    body: AgentCreate,
+    platform: PlatformDep,
+    agents: AgentsDep,
+    x_o_lineage: Annotated[str, Header(description="lineage of the new agent")] = DEFAULT_LINEAGE,
+) -> AgentState:
+    """Create an agent."""
+    wanted = new_agent(body, lineage=x_o_lineage, default_model=platform.settings.default_model)
+    return agent_state(await agents.create(wanted), agents.catalogue)
+
+
+@router.get("")
+async def list_agents(
+    agents: AgentsDep, query: Annotated[AgentListQuery, Query()]
+) -> list[AgentState]:
+    """List agents, newest first unless asked otherwise."""
+    if query.matches_nothing():
+        return []
+    if query.ascending is not None and "order" not in query.model_fields_set:
+        query.order = "asc" if query.ascending else "desc"
+    wanted = AgentFilter(
+        name=query.name, query_text=query.query_text, tags=query.tags or (),
+        match_all_tags=query.match_all_tags, last_stop_reason=query.last_stop_reason,
+    )  # fmt: skip
+    views = await agents.list(wanted, query.page(), query.sort_by or query.order_by)
+    return [agent_state(view, agents.catalogue) for view in views]
+
+
+@router.get("/{agent_id}")
+async def retrieve_agent(
+    agent_id: AgentPath, agents: AgentsDep, query: Annotated[AgentRetrieveQuery, Query()]
+) -> AgentState:
+    """One agent, with its blocks, tags and tools."""
+    return agent_state(await agents.fetch(agent_id), agents.catalogue)
+
+
+@router.patch("/{agent_id}")
+async def update_agent(agent_id: AgentPath, body: AgentUpdate, agents: AgentsDep) -> AgentState:
+    """Change an agent."""
+    present = await agents.fetch(agent_id)
+    changes = agent_changes(body, present.agent.model_settings)
+    return agent_state(await agents.update(agent_id, changes), agents.catalogue)
+
+
+@router.delete("/{agent_id}")
+async def delete_agent(agent_id: AgentPath, agents: AgentsDep) -> Response:
+    """Delete an agent with its messages, runs and passages; its blocks stay."""
+    await agents.delete(agent_id)
+    return Response("null", media_type="application/json")
+
+
+@router.get(_MEMORY)
+async def list_agent_blocks(
+    agent_id: AgentPath, blocks: BlocksDep, query: Annotated[HeldBlocksQuery, Query()]
+) -> list[BlockState]:
+    """List an agent's blocks."""
+    held = await blocks.list_of(agent_id, query.page())
+    return [block_state(block) for block in held]
+
+
+@router.patch(_MEMORY + "/attach/{block_id}")
+async def attach_block(agent_id: AgentPath, block_id: BlockPath, agents: AgentsDep) -> AgentState:
+    """Give an agent a block."""
+    return agent_state(await agents.attach_block(agent_id, block_id), agents.catalogue)
+
+
+@router.patch(_MEMORY + "/detach/{block_id}")
+async def detach_block(agent_id: AgentPath, block_id: BlockPath, agents: AgentsDep) -> AgentState:
+    """Take a block from an agent; the block stays."""
+    return agent_state(await agents.detach_block(agent_id, block_id), agents.catalogue)
+
+
+@router.get(_MEMORY + "/{block_label:path}")
+async def retrieve_agent_block(
+    agent_id: AgentPath, block_label: str, blocks: BlocksDep
+) -> BlockState:
+    """The block that an agent holds under a label."""
+    return block_state(await blocks.fetch_of(agent_id, block_label))
+
+
+@router.patch(_MEMORY + "/{block_label:path}")
+async def update_agent_block(
+    agent_id: AgentPath, block_label: str, body: BlockUpdate, blocks: BlocksDep
+) -> BlockState:
+    """Change the block that an agent holds under a label."""
+    return block_state(await blocks.update_of(agent_id, block_label, body.changes()))

@@ -1,0 +1,111 @@
+"""Stored agents as the API shows them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from o_contracts.messages import ToolSpec
+from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW, DEFAULT_EMBEDDING
+from o_platform.agents.service import AgentView
+from o_platform.agents.tools import ToolCatalogue, tool_id
+from o_platform.api.agents.schemas import (
+    AgentState,
+    AgentType,
+    EmbeddingConfigState,
+    LlmConfigState,
+    MemoryState,
+    ToolState,
+)
+from o_platform.api.blocks.schemas import block_state
+from o_platform.api.fields import StopReasonName
+from o_platform.api.providers import endpoint_type, provider_type
+from o_platform.db.models import HASH_EMBEDDING_DIM, Agent
+
+TOOL_RETURN_CHARS = 50_000
+_MEMORY_TOOLS = ("memory_", "core_memory_")
+
+
+def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
+    """The agent as the API shows it, relations included."""
+    agent = view.agent
+    config = agent.config
+    blocks = [block_state(block) for block in view.blocks]
+    settings = _model_settings(agent)
+    return AgentState(
+        id=agent.id,
+        name=agent.name,
+        agent_type=cast(AgentType, agent.agent_type),
+        system=agent.system,
+        description=agent.description,
+        metadata=agent.meta,
+        tags=agent.tags,
+        blocks=blocks,
+        memory=MemoryState(agent_type=agent.agent_type, blocks=blocks),
+        tools=[tool_state(spec) for name in agent.tools if (spec := catalogue.spec(name))],
+        tool_rules=agent.tool_rules,
+        message_ids=view.message_ids,
+        model=agent.model,
+        model_settings=settings,
+        llm_config=_llm_config(agent, settings),
+        embedding=agent.embedding,
+        embedding_config=embedding_config(),
+        response_format=settings.get("response_format"),
+        compaction_settings=config.get("compaction_settings"),
+        enable_sleeptime=config.get("enable_sleeptime"),
+        message_buffer_autoclear=config.get("message_buffer_autoclear", False),
+        timezone=agent.timezone,
+        last_run_completion=agent.last_run_at,
+        last_run_duration_ms=None if agent.last_run_ms is None else round(agent.last_run_ms),
+        last_stop_reason=cast("StopReasonName | None", agent.last_stop_reason),
+        max_files_open=config.get("max_files_open", 10),
+        per_file_view_window_char_limit=config.get("per_file_view_window_char_limit", 25_000),
+        hidden=config.get("hidden"),
+        project_id=config.get("project_id"),
+        created_at=agent.created_at,
+        updated_at=agent.updated_at,
+    )
+
+
+def tool_state(spec: ToolSpec) -> ToolState:
+    """A built-in tool as the API shows it."""
+    schema = {
+        "name": spec.name, "description": spec.description, "parameters": spec.parameters
+    }  # fmt: skip
+    kind = "letta_memory_core" if spec.name.startswith(_MEMORY_TOOLS) else "letta_core"
+    return ToolState(
+        id=tool_id(spec.name), name=spec.name, description=spec.description, json_schema=schema,
+        tool_type=kind, tags=[kind], return_char_limit=TOOL_RETURN_CHARS,
+    )  # fmt: skip
+
+
+def embedding_config() -> EmbeddingConfigState:
+    """The embedding that passages are in fact stored with."""
+    return EmbeddingConfigState(
+        handle=DEFAULT_EMBEDDING,
+        embedding_model=DEFAULT_EMBEDDING.partition("/")[2],
+        embedding_dim=HASH_EMBEDDING_DIM,
+        embedding_endpoint_type="hugging-face",
+    )
+
+
+def _model_settings(agent: Agent) -> dict[str, Any]:
+    return {"provider_type": provider_type(agent.model), **agent.model_settings}
+
+
+def _llm_config(agent: Agent, settings: dict[str, Any]) -> LlmConfigState:
+    provider, _, model = agent.model.partition("/")
+    return LlmConfigState(
+        model=model,
+        handle=agent.model,
+        model_endpoint_type=endpoint_type(agent.model),
+        context_window=agent.config.get("context_window_limit") or DEFAULT_CONTEXT_WINDOW,
+        provider_name=provider,
+        temperature=_number(settings.get("temperature")),
+        max_tokens=settings.get("max_output_tokens"),
+        parallel_tool_calls=settings.get("parallel_tool_calls") is True,
+        response_format=settings.get("response_format"),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

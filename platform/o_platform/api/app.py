@@ -1,0 +1,39 @@
+"""The application: every route, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from o_platform import __version__
+from o_platform.api import health, models, tags
+from o_platform.api.agents import endpoints as agents
+from o_platform.api.blocks import endpoints as blocks
+from o_platform.api.edge import Edge
+from o_platform.api.errors import install_error_handlers
+from o_platform.api.messages import endpoints as messages
+from o_platform.api.openapi import TITLE, install_openapi
+from o_platform.api.runs import endpoints as runs
+from o_platform.api.surface import add_not_offered
+from o_platform.wiring import Platform
+
+
+def create_app(platform: Platform) -> FastAPI:
+    """The application on this platform, which runs while the application does."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with platform.running():
+            yield
+
+    app = FastAPI(title=TITLE, version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app.state.platform = platform
+    for noun in (health, agents, messages, blocks, runs, models, tags):
+        app.include_router(noun.router)
+    add_not_offered(app)
+    install_error_handlers(app)
+    install_openapi(app)
+    app.add_middleware(Edge, max_body_bytes=platform.settings.max_body_bytes)
+    return app

@@ -1,0 +1,40 @@
+"""What endpoints are given: the platform's services, and who calls."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Request
+
+from o_platform.agents.block_service import BlockService
+from o_platform.agents.service import AgentService
+from o_platform.db.engine import Database
+from o_platform.wiring import Platform
+
+
+def _platform(request: Request) -> Platform:
+    return cast(Platform, request.app.state.platform)
+
+
+def _database(request: Request) -> Database:
+    return _platform(request).database
+
+
+def _agents(request: Request) -> AgentService:
+    return _platform(request).agents
+
+
+def _blocks(request: Request) -> BlockService:
+    return _platform(request).blocks
+
+
+def _caller(x_o_client: Annotated[str, Header()] = "") -> str:
+    return x_o_client or "operator"
+
+
+PlatformDep = Annotated[Platform, Depends(_platform)]
+DatabaseDep = Annotated[Database, Depends(_database)]
+AgentsDep = Annotated[AgentService, Depends(_agents)]
+BlocksDep = Annotated[BlockService, Depends(_blocks)]
+CallerDep = Annotated[str, Depends(_caller)]
+"""Name of the key a request came with; `operator` for whoever opened the socket itself."""

@@ -1,0 +1,76 @@
+"""Errors as answers: `{"detail": "sentence", "code": "…"}`; 422 in FastAPI's form."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from o_platform.errors import DatabaseUnavailableError, OError
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 400: "bad_request"}
+_RETRY_AFTER_S = "1"
+_log = logging.getLogger(__name__)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every error the same way."""
+    app.add_exception_handler(OError, _platform_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(SQLAlchemyError, _database_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _platform_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OError)  # noqa: S101 — registered for this type
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.code != "not_offered":
+        _log.warning(error.message, extra=_about(request) | {"code": error.code})
+    headers = {"retry-after": _RETRY_AFTER_S} if error.retryable else None
+    return JSONResponse({"detail": error.message, "code": error.code}, error.status, headers)
+
+
+async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 — registered for this type
+    # Without `input`: what was sent may be a secret, or not JSON at all.
+    problems = [{key: one[key] for key in ("loc", "msg", "type")} for one in error.errors()]
+    return JSONResponse({"detail": problems}, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 — registered for this type
+    detail: Any = error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"there is no path {request.url.path}"
+    content = {"detail": detail, "code": _CODES.get(error.status_code, "http_error")}
+    return JSONResponse(content, error.status_code, error.headers)
+
+
+async def _database_error(request: Request, error: Exception) -> JSONResponse:
+    # A lost connection surfaces here when it breaks outside a unit of work's own statements.
+    _log.error("the database refused a statement", extra=_about(request), exc_info=error)
+    if getattr(error, "connection_invalidated", False):
+        return await _platform_error(request, DatabaseUnavailableError("the database went away"))
+    return await _unexpected(request, error)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    about = _about(request)
+    _log.error("unexpected error", extra=about, exc_info=error)
+    request_id = about["request_id"] or "unknown"
+    detail = f"internal error; see `o logs control` for the request {request_id}"
+    return JSONResponse({"detail": detail, "code": "internal"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _about(request: Request) -> dict[str, str]:
+    return {
+        "path": request.url.path,
+        "method": request.method,
+        "request_id": request.headers.get("x-request-id", ""),
+    }

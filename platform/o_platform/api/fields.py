@@ -1,0 +1,94 @@
+"""Field types shared by the API's schemas: ids, text, JSON, and the parameters of a listing."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from o_contracts.ids import UUID_PATTERN
+from o_platform.agents.paging import Page
+
+MAX_PAGE = 10_000
+MAX_INT32 = 2_147_483_647
+
+
+def _storable_text(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain the NUL character")
+    return value
+
+
+def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"must be plain JSON: {error}") from error
+    if b"\\u0000" in encoded and "\x00" in _strings(value):
+        raise ValueError("must not contain the NUL character")
+    return value
+
+
+def _strings(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(_strings(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return "".join(map(_strings, value))
+    return value if isinstance(value, str) else ""
+
+
+Str = Annotated[str, AfterValidator(_storable_text)]
+"""Text that PostgreSQL can keep."""
+Name = Annotated[Str, StringConstraints(min_length=1, max_length=200)]
+Json = Annotated[dict[str, Any], AfterValidator(_storable_json)]
+"""A JSON object that PostgreSQL can keep."""
+
+AgentId = Annotated[str, StringConstraints(pattern=f"^agent-{UUID_PATTERN}$")]
+BlockId = Annotated[str, StringConstraints(pattern=f"^block-{UUID_PATTERN}$")]
+MessageId = Annotated[str, StringConstraints(pattern=f"^message-{UUID_PATTERN}$")]
+RunId = Annotated[str, StringConstraints(pattern=f"^run-{UUID_PATTERN}$")]
+StepId = Annotated[str, StringConstraints(pattern=f"^step-{UUID_PATTERN}$")]
+ToolId = Annotated[str, StringConstraints(pattern=f"^tool-{UUID_PATTERN}$")]
+
+AgentPath = Annotated[AgentId, Path()]
+BlockPath = Annotated[BlockId, Path()]
+
+StopReasonName = Literal[
+    "end_turn",
+    "error",
+    "llm_api_error",
+    "invalid_llm_response",
+    "invalid_tool_call",
+    "max_steps",
+    "max_tokens_exceeded",
+    "no_tool_call",
+    "tool_rule",
+    "cancelled",
+    "requires_approval",
+    "context_window_overflow_in_system_prompt",
+    "insufficient_credits",
+]
+
+
+class Input(BaseModel):
+    """A request body: types are strict, unknown fields are ignored (SDKs grow)."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class PageQuery(BaseModel):
+    """The parameters of every listing."""
+
+    limit: int | None = Field(None, ge=1, le=MAX_PAGE, description="rows at most; default 50")
+    order: Literal["asc", "desc"] = Field("desc", description="asc: oldest first; desc: newest")
+
+    def page(self, *, default_limit: int = 50) -> Page:
+        """The part of the listing that is asked for."""
+        return Page(
+            limit=self.limit or default_limit,
+            before=getattr(self, "before", None),
+            after=getattr(self, "after", None),
+            descending=self.order == "desc",
+        )

@@ -1,0 +1,52 @@
+"""`/v1/agents/{id}/messages` (listing only: turns go to instances) and `…/reset-messages`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+
+from o_contracts.messages import Message
+from o_platform.agents import history_repository
+from o_platform.agents.service import existing_agent
+from o_platform.api.agents.schemas import AgentState
+from o_platform.api.agents.views import agent_state
+from o_platform.api.deps import AgentsDep, DatabaseDep
+from o_platform.api.fields import AgentPath
+from o_platform.api.messages.schemas import MessageListQuery, MessageState, ResetMessages
+from o_platform.api.messages.wire import MessageView
+from o_platform.db import models
+
+router = APIRouter(prefix="/v1/agents/{agent_id}", tags=["messages"])
+DEFAULT_LIMIT = 100
+
+
+@router.get("/messages", response_model=list[MessageState], response_model_exclude_unset=True)
+async def list_messages(
+    agent_id: AgentPath, database: DatabaseDep, query: Annotated[MessageListQuery, Query()]
+) -> list[dict[str, Any]]:
+    """List an agent's messages, newest first unless asked otherwise."""
+    async with database.unit_of_work() as session:
+        await existing_agent(session, agent_id)
+        if query.elsewhere():
+            return []
+        rows = await history_repository.list_messages(
+            session, agent_id, query.filter(), query.page(default_limit=DEFAULT_LIMIT)
+        )
+    return shown(rows, query.view())
+
+
+@router.patch("/reset-messages")
+async def reset_messages(
+    agent_id: AgentPath, agents: AgentsDep, body: ResetMessages | None = None
+) -> AgentState:
+    """Forget an agent's messages; its memory blocks stay."""
+    return agent_state(await agents.reset_messages(agent_id), agents.catalogue)
+
+
+def shown(rows: Sequence[models.Message], view: MessageView) -> list[dict[str, Any]]:
+    """The stored messages that a client sees, ready for JSON."""
+    messages = (msgspec.convert(row.body, Message) for row in rows)
+    return [wire for message in messages if (wire := view.show(message)) is not None]

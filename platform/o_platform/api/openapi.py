@@ -1,0 +1,89 @@
+"""The one OpenAPI document: this application's routes, and the turns that instances answer."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from o_contracts.turns import UNUSED_FIELDS, json_schemas
+
+TITLE: Final = "Project O"
+_DESCRIPTION: Final = """\
+A Letta-V1-compatible agent server, and the delivery of variants of its agents (`/o/v1/…`).
+
+A trailing slash makes no difference. Lists are paged by `limit`, `before` and `after` (ids, in \
+the order of the listing). Errors are `{"detail": …, "code": …}`; what the Letta API has and this \
+server does not answers 501 with the code `not_offered`.
+"""
+_REFERENCE: Final = {"$ref": "#/components/schemas/TurnRequest"}
+_ERRORS: Final = {
+    "404": "no such agent",
+    "409": "the agent waits for something else first",
+    "413": "the body is too large",
+    "422": "the body is not a turn",
+    "429": "the budget is spent",
+    "503": "no instance is ready; try again",
+}
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Let the application answer `/openapi.json` with the merged document."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _merged(app)
+        return app.openapi_schema
+
+    # FastAPI's documented extension point.
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _merged(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=TITLE, version=app.version, description=_DESCRIPTION, routes=app.routes
+    )
+    document["components"]["schemas"] |= json_schemas()
+    for path, operation in _turn_operations().items():
+        document["paths"].setdefault(path, {})["post"] = operation
+    return document
+
+
+def _turn_operations() -> dict[str, dict[str, Any]]:
+    messages = "/v1/agents/{agent_id}/messages"
+    unused = ", ".join(UNUSED_FIELDS)
+    create = _operation(
+        "create_turn",
+        "Run a turn of an agent",
+        f"Answers when the turn has ended; with `streaming` as `…/stream` does. Taken, but without "
+        f"effect yet: {unused}.",
+        ["application/json", "text/event-stream"],
+    )
+    stream = _operation(
+        "stream_turn",
+        "Run a turn of an agent and stream it",
+        "Server-sent events: messages as they are made, then `stop_reason`, `usage_statistics`.",
+        ["text/event-stream"],
+    )
+    return {messages: create, messages + "/stream": stream}
+
+
+def _operation(name: str, summary: str, description: str, media: list[str]) -> dict[str, Any]:
+    agent_id = {
+        "name": "agent_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^agent-"},
+    }
+    errors = {status: {"description": text} for status, text in _ERRORS.items()}
+    answered: dict[str, Any] = {kind: {"schema": {}} for kind in media}
+    return {
+        "tags": ["turns"],
+        "operationId": name,
+        "summary": summary,
+        "description": description,
+        "parameters": [agent_id],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _REFERENCE}}},
+        "responses": {"200": {"description": "the turn", "content": answered}, **errors},
+    }

@@ -1,0 +1,1 @@
+"""The operator's routes, /o/v1/…."""

@@ -1,0 +1,31 @@
+"""Which of the API's provider types a model handle stands for.
+
+The API knows a closed list; a handle may name any provider. What is not on the list is shown as
+`openai`, the protocol that such endpoints speak.
+"""
+
+from __future__ import annotations
+
+_PROVIDER_TYPES = frozenset(
+    {
+        "anthropic", "azure", "baseten", "bedrock", "cerebras", "chatgpt_oauth", "deepseek",
+        "fireworks", "google_ai", "google_vertex", "groq", "hugging-face", "letta",
+        "lmstudio_openai", "minimax", "moonshot", "moonshot_coding", "mistral", "ollama", "openai",
+        "together", "vllm", "sglang", "openrouter", "xai", "zai", "zai_coding",
+    }
+)  # fmt: skip
+_WITHOUT_ENDPOINT_TYPE = frozenset(
+    {"cerebras", "fireworks", "letta", "lmstudio_openai", "sglang", "chatgpt_oauth"}
+)
+
+
+def provider_type(handle: str) -> str:
+    """The provider type of `provider/model`."""
+    provider = handle.partition("/")[0]
+    return provider if provider in _PROVIDER_TYPES else "openai"
+
+
+def endpoint_type(handle: str) -> str:
+    """The (deprecated) endpoint type of `provider/model`."""
+    provider = provider_type(handle)
+    return "openai" if provider in _WITHOUT_ENDPOINT_TYPE else provider

@@ -1,0 +1,139 @@
+"""What the Letta API has and this server does not: 501 with a sentence, never a 404.
+
+`NOT_OFFERED` is the one table; the routes are generated from it after all others, so offering
+something means to add its route and to delete its line here (a test holds the two against the SDK).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, NamedTuple
+
+from fastapi import FastAPI, Request, Response
+
+from o_platform.errors import NotOfferedError
+
+_ELSEWHERE: Final = (
+    "turns are answered by instances: send this to the listener (`o status` prints its URL), not "
+    "to the control plane's own socket"
+)
+_ARCHIVAL: Final = "archival memory over the API is not offered yet; agents reach it by their tools"
+_TOOLS: Final = "tools of your own are not offered yet; `tools` of an agent names built-in ones"
+_CONVERSATIONS: Final = "conversations are not offered yet; an agent has one history, its messages"
+_BACKGROUND: Final = "background runs are not offered yet; stream the turn instead"
+_CLOUD: Final = "this exists in Letta's cloud only and is not offered by this server"
+_MCP: Final = "MCP servers are not offered yet"
+_FOLDERS: Final = "folders and files are not offered yet"
+_ARCHIVES: Final = "archives are not offered yet"
+_AGENT: Final = "/v1/agents/{agent_id}"
+_CONVERSATION: Final = "/v1/conversations/{conversation_id}"
+_FOLDER: Final = "/v1/folders/{folder_id}"
+_SERVER: Final = "/v1/mcp-servers/{mcp_server_id}"
+
+
+class NotOffered(NamedTuple):
+    """Methods of a path that answer 501, and the sentence that says why."""
+
+    methods: str
+    path: str
+    sentence: str
+
+
+NOT_OFFERED: Final = (
+    NotOffered("POST", _AGENT + "/messages", _ELSEWHERE),
+    NotOffered("POST", _AGENT + "/messages/stream", _ELSEWHERE),
+    NotOffered("POST", _AGENT + "/messages/async", _BACKGROUND),
+    NotOffered("POST", _AGENT + "/messages/cancel", "cancelling a running turn is not offered yet"),
+    NotOffered("POST", _AGENT + "/summarize", "compaction on demand is not offered yet"),
+    NotOffered("POST", _AGENT + "/recompile", "contexts are compiled for each turn; nothing to do"),
+    NotOffered("GET", _AGENT + "/context", "the overview of a context is not offered yet"),
+    NotOffered("GET", _AGENT + "/export", "agent files are not offered yet"),
+    NotOffered("POST", "/v1/agents/import", "agent files are not offered yet"),
+    NotOffered("GET POST", _AGENT + "/archival-memory", _ARCHIVAL),
+    NotOffered("GET", _AGENT + "/archival-memory/search", _ARCHIVAL),
+    NotOffered("DELETE", _AGENT + "/archival-memory/{memory_id}", _ARCHIVAL),
+    NotOffered("PATCH", _AGENT + "/archives/{action}/{archive_id}", _ARCHIVES),
+    NotOffered("GET", _AGENT + "/tools", _TOOLS),
+    NotOffered("PATCH", _AGENT + "/tools/{action}/{tool}", _TOOLS),
+    NotOffered("POST", _AGENT + "/tools/{tool_name}/run", _TOOLS),
+    NotOffered("GET", _AGENT + "/files", _FOLDERS),
+    NotOffered("PATCH", _AGENT + "/files/close-all", _FOLDERS),
+    NotOffered("PATCH", _AGENT + "/files/{file_id}/{action}", _FOLDERS),
+    NotOffered("GET", _AGENT + "/folders", _FOLDERS),
+    NotOffered("PATCH", _AGENT + "/folders/{action}/{folder_id}", _FOLDERS),
+    NotOffered("PATCH", _AGENT + "/identities/{action}/{id}", "identities are not offered"),
+    NotOffered("GET POST", _AGENT + "/schedule", "schedules are not offered yet"),
+    NotOffered("GET DELETE", _AGENT + "/schedule/{message_id}", "schedules are not offered yet"),
+    NotOffered("GET POST PUT", "/v1/tools", _TOOLS),
+    NotOffered("POST", "/v1/tools/search", _TOOLS),
+    NotOffered("POST", "/v1/tools/run", _TOOLS),
+    NotOffered("GET PATCH DELETE", "/v1/tools/{tool_id}", _TOOLS),
+    NotOffered("GET POST", "/v1/conversations", _CONVERSATIONS),
+    NotOffered("GET PATCH DELETE", _CONVERSATION, _CONVERSATIONS),
+    NotOffered("GET POST", _CONVERSATION + "/messages", _CONVERSATIONS),
+    NotOffered("POST", _CONVERSATION + "/{action}", _CONVERSATIONS),
+    NotOffered("POST", "/v1/runs/{run_id}/stream", _BACKGROUND),
+    NotOffered("GET", "/v1/runs/{run_id}/trace", "traces are not offered yet"),
+    NotOffered("GET", "/v1/steps/{step_id}/messages", "list those of the step's run instead"),
+    NotOffered("GET", "/v1/steps/{step_id}/trace", "traces are not offered yet"),
+    NotOffered("PATCH", "/v1/steps/{step_id}/feedback", "feedback on steps is not offered yet"),
+    NotOffered("GET", "/v1/messages", "list the messages of one agent instead"),
+    NotOffered("POST", "/v1/messages/search", "message search is not offered yet"),
+    NotOffered("GET", "/v1/messages/{message_id}", "list the messages of one agent instead"),
+    NotOffered("POST", "/v1/passages/search", _ARCHIVAL),
+    NotOffered("GET POST", "/v1/archives", _ARCHIVES),
+    NotOffered("GET PATCH DELETE", "/v1/archives/{archive_id}", _ARCHIVES),
+    NotOffered("POST", "/v1/archives/{archive_id}/passages", _ARCHIVES),
+    NotOffered("POST", "/v1/archives/{archive_id}/passages/batch", _ARCHIVES),
+    NotOffered("DELETE", "/v1/archives/{archive_id}/passages/{passage_id}", _ARCHIVES),
+    NotOffered("GET POST", "/v1/folders", _FOLDERS),
+    NotOffered("GET PATCH DELETE", _FOLDER, _FOLDERS),
+    NotOffered("GET", _FOLDER + "/agents", _FOLDERS),
+    NotOffered("GET", _FOLDER + "/files", _FOLDERS),
+    NotOffered("GET", _FOLDER + "/files/{file_id}", _FOLDERS),
+    NotOffered("POST", _FOLDER + "/upload", _FOLDERS),
+    NotOffered("DELETE", _FOLDER + "/{file_id}", _FOLDERS),
+    NotOffered("GET POST", "/v1/mcp-servers", _MCP),
+    NotOffered("GET PATCH DELETE", _SERVER, _MCP),
+    NotOffered("PATCH", _SERVER + "/refresh", _MCP),
+    NotOffered("GET", _SERVER + "/tools", _MCP),
+    NotOffered("GET", _SERVER + "/tools/{tool_id}", _MCP),
+    NotOffered("POST", _SERVER + "/tools/{tool_id}/run", _MCP),
+    NotOffered("GET POST", "/v1/client-side-access-tokens", _CLOUD),
+    NotOffered("DELETE", "/v1/client-side-access-tokens/{token}", _CLOUD),
+    NotOffered("GET", "/v1/environments", _CLOUD),
+    NotOffered("GET", "/v1/environments/{device_id}", _CLOUD),
+    NotOffered("POST", "/v1/environments/{connection_id}/messages", _CLOUD),
+    NotOffered("POST", "/v1/templates", _CLOUD),
+    NotOffered("PATCH DELETE", "/v1/templates/{template_name}", _CLOUD),
+    NotOffered("POST", "/v1/templates/{template_name}/{action}", _CLOUD),
+    NotOffered("GET POST", "/v1/groups", "groups of agents are not offered yet"),
+    NotOffered("GET POST PATCH DELETE", "/v1/groups/{rest:path}", "groups are not offered yet"),
+    NotOffered("GET POST PUT", "/v1/identities", "identities are not offered"),
+    NotOffered("GET PATCH PUT DELETE", "/v1/identities/{rest:path}", "identities are not offered"),
+    NotOffered("GET POST", "/v1/providers", "set provider keys in the environment instead"),
+    NotOffered("GET POST PATCH DELETE", "/v1/providers/{rest:path}", "set provider keys in the "
+               "environment instead"),
+    NotOffered("GET", "/v1/jobs", "jobs are not offered; see runs"),
+    NotOffered("GET PATCH DELETE", "/v1/jobs/{rest:path}", "jobs are not offered; see runs"),
+    NotOffered("POST", "/v1/chat/completions", "chat completions are not offered yet"),
+)  # fmt: skip
+"""Every path of the SDK, and of the server behind it, that answers 501."""
+
+
+def add_not_offered(app: FastAPI, rows: Iterable[NotOffered] = NOT_OFFERED) -> None:
+    """Answer 501 for each row; call after every other route was added."""
+    for row in rows:
+        app.add_api_route(
+            row.path,
+            _refusing(row.sentence),
+            methods=row.methods.split(),
+            include_in_schema=False,
+        )
+
+
+def _refusing(sentence: str) -> Callable[[Request], Awaitable[Response]]:
+    async def refuse(request: Request) -> Response:
+        raise NotOfferedError(sentence)
+
+    return refuse
