@@ -42,6 +42,9 @@ class StaticRules(Rules):
     extra_imports: tuple[str, ...] = Field(
         default=(), description="modules allowed besides the usual"
     )
+    code_findings: Literal["reject", "report"] = Field(
+        default="reject", description="whether code that could reach out ends the rollout here"
+    )
     max_bytes: int = Field(default=512 * 1024, ge=1, description="size of all files together")
 
 
@@ -187,8 +190,9 @@ DEMO = Policy(
     name="demo",
     description=(
         "for demonstrations only: small samples and wide limits, so that a rollout takes a minute; "
-        "small regressions pass"
+        "small regressions pass, and suspicious code is only reported, to show that it is contained"
     ),
+    static=StaticRules(code_findings="report"),
     load=LoadRules(rate_rps=60.0, window_s=1.0, rounds=5, max_p50_ratio=2.0, max_p99_ratio=3.0),
     shadow=ShadowRules(
         min_requests=40,

@@ -1,0 +1,144 @@
+"""What was observed of a candidate and its baseline in one window of live traffic.
+
+A window is one phase, or one step of the canary: shares change between steps, so each is compared
+within itself only. Worker deaths are counted over the whole rollout. Everything has a JSON form,
+since a control plane that restarts must not forget what it saw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from o_platform.rollout.ports import Attempt
+from o_platform.stats.clusters import ClusterTotals
+from o_platform.stats.rates import Tally
+
+CLUSTERS: Final = 1024
+"""Latency is kept for at most this many groups of agents; agents of one group count as one."""
+_NO_AGENT: Final = -1
+
+
+@dataclass(slots=True)
+class Arm:
+    """One side of a comparison."""
+
+    trials: int = 0
+    failures: int = 0
+    deaths: int = 0
+    latency: ClusterTotals = field(default_factory=ClusterTotals)
+    """Natural log of milliseconds, of successful attempts, by agent."""
+    agents: int = 0
+    """Bit set of the buckets (16 bits of an agent's id) that were seen."""
+
+    def take(self, attempt: Attempt) -> None:
+        """Count one attempt. Anything but 2xx is a failure; status 0 is a death as well."""
+        if attempt.cancelled:
+            return
+        self.trials += 1
+        bucket = _bucket(attempt.routing_key)
+        if bucket != _NO_AGENT:
+            self.agents |= 1 << bucket
+        if not 200 <= attempt.status < 300:
+            self.failures += 1
+            self.deaths += attempt.status == 0
+        elif bucket != _NO_AGENT and attempt.duration_us is not None:
+            milliseconds = max(attempt.duration_us, 1) / 1000
+            self.latency.add(bucket % CLUSTERS, math.log(milliseconds))
+
+    @property
+    def tally(self) -> Tally:
+        """Failures out of trials."""
+        return Tally(self.trials, self.failures)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return {
+            "trials": self.trials,
+            "failures": self.failures,
+            "deaths": self.deaths,
+            "latency": self.latency.to_json(),
+            "agents": f"{self.agents:x}",
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Arm:
+        """Read what `to_json` wrote."""
+        return cls(
+            trials=data["trials"],
+            failures=data["failures"],
+            deaths=data["deaths"],
+            latency=ClusterTotals.from_json(data["latency"]),
+            agents=int(data["agents"], 16),
+        )
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Both sides in one window, and the deaths of earlier ones."""
+
+    window: str
+    """Phase and step it belongs to."""
+    since: datetime
+    """Attempts that began earlier belong to the window before."""
+    candidate: Arm = field(default_factory=Arm)
+    baseline: Arm = field(default_factory=Arm)
+    earlier_deaths: int = 0
+
+    def take(self, attempts: Iterable[Attempt], candidate: set[str], baseline: set[str]) -> None:
+        """Count the attempts at the instances with these ids; others are not our concern."""
+        for attempt in attempts:
+            if attempt.at < self.since:
+                continue
+            if attempt.instance_id in candidate:
+                self.candidate.take(attempt)
+            elif attempt.instance_id in baseline:
+                self.baseline.take(attempt)
+
+    @property
+    def deaths(self) -> int:
+        """The candidate's deaths in the whole rollout."""
+        return self.earlier_deaths + self.candidate.deaths
+
+    def next_window(self, window: str, since: datetime, *, keep_baseline: bool) -> Evidence:
+        """An empty window after this one.
+
+        Args:
+            window: its name.
+            since: when it begins.
+            keep_baseline: compare with this window's baseline, since there is none any more.
+        """
+        baseline = self.baseline if keep_baseline else Arm()
+        return Evidence(window, since, Arm(), baseline, self.deaths)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return {
+            "window": self.window,
+            "since": self.since.isoformat(),
+            "candidate": self.candidate.to_json(),
+            "baseline": self.baseline.to_json(),
+            "earlier_deaths": self.earlier_deaths,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Evidence:
+        """Read what `to_json` wrote."""
+        return cls(
+            data["window"],
+            datetime.fromisoformat(data["since"]),
+            Arm.from_json(data["candidate"]),
+            Arm.from_json(data["baseline"]),
+            data["earlier_deaths"],
+        )
+
+
+def _bucket(routing_key: str | None) -> int:
+    tail = (routing_key or "")[9:13]
+    try:
+        return int(tail, 16) if len(tail) == 4 else _NO_AGENT
+    except ValueError:
+        return _NO_AGENT
