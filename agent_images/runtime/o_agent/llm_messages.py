@@ -1,0 +1,130 @@
+"""Stored messages as a model reads them.
+
+One stored message is one message of the API; what the model said in one step (reasoning, text,
+tool calls share a `step_id`) is one message to the model. Each is kept encoded, with the number of
+stored messages it stands for, so that a long history costs a copy per turn and no encoding.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from o_contracts.llm import LlmMessage
+from o_contracts.messages import Message, ToolCall
+
+AGENT_TYPES: Final = frozenset(
+    {"assistant_message", "reasoning_message", "hidden_reasoning_message", "tool_call_message"}
+)
+_ROLES: Final = {"system_message": "system", "assistant_message": "assistant"}
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(LlmMessage)
+
+
+class Unit(NamedTuple):
+    """An encoded `LlmMessage`: how many stored messages it is made of, its size, its kind."""
+
+    raw: msgspec.Raw
+    messages: int
+    size_bytes: int
+    is_return: bool
+
+
+def encode_unit(message: LlmMessage, stored: int) -> Unit:
+    """A message to the model that stands for `stored` messages of the history."""
+    data = _encoder.encode(message)
+    return Unit(msgspec.Raw(data), stored, len(data), message.role == "tool")
+
+
+def decode_messages(raws: list[msgspec.Raw]) -> list[LlmMessage]:
+    """The messages behind encoded ones, for hooks."""
+    return [_decoder.decode(raw) for raw in raws]
+
+
+def history_units(messages: list[Message]) -> list[Unit]:
+    """A history as units; tool calls and returns without their counterpart are left out."""
+    complete = _answered_calls(messages)
+    units: list[Unit] = []
+    step: list[Message] = []
+    for message in messages:
+        if step and (message.step_id != step[0].step_id or message.type not in AGENT_TYPES):
+            units.extend(_step_unit(step, complete))
+            step = []
+        if message.type in AGENT_TYPES and message.step_id is not None:
+            step.append(message)
+        else:
+            units.extend(_single_unit(message, complete))
+    if step:
+        units.extend(_step_unit(step, complete))
+    return units
+
+
+def _answered_calls(messages: list[Message]) -> set[str]:
+    asked = {call.tool_call_id for message in messages for call in message.tool_calls or ()}
+    answered = {m.tool_return.tool_call_id for m in messages if m.tool_return is not None}
+    return asked & answered
+
+
+def _step_unit(step: list[Message], complete: set[str]) -> list[Unit]:
+    texts = [m.content for m in step if m.type == "assistant_message" and m.content]
+    calls = [call for m in step for call in m.tool_calls or () if call.tool_call_id in complete]
+    message = assistant_message(_plain_text(texts), calls)
+    return [] if message is None else [encode_unit(message, len(step))]
+
+
+def assistant_message(text: str, calls: list[ToolCall]) -> LlmMessage | None:
+    """What the model said in one step; None if it said nothing that it should read again."""
+    if not text and not calls:
+        return None
+    return LlmMessage("assistant", text or None, calls or None)
+
+
+def _single_unit(message: Message, complete: set[str]) -> list[Unit]:
+    result = message.tool_return
+    if result is not None:
+        if result.tool_call_id not in complete:
+            return []
+        return [encode_unit(tool_message(result.tool_call_id, result.tool_return), 1)]
+    if message.type in ("reasoning_message", "hidden_reasoning_message"):
+        return []
+    return [encode_unit(input_message(message), 1)]
+
+
+def tool_message(tool_call_id: str, text: str) -> LlmMessage:
+    """A tool's return as the model reads it."""
+    return LlmMessage("tool", text, None, tool_call_id)
+
+
+def input_message(message: Message) -> LlmMessage:
+    """A message that came from outside: a user's, a system's, an event, a summary."""
+    content = message.content
+    if isinstance(content, list):
+        content = [_part(part) for part in content]
+    elif message.type == "summary_message":
+        content = f"<summary_of_earlier_messages>\n{content}\n</summary_of_earlier_messages>"
+    elif message.type == "event_message":
+        content = f"<event>\n{content}\n</event>"
+    role: Any = _ROLES.get(message.type, "user")
+    return LlmMessage(role, content or "", name=message.name if role == "user" else None)
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    """A content part of the API as chat-completions models take it."""
+    source = part.get("source")
+    if part.get("type") != "image" or not isinstance(source, dict):
+        return {key: part[key] for key in ("type", "text") if key in part}
+    url = source.get("url")
+    if source.get("type") == "base64":
+        url = f"data:{source.get('media_type', 'image/png')};base64,{source.get('data', '')}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _plain_text(contents: list[str | list[dict[str, Any]]]) -> str:
+    texts: list[str] = []
+    for content in contents:
+        if isinstance(content, str):
+            texts.append(content)
+        else:
+            texts += [str(part["text"]) for part in content if "text" in part]
+    return "\n".join(texts)

@@ -1,0 +1,249 @@
+"""The HTTP surface of an instance: turns and `/healthz`, raw ASGI.
+
+`POST /v1/agents/{id}/messages` answers JSON, or a stream when the body says `streaming` (clients of
+the SDK before 1.0 excepted); `…/messages/stream` always streams. A stream begins when the turn has
+been opened, so that an unknown agent is a plain 404 there, too. Errors are
+`{"detail": sentence, "code": …}`, refused input is 422 with a list (see `validation`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from o_agent.api_messages import Outcome, ReplyView, encode, turn_response
+from o_agent.bridge_client import BridgeClient
+from o_agent.message_ids import TurnIds, UuidSource
+from o_agent.streaming import PING_S, EventStream, Send
+from o_agent.turn import TurnFailed, TurnInput, TurnRunner
+from o_agent.validation import InvalidRequest, parse_turn
+from o_contracts.ids import UUID_PATTERN
+from o_contracts.turns import MAX_BODY_BYTES, TurnRequest
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Scope = MutableMapping[str, Any]
+Headers = dict[bytes, bytes]
+
+WATCH_AFTER_S: Final = 0.05
+"""A plain turn that takes longer than this is watched for a client that goes away."""
+_PREFIX: Final = "/v1/agents/"
+_PLAIN: Final = "/messages"
+_STREAM: Final = "/messages/stream"
+_is_agent_id = re.compile(rf"agent-{UUID_PATTERN}").fullmatch
+_log = logging.getLogger("o_agent.server")
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = encode({"detail": message, "code": code})
+
+
+class _ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class TurnApp:
+    """The ASGI application of a worker."""
+
+    def __init__(self, client: BridgeClient, runner: TurnRunner) -> None:
+        """`runner` executes the turns; `client` says whether the bridge is there."""
+        self._client = client
+        self._runner = runner
+        self._uuids = UuidSource()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            await self._answer(scope, receive, send)
+        except InvalidRequest as refusal:
+            await _respond(send, 422, encode({"detail": refusal.problems}))
+        except _Refused as refusal:
+            await _respond(send, refusal.status, refusal.body)
+        except TurnFailed as failure:
+            body = encode({"detail": failure.message, "code": failure.code})
+            await _respond(send, failure.status, body)
+        except _ClientGone:
+            _log.info("the client went away: %s", scope["path"])
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path == "/healthz":
+            await self._answer_health(send)
+            return
+        agent_id, is_stream_path = _route(path)
+        if scope["method"] != "POST":
+            raise _Refused(405, "method_not_allowed", f"{path} takes POST only")
+        if not _is_agent_id(agent_id):
+            pattern = f"^agent-{UUID_PATTERN}$"
+            message = f"String should match pattern '{pattern}'"
+            raise InvalidRequest(["path", "agent_id"], message, "string_pattern_mismatch")
+        headers: Headers = dict(scope["headers"])
+        body = await _read_body(headers, receive)
+        request = parse_turn(body)
+        turn = self._turn(agent_id, request, headers, body)
+        if is_stream_path or (request.streaming and _sdk_streams(headers)):
+            await self._answer_stream(turn, receive, send)
+        else:
+            outcome = await self._watched(turn, receive, None, WATCH_AFTER_S)
+            await _respond(send, 200, turn_response(outcome, ReplyView.of(request)))
+
+    async def _answer_health(self, send: Send) -> None:
+        if self._client.connected:
+            await _respond(send, 200, b'{"status":"ok"}')
+        else:
+            raise _Refused(503, "not_ready", "this worker has no connection to the bridge")
+
+    async def _answer_stream(self, turn: TurnInput, receive: Receive, send: Send) -> None:
+        request = turn.request
+        stream = EventStream(
+            send,
+            ReplyView.of(request),
+            self._uuids,
+            wants_tokens=bool(request.stream_tokens),
+            include_pings=request.include_pings is not False,
+            is_numbered=bool(request.background),
+        )
+        turn.sink = stream
+        try:
+            outcome = await self._watched(turn, receive, stream, 0.0)
+        except TurnFailed as failure:
+            if not stream.is_started:
+                raise
+            await stream.fail(failure)
+            return
+        await stream.finish(outcome)
+
+    def _turn(
+        self, agent_id: str, request: TurnRequest, headers: Headers, body: bytes
+    ) -> TurnInput:
+        request_id = headers.get(b"x-request-id")
+        return TurnInput(
+            agent_id,
+            request,
+            self._uuids.new() if request_id is None else request_id.decode("latin-1"),
+            hashlib.sha256(body).hexdigest(),
+            TurnIds(self._uuids),
+            headers.get(b"x-o-client", b"").decode("latin-1"),
+            _count(headers.get(b"x-envoy-attempt-count"), 1),
+            _count(headers.get(b"x-stainless-retry-count"), 0),
+        )
+
+    async def _watched(
+        self, turn: TurnInput, receive: Receive, stream: EventStream | None, after_s: float
+    ) -> Outcome:
+        """Run a turn, but not for a client that has gone (unless it runs in the background)."""
+        watch = _Watch(turn, receive, stream)
+        timer = asyncio.get_running_loop().call_later(after_s, watch.start)
+        try:
+            return await self._runner.run(turn)
+        except asyncio.CancelledError:
+            if watch.client_gone and watch.task.uncancel() == 0:
+                raise _ClientGone from None
+            raise
+        except TurnFailed:
+            raise
+        except Exception as error:
+            _log.exception("a turn failed", extra={"request_id": turn.request_id})
+            sentence = f"internal error in request {turn.request_id}; see the instance's log"
+            raise TurnFailed(500, "internal", sentence) from error
+        finally:
+            timer.cancel()
+            watch.stop()
+
+
+class _Watch:
+    """Waits for the client to go away, and keeps a silent stream alive."""
+
+    __slots__ = ("_receive", "_stream", "_turn", "_watching", "client_gone", "task")
+
+    def __init__(self, turn: TurnInput, receive: Receive, stream: EventStream | None) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a turn runs in a task")
+        self.task: asyncio.Task[Any] = task
+        self.client_gone = False
+        self._turn = turn
+        self._receive = receive
+        self._stream = stream
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._watching = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _run(self) -> None:
+        while not await self._is_disconnected():
+            if self._stream is not None:
+                await self._stream.keep_alive()
+        if self._turn.request.background:
+            return
+        self._turn.is_unwanted = True
+        if self._turn.is_interruptible:
+            self.client_gone = True
+            self.task.cancel()
+
+    async def _is_disconnected(self) -> bool:
+        try:
+            async with asyncio.timeout(PING_S):
+                message = await self._receive()
+        except TimeoutError:
+            return False
+        return bool(message["type"] == "http.disconnect")
+
+
+def _route(path: str) -> tuple[str, bool]:
+    """The agent's id in a path, and whether the path alone asks for a stream."""
+    if path.startswith(_PREFIX):
+        if path.endswith(_PLAIN):
+            return path[len(_PREFIX) : -len(_PLAIN)], False
+        if path.endswith(_STREAM):
+            return path[len(_PREFIX) : -len(_STREAM)], True
+    raise _Refused(404, "not_found", f"there is nothing at {path}")
+
+
+async def _read_body(headers: Headers, receive: Receive) -> bytes:
+    if _count(headers.get(b"content-length"), 0) > MAX_BODY_BYTES:
+        raise _too_large()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+    if message["type"] == "http.disconnect":
+        raise _ClientGone
+    return body
+
+
+def _too_large() -> _Refused:
+    return _Refused(413, "too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
+
+
+def _count(value: bytes | None, default: int) -> int:
+    return int(value) if value is not None and value.isdigit() else default
+
+
+def _sdk_streams(headers: Headers) -> bool:
+    """Whether the client understands a stream on the plain path (the SDK does since 1.0)."""
+    return not headers.get(b"x-stainless-package-version", b"1").startswith(b"0.")
+
+
+async def _respond(send: Send, status: int, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    if status == 413:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,85 @@
+"""The tools of an agent as the step loop needs them: encoded for the model, and who runs each.
+
+Most agents of a lineage have the same tools, so toolboxes are shared between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from o_agent.sdk import AgentView, Tool
+from o_contracts.llm import LlmTool
+from o_contracts.messages import AgentContext, ToolSpec
+
+Home = Literal["bridge", "instance"]
+MAX_SHARED: Final = 256
+"""Distinct toolboxes kept; beyond that sharing starts anew."""
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """`encoded` is a list of `LlmTool`; `homes` names who runs each tool."""
+
+    encoded: msgspec.Raw
+    homes: Mapping[str, Home]
+    exits: frozenset[str]
+    needs_approval: frozenset[str]
+    parallel: bool
+
+    def __len__(self) -> int:
+        """How many tools there are."""
+        return len(self.homes)
+
+
+class ToolboxShelf:
+    """Makes toolboxes, giving equal agents the same one."""
+
+    def __init__(self, genome_tools: Mapping[str, Tool]) -> None:
+        """`genome_tools` are offered to every agent that has no tool of the same name."""
+        self._genome_tools = genome_tools
+        self._shared: dict[bytes, Toolbox] = {}
+
+    def toolbox_of(self, context: AgentContext) -> Toolbox:
+        """The tools of an agent: its own, then the genome's."""
+        specs = [spec for spec in context.tools if self._can_run(spec)]
+        own = {spec.name for spec in specs}
+        agent = _view_of(context)
+        for tool in self._genome_tools.values():
+            if tool.name not in own and tool.is_offered(agent):
+                specs.append(ToolSpec(tool.name, tool.description, tool.parameters, "instance"))
+        key = _encoder.encode((specs, context.tool_rules))
+        found = self._shared.get(key)
+        if found is None:
+            if len(self._shared) >= MAX_SHARED:
+                self._shared.clear()
+            found = self._shared[key] = _make_toolbox(specs, context.tool_rules)
+        return found
+
+    def _can_run(self, spec: ToolSpec) -> bool:
+        return spec.home == "bridge" or spec.name in self._genome_tools
+
+
+def _view_of(context: AgentContext) -> AgentView:
+    labels = frozenset(block.label for block in context.blocks)
+    return AgentView(context.agent_id, context.name, context.agent_type, context.model, labels)
+
+
+def _make_toolbox(specs: list[ToolSpec], rules: list[dict[str, Any]]) -> Toolbox:
+    tools = [LlmTool(spec.name, spec.description, spec.parameters) for spec in specs]
+    return Toolbox(
+        encoded=msgspec.Raw(_encoder.encode(tools)),
+        homes={spec.name: spec.home for spec in specs},
+        exits=_named(rules, "exit_loop"),
+        needs_approval=_named(rules, "requires_approval"),
+        parallel=all(rule.get("type") == "requires_approval" for rule in rules),
+    )
+
+
+def _named(rules: list[dict[str, Any]], kind: str) -> frozenset[str]:
+    return frozenset(str(rule.get("tool_name")) for rule in rules if rule.get("type") == kind)

@@ -1,0 +1,330 @@
+"""One turn from its request to its outcome, executed again for as long as the bridge is away.
+
+open → steps → commit. When the connection to the bridge breaks, nothing is known about what became
+of the last request, so the turn starts again from `turn.open` under the same request id: the bridge
+answers a finished turn from its record and repeated LLM and tool calls from its journal, hence
+nothing runs twice. The client notices a pause, and a stream goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import msgspec
+
+from o_agent.api_messages import Outcome
+from o_agent.bridge_client import BridgeClient, BridgeError, ConnectionLost
+from o_agent.context import CompiledContext, ContextCompiler
+from o_agent.context_cache import ContextCache
+from o_agent.genome import Genome
+from o_agent.hooks import HookError
+from o_agent.llm_messages import AGENT_TYPES, encode_unit, input_message
+from o_agent.message_ids import TurnIds
+from o_agent.step_loop import Sink, StepLoop, TurnFrame
+from o_agent.tool_runner import ToolRunner
+from o_agent.validation import input_messages
+from o_contracts import bridge
+from o_contracts.frames import Empty
+from o_contracts.ids import now_us
+from o_contracts.messages import Message, MessageType, StopReason
+from o_contracts.turns import DEFAULT_MAX_STEPS, TurnRequest
+
+PATIENCE_S: Final = 15.0
+"""How long a turn puts up with a bridge that is away or says that it cannot now."""
+FIRST_PAUSE_S: Final = 0.01
+LAST_PAUSE_S: Final = 0.25
+CANCELLED: Final = "cancelled"
+FENCED: Final = "fenced"
+"""The bridge's code for a token that another attempt has replaced; opening again shows by what."""
+
+_log = logging.getLogger("o_agent.turn")
+_opened_decoder = msgspec.msgpack.Decoder(bridge.TurnOpened)
+_empty_decoder = msgspec.msgpack.Decoder(Empty)
+_committed_decoder = msgspec.msgpack.Decoder(bridge.TurnCommitted)
+_INPUT_TYPES: Final[dict[str, MessageType]] = {
+    "user": "user_message",
+    "system": "system_message",
+    "assistant": "assistant_message",
+}
+
+
+class TurnFailed(Exception):
+    """The turn has no outcome. `status`, `code` are for clients, `stop_reason` for streams."""
+
+    def __init__(
+        self, status: int, code: str, message: str, stop_reason: StopReason = "error"
+    ) -> None:
+        """`message` says what happened and what to do."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.stop_reason = stop_reason
+
+
+@dataclass(slots=True)
+class TurnInput:
+    """A turn as it was asked for. `run_id` is known once it has been opened.
+
+    While it is being opened or committed it is not interruptible: giving up then would leave its
+    fate to chance. `is_unwanted` says that the client went away; it ends at the next occasion.
+    """
+
+    agent_id: str
+    request: TurnRequest
+    request_id: str
+    body_digest: str
+    ids: TurnIds
+    client: str = ""
+    attempt: int = 1
+    sdk_retry: int = 0
+    sink: Sink | None = None
+    run_id: str = ""
+    is_interruptible: bool = True
+    is_unwanted: bool = False
+    received_us: int = field(default_factory=now_us)
+
+
+class TurnRunner:
+    """Executes turns for one worker."""
+
+    def __init__(
+        self,
+        client: BridgeClient,
+        genome: Genome,
+        cache: ContextCache,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """`patience_s` bounds how long a turn waits for a bridge that is away."""
+        self._bridge = client
+        self._genome = genome
+        self._cache = cache
+        self._compiler = ContextCompiler(genome)
+        self._tools = ToolRunner(genome.tools, genome.number("tool_timeout_s"))
+        self._patience_s = patience_s
+
+    async def run(self, turn: TurnInput) -> Outcome:
+        """Execute a turn.
+
+        Raises:
+            TurnFailed: it was refused, the model or the genome failed, or the bridge stayed away.
+        """
+        try:
+            return await self._execute(turn)
+        except (ConnectionLost, BridgeError) as error:
+            return await self._execute_again(turn, error)
+
+    async def _execute_again(self, turn: TurnInput, error: ConnectionLost | BridgeError) -> Outcome:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_s
+        pause_s = FIRST_PAUSE_S
+        while (left_s := deadline - loop.time()) > 0 and _is_passing(error):
+            try:
+                if isinstance(error, BridgeError):
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, LAST_PAUSE_S)
+                await self._bridge.wait_connected(left_s)
+                return await self._execute(turn)
+            except (ConnectionLost, BridgeError) as again:
+                error = again
+        raise _failure(error) from error
+
+    async def _execute(self, turn: TurnInput) -> Outcome:
+        cached = self._cache.get(turn.agent_id)
+        turn.is_interruptible = False
+        try:
+            opened = await self._bridge.ask(
+                bridge.TURN_OPEN, self._open(turn, cached), _opened_decoder
+            )
+        finally:
+            turn.is_interruptible = True
+        turn.run_id = opened.run_id
+        if turn.sink is not None:
+            await turn.sink.opened(opened.run_id)
+        if opened.finished is not None:
+            return await _finished(turn, opened.finished)
+        if turn.is_unwanted:
+            await self._abandon(opened, CANCELLED, "the client went away")
+            raise TurnFailed(499, CANCELLED, "the client went away")
+        context = cached if opened.context is None else self._compiler.compile(opened.context)
+        if context is None:
+            raise TurnFailed(502, "bridge_protocol", "the platform sent no context for the agent")
+        return await self._run_opened(turn, opened, context)
+
+    def _open(self, turn: TurnInput, cached: CompiledContext | None) -> bridge.TurnOpen:
+        messages = turn.request.messages
+        return bridge.TurnOpen(
+            turn.agent_id,
+            turn.request_id,
+            turn.body_digest,
+            turn.client,
+            [message.otid for message in messages if message.otid] if messages else [],
+            turn.attempt,
+            turn.sdk_retry,
+            0 if cached is None else cached.version,
+            self._compiler.history,
+        )
+
+    async def _run_opened(
+        self, turn: TurnInput, opened: bridge.TurnOpened, context: CompiledContext
+    ) -> Outcome:
+        inputs = _stored_inputs(turn)
+        units = [encode_unit(input_message(message), 1) for message in inputs]
+        loop = StepLoop(self._frame(turn, opened, context), inputs, units)
+        try:
+            return await self._commit(turn, opened, context, loop, await loop.run())
+        except HookError as error:
+            await self._abandon(opened, "genome_error", str(error))
+            _log.error("the genome failed: %s", error, extra={"request_id": turn.request_id})
+            raise TurnFailed(500, "genome_error", str(error)) from error
+        except BridgeError as error:
+            if error.body.code != FENCED:
+                await self._abandon(opened, error.body.code, error.body.message)
+            raise
+        except ConnectionLost:
+            raise
+        except Exception:
+            await self._abandon(opened, "internal", "the instance failed; see its log")
+            raise
+        except asyncio.CancelledError:
+            body = _abandonment(opened, CANCELLED, "the client went away")
+            self._bridge.tell(bridge.TURN_ABANDON, body)
+            raise
+
+    def _frame(
+        self, turn: TurnInput, opened: bridge.TurnOpened, context: CompiledContext
+    ) -> TurnFrame:
+        request = turn.request
+        shown = context
+        if request.override_system is not None:
+            prompt = self._compiler.render_prompt(context.agent, request.override_system)
+            shown = replace(context, prompt=prompt)
+        return TurnFrame(
+            bridge=self._bridge,
+            genome=self._genome,
+            compiler=self._compiler,
+            tools=self._tools,
+            context=shown,
+            system=context.agent.system
+            if request.override_system is None
+            else request.override_system,
+            ids=turn.ids,
+            token=opened.token,
+            run_id=opened.run_id,
+            model=request.override_model or context.agent.model,
+            max_steps=self._max_steps(request),
+            sink=turn.sink,
+        )
+
+    def _max_steps(self, request: TurnRequest) -> int:
+        """What the client asked for; the genome's parameter if it left the API's default."""
+        if request.max_steps is None or request.max_steps == DEFAULT_MAX_STEPS:
+            return self._genome.count("max_steps")
+        return request.max_steps
+
+    async def _commit(
+        self,
+        turn: TurnInput,
+        opened: bridge.TurnOpened,
+        context: CompiledContext,
+        loop: StepLoop,
+        stop: StopReason,
+    ) -> Outcome:
+        usage = loop.usage()
+        commit = bridge.TurnCommit(
+            opened.token,
+            opened.run_id,
+            turn.agent_id,
+            loop.messages,
+            loop.records,
+            stop,
+            usage,
+            bool(turn.request.background),
+        )
+        turn.is_interruptible = False
+        try:
+            committed = await self._bridge.ask(bridge.TURN_COMMIT, commit, _committed_decoder)
+        finally:
+            turn.is_interruptible = True
+        if committed.finished is not None:
+            self._cache.drop(turn.agent_id)
+            return await _finished(turn, committed.finished)
+        self._remember(turn, context, loop, committed.version)
+        made = [message for message in loop.messages if _is_made(message)]
+        return Outcome(
+            opened.run_id, made, stop, usage, len(loop.records), loop.context_tokens or None
+        )
+
+    def _remember(
+        self, turn: TurnInput, context: CompiledContext, loop: StepLoop, version: int
+    ) -> None:
+        if version == 0:
+            self._cache.drop(turn.agent_id)
+            return
+        stored = len(loop.messages)
+        self._cache.put(self._compiler.after_turn(context, version, loop.blocks, loop.made, stored))
+
+    async def _abandon(self, opened: bridge.TurnOpened, code: str, message: str) -> None:
+        """Let the next turn of the queue begin; it may be this one, tried again."""
+        body = _abandonment(opened, code, message)
+        try:
+            await self._bridge.ask(bridge.TURN_ABANDON, body, _empty_decoder)
+        except BridgeError as error:
+            _log.warning("the bridge did not take the end of %s: %s", opened.run_id, error)
+
+
+def _abandonment(opened: bridge.TurnOpened, code: str, message: str) -> bridge.TurnAbandon:
+    return bridge.TurnAbandon(opened.token, opened.run_id, code, message)
+
+
+def _stored_inputs(turn: TurnInput) -> list[Message]:
+    first_step = turn.ids.get("step", "step", 0)
+    return [
+        Message(
+            turn.ids.get("message", "input", position),
+            _INPUT_TYPES[given.role],
+            turn.received_us,
+            given.content,
+            name=given.name,
+            otid=given.otid,
+            sender_id=given.sender_id,
+            step_id=None if given.role == "assistant" else first_step,
+            run_id=turn.run_id,
+        )
+        for position, given in enumerate(input_messages(turn.request))
+    ]
+
+
+async def _finished(turn: TurnInput, record: bridge.FinishedTurn) -> Outcome:
+    """The outcome of a turn that ran before; a stream gets the messages it has not sent yet."""
+    made = [message for message in record.messages if _is_made(message)]
+    if turn.sink is not None:
+        for message in made:
+            await turn.sink.message(message)
+    return Outcome(turn.run_id, made, record.stop_reason, record.usage, record.step_count)
+
+
+def _is_made(message: Message) -> bool:
+    """Whether the agent made this message, and not the client."""
+    if message.step_id is None:
+        return False
+    return message.type in AGENT_TYPES or message.type == "tool_return_message"
+
+
+def _is_passing(error: ConnectionLost | BridgeError) -> bool:
+    """Whether the same turn may succeed in a moment."""
+    if isinstance(error, ConnectionLost):
+        return True
+    return error.body.code == FENCED or (error.body.retryable and error.body.status == 503)
+
+
+def _failure(error: ConnectionLost | BridgeError) -> TurnFailed:
+    if isinstance(error, ConnectionLost):
+        message = f"the platform's bridge is away ({error}); try again"
+        return TurnFailed(503, "bridge_unavailable", message)
+    body = error.body
+    stop: StopReason = "llm_api_error" if body.code.startswith("llm") else "error"
+    return TurnFailed(body.status, body.code, body.message, stop)

@@ -1,0 +1,115 @@
+"""Turn requests: parsed, checked, and refused in the form that clients of FastAPI servers know.
+
+A refusal is `{"detail": [{"loc": ["body", "messages", 0, "role"], "msg": …, "type": …}]}` with
+status 422; `loc` leads to the field.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from o_contracts.turns import ContentPart, InputMessage, TurnRequest
+
+_AT = re.compile(r" - at `(?:key in )?\$?(.*)`$")
+_PATH_PIECE = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]|\[\.\.\.\]")
+_MISSING = re.compile(r"^Object missing required field `(\w+)`")
+_decoder = msgspec.json.Decoder(TurnRequest)
+
+_TYPES: Final = (
+    (re.compile(r"^Expected `array` of length >="), "too_short"),
+    (re.compile(r"^Expected `array` of length <="), "too_long"),
+    (re.compile(r"^Expected `int` >="), "greater_than_equal"),
+    (re.compile(r"^Expected `int` <="), "less_than_equal"),
+    (re.compile(r"^Invalid enum value"), "literal_error"),
+    (re.compile(r"^Expected `int\b"), "int_type"),
+    (re.compile(r"^Expected `bool\b"), "bool_type"),
+    (re.compile(r"^Expected `str \| array"), "string_or_list_type"),
+    (re.compile(r"^Expected `str\b"), "string_type"),
+    (re.compile(r"^Expected `array\b"), "list_type"),
+    (re.compile(r"^Expected `object\b"), "dict_type"),
+)
+
+
+class InvalidRequest(Exception):
+    """The request is refused with 422; `problems` is the `detail` of the answer."""
+
+    def __init__(self, loc: list[str | int], message: str, kind: str) -> None:
+        """One problem, at `loc`."""
+        super().__init__(message)
+        self.problems: list[dict[str, Any]] = [{"loc": loc, "msg": message, "type": kind}]
+
+
+def parse_turn(body: bytes) -> TurnRequest:
+    """The request in a body.
+
+    Raises:
+        InvalidRequest: malformed JSON, a wrong type, a value out of range, or no message at all.
+    """
+    try:
+        request = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid_field(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(["body"], f"JSON decode error: {error}", "json_invalid") from error
+    _check_one_input(request)
+    return request
+
+
+def input_messages(request: TurnRequest) -> list[InputMessage]:
+    """What the client says, `input` being short for one user message."""
+    if request.messages is not None:
+        return request.messages
+    return [InputMessage(request.input or "")]
+
+
+def _check_one_input(request: TurnRequest) -> None:
+    if request.messages is not None:
+        if request.input is not None:
+            raise InvalidRequest(["body", "input"], "Give messages or input, not both", "conflict")
+        for index, message in enumerate(request.messages):
+            if type(message.content) is not str:
+                _check_parts(message.content, ["body", "messages", index, "content"])
+    elif request.input is None:
+        raise InvalidRequest(["body", "messages"], "Field required", "missing")
+    elif type(request.input) is not str:
+        _check_parts(request.input, ["body", "input"])
+
+
+def _check_parts(parts: str | list[ContentPart], loc: list[str | int]) -> None:
+    for index, part in enumerate(parts):
+        if not isinstance(part, dict):
+            continue
+        kind = part.get("type")
+        if not isinstance(kind, str):
+            raise InvalidRequest([*loc, index, "type"], "Field required", "missing")
+        if kind == "text" and not isinstance(part.get("text"), str):
+            raise InvalidRequest([*loc, index, "text"], "Expected `str`", "string_type")
+        if kind == "image" and not isinstance(part.get("source"), dict):
+            raise InvalidRequest([*loc, index, "source"], "Expected `object`", "dict_type")
+
+
+def _invalid_field(text: str) -> InvalidRequest:
+    match = _AT.search(text)
+    message = text[: match.start()] if match else text
+    loc: list[str | int] = ["body", *_location(match.group(1) if match else "")]
+    missing = _MISSING.match(message)
+    if missing:
+        return InvalidRequest([*loc, missing.group(1)], "Field required", "missing")
+    return InvalidRequest(loc, message, _kind(message))
+
+
+def _location(path: str) -> list[str | int]:
+    loc: list[str | int] = []
+    for name, index in _PATH_PIECE.findall(path):
+        if name:
+            loc.append(name)
+        elif index:
+            loc.append(int(index))
+    return loc
+
+
+def _kind(message: str) -> str:
+    return next((kind for pattern, kind in _TYPES if pattern.match(message)), "value_error")

@@ -1,0 +1,127 @@
+"""A worker: loads the genome, connects to the bridge, waits to be promoted, then serves.
+
+A worker says `READY` on one pipe and is promoted by a byte on the other. That pipe also tells it
+that PID 1 is gone (end of file): a spare then ends at once, an active worker after its turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from o_agent.bridge_client import BridgeClient
+from o_agent.context_cache import ContextCache
+from o_agent.environment import Environment
+from o_agent.genome import INVALID_GENOME_EXIT, Genome, GenomeError, load_genome
+from o_agent.server import TurnApp
+from o_agent.turn import TurnRunner
+
+READY: Final = b"R"
+GO: Final = b"G"
+DRAIN_S: Final = 5
+"""How long a worker that is told to stop may take to finish its turns."""
+BACKLOG: Final = 4096
+KEEP_ALIVE_S: Final = 3600
+_OOM_SCORE: Final = "500"
+"""Out of memory, the kernel takes a worker and not PID 1, which brings the next one at once."""
+
+_log = logging.getLogger("o_agent.worker")
+
+
+def run_worker(environment: Environment, listener: socket.socket, ready_fd: int, go_fd: int) -> int:
+    """Be a worker until told to stop; returns the exit code."""
+    _introduce("o-spare")
+    _write_proc("oom_score_adj", _OOM_SCORE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is PID 1's to pass on
+    try:
+        genome = load_genome(environment.genome)
+    except GenomeError as error:
+        _log.critical("the genome cannot run: %s", error, extra={"file": error.file})
+        return INVALID_GENOME_EXIT
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(environment, genome, listener, ready_fd, go_fd))
+
+
+async def _serve(
+    environment: Environment, genome: Genome, listener: socket.socket, ready_fd: int, go_fd: int
+) -> int:
+    client = BridgeClient(str(environment.bridge_socket), environment.variant)
+    app = TurnApp(client, TurnRunner(client, genome, ContextCache()))
+    async with asyncio.TaskGroup() as tasks:
+        connection = tasks.create_task(client.run())
+        os.write(ready_fd, READY)
+        os.close(ready_fd)
+        if await _promoted(go_fd):
+            await _serve_turns(app, listener, go_fd)
+        connection.cancel()
+    return 0
+
+
+async def _promoted(go_fd: int) -> bool:
+    """Wait for the promotion; False if PID 1 is gone instead."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(go_fd, readable.set)
+    await readable.wait()
+    loop.remove_reader(go_fd)
+    return os.read(go_fd, 1) == GO
+
+
+async def _serve_turns(app: TurnApp, listener: socket.socket, go_fd: int) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn puts its own in place, and raises it
+    server = Server(
+        Config(
+            app,
+            http=HttpToolsProtocol,
+            loop="none",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+    )
+    _introduce("o-worker")
+    loop = asyncio.get_running_loop()
+    loop.add_reader(go_fd, _stop, server, go_fd)
+    await server.serve(sockets=[listener])
+    loop.remove_reader(go_fd)
+
+
+def _stop(server: Server, go_fd: int) -> None:
+    asyncio.get_running_loop().remove_reader(go_fd)
+    _log.critical("PID 1 is gone; this worker stops")
+    server.should_exit = True
+
+
+def _introduce(name: str) -> None:
+    """Show the process under this name in `ps` and `top`."""
+    _write_proc("comm", name)
+
+
+def _write_proc(file: str, value: str) -> None:
+    with contextlib.suppress(OSError):  # a nicety that a hardened /proc may refuse
+        Path(f"/proc/self/{file}").write_text(value, encoding="ascii")
+
+
+def exit_worker(code: int) -> None:
+    """End the forked process without running what PID 1 has registered for its own end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

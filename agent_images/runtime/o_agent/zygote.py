@@ -1,0 +1,312 @@
+"""PID 1 of an instance: owns the listening socket and keeps one worker active and one in reserve.
+
+All heavy modules are imported here, once; workers are forked from it and share its memory. The
+genome is *not* imported here: it may crash or hang, and then takes a worker with it, no more.
+
+When the active worker dies, the spare (which has loaded the genome and is connected to the bridge)
+is promoted by one byte on a pipe, and a new spare is forked. Connections that arrive in between
+wait in the socket's queue, which nobody closes. PID 1 gives up, with the reason as its last line,
+when a genome cannot be loaded (exit 78) or when workers die faster than `DEATHS` in `WINDOW_S`
+(exit 1); the container engine's restart policy takes over from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from o_agent.environment import Environment
+from o_agent.genome import INVALID_GENOME_EXIT
+from o_agent.worker import BACKLOG, DRAIN_S, GO, exit_worker, run_worker
+
+DEATHS: Final = 20
+WINDOW_S: Final = 10.0
+READY_LIMIT_S: Final = 20.0
+"""How long a genome may take to load."""
+STOP_LIMIT_S: Final = DRAIN_S + 1.5
+FIRST_PAUSE_S: Final = 0.1
+LAST_PAUSE_S: Final = 5.0
+
+_log = logging.getLogger("o_agent.zygote")
+
+
+class GiveUp(Exception):
+    """PID 1 ends with `code`; the message is its last line."""
+
+    def __init__(self, code: int, message: str) -> None:
+        """`code` is the exit code."""
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(slots=True)
+class Worker:
+    """A forked worker as PID 1 sees it. `ready_fd` is None once it has spoken or died."""
+
+    pid: int
+    go_fd: int
+    ready_fd: int | None
+    forked_s: float
+    is_ready: bool = False
+
+
+class Intensity:
+    """Counts deaths in a sliding window."""
+
+    __slots__ = ("_deaths", "_limit", "_window_s")
+
+    def __init__(self, limit: int = DEATHS, window_s: float = WINDOW_S) -> None:
+        """More than `limit` deaths within `window_s` are too many."""
+        self._deaths: deque[float] = deque()
+        self._limit = limit
+        self._window_s = window_s
+
+    def is_exceeded(self, now_s: float) -> bool:
+        """Count a death at `now_s` and say whether that was one too many."""
+        self._deaths.append(now_s)
+        while self._deaths[0] <= now_s - self._window_s:
+            self._deaths.popleft()
+        return len(self._deaths) > self._limit
+
+
+def open_listener(path: Path) -> socket.socket:
+    """Listen at `path`, in place of a socket that an earlier run left behind."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o666)
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+class Zygote:
+    """The event loop of PID 1."""
+
+    def __init__(self, environment: Environment, listener: socket.socket) -> None:
+        """Fork nothing yet."""
+        self._environment = environment
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._intensity = Intensity()
+        self._active: Worker | None = None
+        self._spare: Worker | None = None
+        self._was_ready = False
+        self._pause_s = 0.0
+        self._fork_at_s = 0.0
+        self._is_stopping = False
+        self._wake_fd, self._signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._wake_fd, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Keep workers alive until told to stop.
+
+        Raises:
+            GiveUp: it makes no sense to go on.
+        """
+        signal.set_wakeup_fd(self._signal_fd, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _ignore)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._request_stop())
+        gc.collect()
+        gc.freeze()
+        while not self._is_stopping:
+            self._reap()
+            self._check_late_spare()
+            self._fill()
+            self._wait()
+        self._stop()
+
+    def _request_stop(self) -> None:
+        self._is_stopping = True
+
+    def _wait(self) -> None:
+        for key, _ in self._selector.select(self._timeout_s()):
+            if key.fd == self._wake_fd:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_fd, 512)
+            elif self._spare is not None and key.fd == self._spare.ready_fd:
+                self._note_ready(self._spare)
+
+    def _timeout_s(self) -> float | None:
+        now = time.monotonic()
+        if self._spare is None:
+            return max(self._fork_at_s - now, 0.0)
+        if self._spare.ready_fd is not None:
+            return max(self._spare.forked_s + READY_LIMIT_S - now, 0.0)
+        return None
+
+    def _note_ready(self, worker: Worker) -> None:
+        if worker.ready_fd is None:
+            return
+        said = os.read(worker.ready_fd, 1)
+        self._close_ready(worker)
+        if said:
+            worker.is_ready = self._was_ready = True
+            self._pause_s = 0.0
+
+    def _fill(self) -> None:
+        """Promote the spare if there is no active worker, then see to it that there is a spare."""
+        spare = self._spare
+        if self._active is None and spare is not None and spare.is_ready:
+            with contextlib.suppress(BrokenPipeError):  # it just died; the next round reaps it
+                os.write(spare.go_fd, GO)
+            self._active, self._spare = spare, None
+            _log.info("worker %d is active", spare.pid, extra={"worker": spare.pid})
+        if self._spare is None and time.monotonic() >= self._fork_at_s:
+            self._spare = self._fork()
+
+    def _fork(self) -> Worker:
+        ready_read, ready_write = os.pipe()
+        go_read, go_write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker(ready_write, go_read, (ready_read, go_write))
+        os.close(ready_write)
+        os.close(go_read)
+        self._selector.register(ready_read, selectors.EVENT_READ)
+        return Worker(pid, go_write, ready_read, time.monotonic())
+
+    def _be_worker(self, ready_fd: int, go_fd: int, unused: tuple[int, ...]) -> None:
+        """In the child: let go of everything that is PID 1's, then work; never returns."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            self._selector.close()
+            others = [worker.go_fd for worker in (self._active, self._spare) if worker]
+            for fd in (*unused, *others, self._wake_fd, self._signal_fd):
+                os.close(fd)
+            code = run_worker(self._environment, self._listener, ready_fd, go_fd)
+        except BaseException:  # noqa: BLE001 - logged at the edge of the process, which ends here
+            _log.exception("the worker failed")
+        finally:
+            exit_worker(code)
+
+    def _reap(self) -> None:
+        """Collect what has died: workers, and orphans that the kernel gave to PID 1."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._note_death(pid, status)
+
+    def _note_death(self, pid: int, status: int) -> None:
+        if self._active is not None and pid == self._active.pid:
+            worker, role = self._active, "active"
+            self._active = None
+        elif self._spare is not None and pid == self._spare.pid:
+            worker, role = self._spare, "spare"
+            self._spare = None
+        else:
+            return
+        reason = describe_status(status)
+        _log.error(
+            "%s worker %d died: %s",
+            role,
+            pid,
+            reason,
+            extra={"worker": pid, "role": role, "reason": reason},
+        )
+        self._release(worker)
+        self._judge_death(os.waitstatus_to_exitcode(status), worker.is_ready)
+
+    def _judge_death(self, code: int, was_ready: bool) -> None:
+        now = time.monotonic()
+        if code == INVALID_GENOME_EXIT and not self._was_ready:
+            raise GiveUp(code, "the genome cannot be loaded; see the line above")
+        if not was_ready and self._active is not None:
+            # Turns are being served: a spare that cannot start must not end that.
+            self._pause_s = min(max(self._pause_s * 2, FIRST_PAUSE_S), LAST_PAUSE_S)
+            self._fork_at_s = now + self._pause_s
+            return
+        self._fork_at_s = now
+        if self._intensity.is_exceeded(now):
+            raise GiveUp(1, f"more than {DEATHS} workers died within {WINDOW_S:g} s; giving up")
+
+    def _check_late_spare(self) -> None:
+        spare = self._spare
+        if spare is None or spare.ready_fd is None:
+            return
+        if time.monotonic() - spare.forked_s < READY_LIMIT_S:
+            return
+        os.kill(spare.pid, signal.SIGKILL)
+        message = f"the genome did not load within {READY_LIMIT_S:g} s"
+        if not self._was_ready:
+            raise GiveUp(INVALID_GENOME_EXIT, message)
+        _log.error("%s; spare %d was killed", message, spare.pid)
+        spare.forked_s = time.monotonic()  # until it is reaped
+
+    def _stop(self) -> None:
+        """Let the active worker finish its turns, for a bounded time."""
+        _log.info("stopping")
+        if self._spare is not None:
+            _signal(self._spare.pid, signal.SIGKILL)
+            self._release(self._spare)
+        if self._active is not None:
+            _signal(self._active.pid, signal.SIGTERM)
+        deadline_s = time.monotonic() + STOP_LIMIT_S
+        while self._has_children():
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                self.kill()
+                return
+            self._selector.select(left_s)
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_fd, 512)
+
+    def _has_children(self) -> bool:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End every worker at once."""
+        for worker in (self._active, self._spare):
+            if worker is not None:
+                _signal(worker.pid, signal.SIGKILL)
+
+    def _release(self, worker: Worker) -> None:
+        os.close(worker.go_fd)
+        self._close_ready(worker)
+
+    def _close_ready(self, worker: Worker) -> None:
+        if worker.ready_fd is not None:
+            self._selector.unregister(worker.ready_fd)
+            os.close(worker.ready_fd)
+            worker.ready_fd = None
+
+
+def describe_status(status: int) -> str:
+    """A wait status in words: `exit code 78`, `signal SIGKILL`."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit code {code}"
+    return f"signal {signal.Signals(-code).name}"
+
+
+def _ignore(*_: object) -> None:
+    """Signals wake the loop through the wake-up pipe; there is nothing else to do."""
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
