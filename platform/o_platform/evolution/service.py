@@ -16,7 +16,14 @@ from o_contracts.llm import LlmMessage, LlmRequest, LlmResult
 from o_platform.clock import Clock
 from o_platform.db.engine import Database
 from o_platform.db.models import Attempt, Rollout
-from o_platform.errors import BadInputError, BuildError, ConflictError, NotFoundError, OError
+from o_platform.errors import (
+    BadInputError,
+    BuildError,
+    ConflictError,
+    LlmError,
+    NotFoundError,
+    OError,
+)
 from o_platform.evolution import repository
 from o_platform.evolution.prompt import ProposalContext, proposal_messages, repair_messages
 from o_platform.evolution.proposal import Proposal, apply_edits, parse_proposal, risk_class
@@ -93,8 +100,8 @@ class EvolutionService:
     async def propose(self, attempt_id: str, lineage: str) -> str:
         """Ask the model for a change, make its variant and store the attempt; returns its outcome.
 
-        A proposal that is malformed twice, cannot become a genome, or repeats one that failed is an
-        attempt too, remembered with the reason.
+        A model that fails, a proposal that is malformed twice, cannot become a genome, or repeats one
+        that failed is an attempt too, remembered with the reason.
         """
         async with self._database.unit_of_work() as session:
             existing = await repository.fetch_attempt(session, attempt_id)
@@ -103,7 +110,7 @@ class EvolutionService:
             context, baseline = await self._context(session, lineage)
         try:
             proposal = await self._ask(context)
-        except BadInputError as error:
+        except (BadInputError, LlmError) as error:
             await self._store_failed(attempt_id, lineage, baseline, "proposal", error)
             return "failed"
         return await self._store(attempt_id, lineage, baseline, context.genome, proposal)
