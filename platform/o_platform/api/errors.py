@@ -30,7 +30,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 async def _platform_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OError)  # noqa: S101 — registered for this type
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.code != "not_offered":
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning(error.message, extra=_about(request) | {"code": error.code})
     headers = {"retry-after": _RETRY_AFTER_S} if error.retryable else None
     return JSONResponse({"detail": error.message, "code": error.code}, error.status, headers)

@@ -1,0 +1,98 @@
+"""The control plane's process: `python -m o_platform.api`, on `<run>/control.sock`."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import time
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from o_platform.api.app import create_app
+from o_platform.api.standby import Listener, fork_spare
+from o_platform.settings import Settings
+from o_platform.telemetry import configure_logging
+from o_platform.wiring import build_platform
+
+SUCCESSOR_WAIT_S: Final = 30.0
+"""How long a spare serves when no successor comes."""
+STOP_WAIT_S: Final = 5
+"""How long requests under way may take when the process is to stop."""
+
+
+class LeadingServer(uvicorn.Server):
+    """Takes over the socket's path as soon as it can serve."""
+
+    def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
+        """`listener` is not published yet."""
+        super().__init__(config)
+        self._listener = listener
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Start as usual, then publish."""
+        await super().startup(sockets=sockets)  # type: ignore[arg-type]
+        if self.started:
+            self._listener.publish()
+
+
+class BridgingServer(uvicorn.Server):
+    """Serves until the path names a successor's socket."""
+
+    def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
+        """`listener` was published by the process that is gone."""
+        super().__init__(config)
+        self._listener = listener
+        self._until = time.monotonic() + SUCCESSOR_WAIT_S
+
+    async def on_tick(self, counter: int) -> bool:
+        """Every 0.1 s: whether to stop."""
+        relieved = not self._listener.is_published() or time.monotonic() > self._until
+        return relieved or await super().on_tick(counter)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = Settings()
+    configure_logging("control", settings.log_level)
+    listener = Listener.open(settings.run / "control.sock")
+    gc.freeze()
+    spare = fork_spare()
+    if spare is None:
+        if listener.is_published():
+            _serve(BridgingServer(_config(settings, leads=False), listener), listener)
+        return
+    # uvicorn raises the signal that ended it once more; it must not end us before the spare.
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    try:
+        _serve(LeadingServer(_config(settings, leads=True), listener), listener)
+    finally:
+        spare.dismiss()
+
+
+def _serve(server: uvicorn.Server, listener: Listener) -> None:
+    server.run(sockets=[listener.socket])
+
+
+def _config(settings: Settings, *, leads: bool) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(build_platform(settings, leads=leads)),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_WAIT_S,
+    )
+
+
+def _exit(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A spare process that takes over the listening socket when the serving one is killed.
+
+Importing the control plane takes more than a second, so a killed one would be missed for as long.
+Therefore it forks a spare right after its imports, before any thread or event loop exists. The
+spare blocks on a pipe. When the serving process dies, the pipe ends, and the spare serves on the
+same socket: connections made meanwhile wait in its queue, none is refused.
+
+The respawned process binds a socket of its own, and moves it to the socket's path once it can
+serve. The spare notices that the path names another socket, finishes what it began, and ends. It
+ends as well if no successor comes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+BACKLOG: Final = 2048
+_ENOUGH: Final = b"."
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket, and the path that is to name it; `inode` is that of its name."""
+
+    socket: socket.socket
+    path: Path
+    inode: int
+
+    @classmethod
+    def open(cls, path: Path) -> Listener:
+        """Listen beside `path`.
+
+        The socket belongs to whoever Envoy runs as, and is open to nobody else.
+
+        Raises:
+            OSError: the folder is not there or not writable.
+        """
+        staged = _staged(path)
+        staged.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        previous = os.umask(0o777 & ~stat.S_IRUSR & ~stat.S_IWUSR)
+        try:
+            listening.bind(str(staged))
+        finally:
+            os.umask(previous)
+        _give_to_envoy(staged)
+        listening.listen(BACKLOG)
+        return cls(listening, path, staged.stat().st_ino)
+
+    def publish(self) -> None:
+        """Let `path` name this socket from now on."""
+        _staged(self.path).rename(self.path)
+
+    def is_published(self) -> bool:
+        """Whether `path` names this socket, and not one of a successor."""
+        try:
+            return self.path.stat().st_ino == self.inode
+        except FileNotFoundError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """The forked spare, from the serving process's side; `lifeline` is the pipe's writing end."""
+
+    pid: int
+    lifeline: int
+
+    def dismiss(self) -> None:
+        """Let the spare end: the serving process stops on purpose."""
+        try:
+            os.write(self.lifeline, _ENOUGH)
+        except BrokenPipeError:
+            pass  # it was killed before us
+        os.close(self.lifeline)
+        os.waitpid(self.pid, 0)
+
+
+def fork_spare() -> Spare | None:
+    """Fork a spare; returns it, or None in the spare once the serving process was killed.
+
+    Must be called before any thread or event loop exists. A spare that is dismissed never returns.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(reading)
+        return Spare(pid, writing)
+    os.close(writing)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.read(reading, 1) == _ENOUGH:
+        os._exit(0)
+    os.close(reading)
+    signal.signal(signal.SIGINT, interrupt)
+    return None
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(f"{path.name}.next")
+
+
+def _give_to_envoy(name: Path) -> None:
+    envoy = name.parent / "envoy"
+    if os.geteuid() == 0 and envoy.exists():
+        owner = envoy.stat()
+        os.chown(name, owner.st_uid, owner.st_gid)

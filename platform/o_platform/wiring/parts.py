@@ -1,0 +1,94 @@
+"""The control plane's parts, and their life: built, brought up in the background, shut down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from sqlalchemy import select
+
+from o_platform.agents.block_service import BlockService
+from o_platform.agents.cache import BridgeCache
+from o_platform.agents.service import AgentService
+from o_platform.agents.tools import ToolCatalogue
+from o_platform.clock import SystemClock
+from o_platform.db.engine import Database
+from o_platform.db.models import Lineage
+from o_platform.errors import SetupError, UnavailableError
+from o_platform.images.repository import DEFAULT_LINEAGE
+from o_platform.settings import Settings
+from o_platform.wiring.board import Board
+from o_platform.wiring.seed import seed
+from o_platform.wiring.supervisor_events import SupervisorEvents
+from o_tools.catalogue import SPECS
+
+T = TypeVar("T")
+
+
+class Platform:
+    """Everything the API needs.
+
+    `leads` is false in a process that only bridges the time until the leading one is back: it
+    serves agents, and starts nothing in the background.
+    """
+
+    def __init__(self, settings: Settings, database: Database, *, leads: bool = True) -> None:
+        """Nothing connects yet."""
+        self.settings = settings
+        self.database = database
+        self.leads = leads
+        self.board = Board(SystemClock())
+        self.cache = BridgeCache(settings.run / "bridge.sock")
+        self.agents = AgentService(database, self.cache, ToolCatalogue(SPECS.values()))
+        self.blocks = BlockService(database, self.cache)
+
+    def model_handles(self) -> list[str]:
+        """Handles of the built-in models and of those that the settings name."""
+        from o_platform.llm.builtin import BUILTIN_MODELS
+
+        return list(dict.fromkeys([*BUILTIN_MODELS, *self.settings.llm_models]))
+
+    async def require_ready(self) -> None:
+        """Return if agents can be served.
+
+        Raises:
+            UnavailableError: the database does not answer, or is not seeded yet.
+        """
+        wanted = select(Lineage.name).where(Lineage.name == DEFAULT_LINEAGE)
+        async with self.database.unit_of_work() as session:
+            if await session.scalar(wanted) is None:
+                raise UnavailableError("the database is being seeded; try again")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Work in the background while the context is open."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = tasks.create_task(self._background())
+                yield
+                background.cancel()
+        finally:
+            await self.cache.close()
+            await self.database.close()
+
+    async def _background(self) -> None:
+        if not self.leads:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            events = SupervisorEvents(self.database, self.settings.home / "log" / "events.jsonl")
+            tasks.create_task(self.board.keep_running("supervisor events", events.run))
+            await self.board.keep_running("seed", lambda: seed(self.database))
+
+
+def build_platform(settings: Settings, *, leads: bool = True) -> Platform:
+    """The platform of these settings.
+
+    Raises:
+        SetupError: `DATABASE_URL` is not set: whoever starts the control plane sets it.
+    """
+    if settings.database_url is None:
+        raise SetupError("DATABASE_URL is not set; `o up` sets it, or start with it")
+    database = Database(settings.database_url.get_secret_value())
+    return Platform(settings, database, leads=leads)
