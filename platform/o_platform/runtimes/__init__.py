@@ -1,0 +1,1 @@
+"""Instances: running copies of variants, in containers or processes."""

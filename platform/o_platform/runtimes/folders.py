@@ -1,0 +1,148 @@
+"""The folders of instances below `<run>/instances`, and what may be trusted in them.
+
+An instance listens in `in` and writes there, so that folder is a small tmpfs which *we* mount when
+we are root: an instance cannot fill the host's disk, and the mount outlives restarts of its
+container. Without root it is a plain folder, which bounds nothing; `o doctor` says so. The bridge
+listens in `out`, which the instance sees read-only.
+
+When the platform itself runs in a container that talks to the host's engine, the paths must be the
+same inside and outside, and a tmpfs mounted here must be seen by the host: the mount that holds
+`<run>` must be *shared* (`bind-propagation=rshared`). If it is not, a plain folder is used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from o_platform.errors import NotReadyError, SetupError
+
+AGENT_SOCKET: Final = "agent.sock"
+BRIDGE_SOCKET: Final = "bridge.sock"
+_FOLDER_MODE: Final = 0o711
+"""Whoever knows a socket's path may reach it; nobody may list."""
+_CONTAINER_MARKS: Final = ("/.dockerenv", "/run/.containerenv")
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFolders:
+    """Folders of all instances below `run`."""
+
+    run: Path
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds one folder for each instance."""
+        return self.run / "instances"
+
+    def inbox(self, instance_id: str) -> Path:
+        """The folder the instance writes to."""
+        return self.root / instance_id / "in"
+
+    def outbox(self, instance_id: str) -> Path:
+        """The folder the bridge writes to."""
+        return self.root / instance_id / "out"
+
+    def genome(self, instance_id: str) -> Path:
+        """The folder of the genome of an instance that has no container."""
+        return self.root / instance_id / "genome"
+
+    def agent_socket(self, instance_id: str) -> Path:
+        """The socket the instance listens on."""
+        return self.inbox(instance_id) / AGENT_SOCKET
+
+    def bridge_socket(self, instance_id: str) -> Path:
+        """The socket the bridge listens on for this instance."""
+        return self.outbox(instance_id) / BRIDGE_SOCKET
+
+    def prepare(self, instance_id: str, uid: int, size_bytes: int) -> None:
+        """Make an instance's folders; what is there already stays.
+
+        Args:
+            instance_id: 12 hex digits.
+            uid: user the instance runs as.
+            size_bytes: what it may write to `in`.
+
+        Raises:
+            SetupError: the folder cannot be mounted though we are root; says why.
+        """
+        for folder in (self.root, self.root / instance_id, self.outbox(instance_id)):
+            folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            folder.chmod(_FOLDER_MODE)
+        inbox = self.inbox(instance_id)
+        inbox.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        if mounts_are_seen(self.run) and not inbox.is_mount():
+            _mount(inbox, uid, size_bytes)
+        if inbox.stat().st_uid != uid:
+            os.chown(inbox, uid, uid)
+
+    def remove(self, instance_id: str) -> None:
+        """Unmount and delete an instance's folders, if they are there."""
+        inbox = self.inbox(instance_id)
+        while inbox.is_mount():
+            subprocess.run(["umount", "-l", str(inbox)], check=True)  # noqa: S603, S607
+        shutil.rmtree(self.root / instance_id, ignore_errors=True)
+
+    def known(self) -> list[str]:
+        """Ids of the instances that have a folder."""
+        return sorted(entry.name for entry in self.root.iterdir()) if self.root.is_dir() else []
+
+
+def check_socket(path: Path, uid: int) -> None:
+    """Check that a socket an instance made is one, and its own: it could have put a link there.
+
+    Raises:
+        NotReadyError: there is none, or it is something else.
+    """
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        raise NotReadyError(f"{path.name} is not there yet") from error
+    if not stat.S_ISSOCK(found.st_mode):
+        raise NotReadyError(f"{path.name} is not a socket; the instance must make it itself")
+    if found.st_uid != uid:
+        raise NotReadyError(f"{path.name} belongs to user {found.st_uid}, not {uid}")
+
+
+def mounts_are_seen(run: Path) -> bool:
+    """Whether we may mount, and the container engine would see what we mount below `run`."""
+    if os.geteuid() != 0:
+        return False
+    return not in_container() or _is_shared(run)
+
+
+def in_container() -> bool:
+    """Whether the platform itself runs in a container."""
+    return any(Path(mark).exists() for mark in _CONTAINER_MARKS)
+
+
+def _is_shared(path: Path) -> bool:
+    """Whether the mount that holds `path` passes on what is mounted below it."""
+    holder, shared = "", False
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        point = fields[4]
+        if path.is_relative_to(point) and len(point) >= len(holder):
+            holder = point
+            shared = any(field.startswith("shared:") for field in fields[6 : fields.index("-")])
+    return shared
+
+
+def _mount(folder: Path, uid: int, size_bytes: int) -> None:
+    options = f"size={size_bytes},uid={uid},gid={uid},mode=0711,nosuid,nodev,noexec"
+    result = subprocess.run(  # noqa: S603
+        ["mount", "-t", "tmpfs", "-o", options, "project-o", str(folder)],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise SetupError(
+            f"no tmpfs can be mounted at {folder}: {result.stderr.strip()}; "
+            "run as root with the right to mount, or as an ordinary user"
+        )
