@@ -100,17 +100,21 @@ async def connect(socket: Path) -> AsyncIterator[httpx.AsyncClient]:
     Raises:
         ContractError: there is something else than a socket, such as a link to elsewhere.
     """
-    try:
-        mode = socket.lstat().st_mode
-    except OSError as error:
-        raise ContractError(f"its socket is gone: {error.strerror}") from error
-    if not stat.S_ISSOCK(mode):
-        raise ContractError("its socket was replaced by something else")
+    _check_socket(socket)
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
     async with httpx.AsyncClient(
         transport=transport, base_url="http://instance", timeout=TURN_TIMEOUT_S
     ) as client:
         yield client
+
+
+def _check_socket(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        raise ContractError(f"its socket is gone: {error.strerror}") from error
+    if not stat.S_ISSOCK(mode):
+        raise ContractError("its socket was replaced by something else")
 
 
 def _with_model(body: dict[str, Any], model: str | None) -> dict[str, Any]:
