@@ -10,9 +10,9 @@ move to it in one step once it is warm, and requests under way end on the old on
 - `instance-<id>-…`: one instance alone, for benches and operators' overrides.
 - `control`: the control plane.
 
-Health: an endpoint is left out after three failed checks, but never the last one (panic threshold
-1 %), since a lone instance that restarts is better retried than refused. Where another endpoint
-could answer, the connections of one that hangs are closed, so that its turns are retried.
+Health: an endpoint is left out after two failed checks, but never the last one (panic threshold
+1 %), since a lone instance that restarts is better retried than refused. What a hanging instance
+already has stays with it until it ends or is killed, and is retried elsewhere then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from o_platform.traffic.snapshot import Canary, Endpoint, LineageRoutes, Shadow, Snapshot
-from o_platform.traffic.xds import Json, content_digest, pipe, typed
+from o_platform.traffic.xds import Json, content_digest, extension, pipe, typed
 
 CONTROL = "control"
 SHADOW_MAX_REQUESTS = 8
@@ -73,7 +73,8 @@ def canary_cluster(canary: Canary, stable: Sequence[Endpoint]) -> Json:
 def shadow_cluster(shadow: Shadow) -> Json:
     """A shadow instance."""
     endpoint = shadow.endpoint
-    return _named(f"shadow-{endpoint.instance_id}", [[endpoint.socket]], _base(_SHADOW_LIMITS))
+    body = _base(_SHADOW_LIMITS, _unmarked_copies())
+    return _named(f"shadow-{endpoint.instance_id}", [[endpoint.socket]], body)
 
 
 def instance_cluster(endpoint: Endpoint) -> Json:
@@ -95,11 +96,7 @@ def _sockets(endpoints: Sequence[Endpoint]) -> list[str]:
 
 
 def _checked(name: str, tiers: Sequence[Sequence[str]]) -> Json:
-    body = _base(_LIMITS) | {
-        "health_checks": [_health_check()],
-        "close_connections_on_host_health_failure": sum(map(len, tiers)) > 1,
-    }
-    return _named(name, tiers, body)
+    return _named(name, tiers, _base(_LIMITS) | {"health_checks": [_health_check()]})
 
 
 def _named(name: str, tiers: Sequence[Sequence[str]], body: Json) -> Json:
@@ -107,13 +104,15 @@ def _named(name: str, tiers: Sequence[Sequence[str]], body: Json) -> Json:
     return body | {"name": full_name, "load_assignment": _assignment(full_name, tiers)}
 
 
-def _base(limits: dict[str, int]) -> Json:
+def _base(limits: dict[str, int], filters: Sequence[Json] = ()) -> Json:
     protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     options = typed(
         protocol,
         common_http_protocol_options={"idle_timeout": f"{UPSTREAM_IDLE_S}s"},
         explicit_http_config={"http_protocol_options": {}},
     )
+    if filters:
+        options["http_filters"] = list(filters)
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "type": "STATIC",
@@ -125,12 +124,28 @@ def _base(limits: dict[str, int]) -> Json:
     }
 
 
+def _unmarked_copies() -> list[Json]:
+    """Filters that remove what Envoy adds to a copy, as a variant that is watched could behave."""
+    marks = [{"remove": name} for name in ("x-envoy-internal", "x-forwarded-for")]
+    return [
+        extension(
+            "envoy.filters.http.header_mutation",
+            "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+            mutations={"request_mutations": marks},
+        ),
+        extension(
+            "envoy.filters.http.upstream_codec",
+            "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+        ),
+    ]
+
+
 def _health_check() -> Json:
     return {
         "timeout": "0.5s",
         "interval": "0.25s",
         "no_traffic_interval": "1s",
-        "unhealthy_threshold": 3,
+        "unhealthy_threshold": 2,
         "healthy_threshold": 1,
         "http_health_check": {
             "path": "/healthz",

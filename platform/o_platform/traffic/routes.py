@@ -57,6 +57,7 @@ _PRIVATE_HEADERS = (
     VARIANT_HEADER,
     "x-forwarded-for",
     "x-forwarded-proto",
+    "x-envoy-external-address",
 )
 """What an instance has no business to know."""
 
@@ -211,7 +212,6 @@ def _mirror(shadow: Shadow) -> Json:
     return {
         "cluster": clusters.shadow_cluster(shadow)["name"],
         "runtime_fraction": {"default_value": share},
-        # The copy must look like the original: a variant that sees it is watched can behave.
         "disable_shadow_host_suffix_append": True,
     }
 

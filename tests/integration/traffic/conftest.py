@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,13 +82,17 @@ class Edge:
             timeout=20,
         )
 
+    async def until(self, condition: Callable[[], bool], *, within_s: float = 5) -> None:
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110 - other processes do not tell
+                await asyncio.sleep(0.01)
+
+    def turn(self, key: int = 1, tail: str = "") -> str:
+        """The path of a turn of some agent of a lineage."""
+        return f"/v1/agents/{new_agent_id(key)}/messages{tail}"
+
     def bearer(self, role: Role, key_id: str = "key-1", name: str = "ada") -> dict[str, str]:
         return {"authorization": f"Bearer {self.signer.sign(key_id, name, role)}"}
-
-
-def turn(key: int = 1, tail: str = "") -> str:
-    """The path of a turn of some agent of a lineage."""
-    return f"/v1/agents/{new_agent_id(key)}/messages{tail}"
 
 
 @pytest.fixture
