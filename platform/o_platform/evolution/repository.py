@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.ids import new_agent_id
-from o_platform.db.models import Agent, Attempt, Event, Lineage, Passage, Rollout, Run
+from o_platform.db.models import Agent, Attempt, Event, Lineage, Rollout, Run
 from o_platform.errors import NotFoundError
 
 MEMORY_TAG = "o:lineage-memory"
@@ -103,10 +102,10 @@ async def fetch_rollout(session: AsyncSession, rollout_id: str) -> Rollout:
     return rollout
 
 
-async def passage_texts(session: AsyncSession, ids: Sequence[str]) -> list[str]:
-    """Texts of the passages with these ids, in any order."""
-    query = select(Passage.text).where(Passage.id.in_(ids))
-    return list((await session.scalars(query)).all())
+async def rollout_started_by(session: AsyncSession, lineage: str, by: str) -> str | None:
+    """Id of the lineage's rollout that `by` started, if there is one."""
+    query = select(Rollout.id).where(Rollout.lineage == lineage, Rollout.created_by == by)
+    return (await session.scalars(query.limit(1))).first()
 
 
 async def recent_failures(session: AsyncSession, lineage: Lineage, now: datetime) -> list[str]:

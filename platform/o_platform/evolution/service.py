@@ -100,8 +100,8 @@ class EvolutionService:
     async def propose(self, attempt_id: str, lineage: str) -> str:
         """Ask the model for a change, make its variant and store the attempt; returns its outcome.
 
-        A model that fails, a proposal that is malformed twice, cannot become a genome, or repeats one
-        that failed is an attempt too, remembered with the reason.
+        A model that fails, and a proposal that is malformed twice, cannot become a genome, or
+        repeats one that failed, make an attempt too, remembered with the reason.
         """
         async with self._database.unit_of_work() as session:
             existing = await repository.fetch_attempt(session, attempt_id)
@@ -123,17 +123,15 @@ class EvolutionService:
         if attempt.rollout_id is not None:
             return attempt.rollout_id
         try:
-            view = await self._rollouts.start(
-                attempt.lineage, attempt.variant, policy, f"evolution:{attempt_id}"
-            )
+            rollout_id = await self._started_rollout(attempt, attempt.variant, policy)
         except (ConflictError, BadInputError) as error:
             await self._end(attempt_id, "failed", "rollout", error.message)
             return None
         async with self._database.unit_of_work() as session:
             stored = await repository.fetch_attempt(session, attempt_id)
             if stored is not None:
-                stored.rollout_id = view.id
-        return str(view.id)
+                stored.rollout_id = rollout_id
+        return rollout_id
 
     async def rollout_finished(self, rollout_id: str) -> bool:
         """Whether the rollout has come to its end."""
@@ -245,6 +243,15 @@ class EvolutionService:
         if attempt is None:
             raise NotFoundError(f"there is no attempt {attempt_id!r}")
         return attempt
+
+    async def _started_rollout(self, attempt: Attempt, variant: str, policy: str) -> str:
+        # A crash between starting the rollout and noting its id must not start a second one.
+        by = f"evolution:{attempt.id}"
+        async with self._database.unit_of_work() as session:
+            started = await repository.rollout_started_by(session, attempt.lineage, by)
+        if started is not None:
+            return started
+        return str((await self._rollouts.start(attempt.lineage, variant, policy, by)).id)
 
     async def _take_over(self, session: AsyncSession, attempt: Attempt, rollout: Rollout) -> None:
         if rollout.state not in FINAL_OUTCOMES:
