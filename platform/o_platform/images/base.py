@@ -9,6 +9,7 @@ top. Its tag carries a digest of the *sources*, so it is made once and found aga
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import sys
@@ -184,6 +185,7 @@ class _Recipe:
     architecture: str
 
 
+@functools.cache
 def _own_recipe(executable: str) -> _Recipe:
     interpreter = describe(executable)
     if interpreter.machine not in _ARCHITECTURES:

@@ -14,7 +14,9 @@ import hashlib
 import logging
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal
@@ -139,12 +141,9 @@ class DockerRuntime:
         found = await self._engine.call(lambda api: api.containers(all=True, filters=wanted))
         return [Placement(each["Labels"].get(LABEL_INSTANCE, ""), each["Id"]) for each in found]
 
-    async def watch(self) -> AsyncIterator[RuntimeEvent]:
-        """Deaths and out-of-memory kills, as the engine tells them.
-
-        Raises:
-            EngineUnavailableError: the engine went away; watch again.
-        """
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[RuntimeEvent]]:
+        """Deaths and out-of-memory kills, as the engine tells them."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[RuntimeEvent | OError] = asyncio.Queue()
         stream = await self._engine.call(self._open_events)
@@ -153,14 +152,17 @@ class DockerRuntime:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(queue.put_nowait, item)
 
-        reader = threading.Thread(target=_read_events, args=(stream, tell), daemon=True)
-        reader.start()
-        try:
+        async def events() -> AsyncIterator[RuntimeEvent]:
             while True:
                 item = await queue.get()
                 if isinstance(item, OError):
                     raise item
                 yield item
+
+        reader = threading.Thread(target=_read_events, args=(stream, tell), daemon=True)
+        reader.start()
+        try:
+            yield events()
         finally:
             stream.close()
             await asyncio.to_thread(reader.join)
@@ -171,7 +173,8 @@ class DockerRuntime:
 
     def _open_events(self, api: Api) -> Any:
         wanted = {"label": f"{LABEL_HOME}={self._home}", "event": ["die", "oom"]}
-        return api.events(filters=wanted, decode=True)
+        since = f"{time.time():.6f}"  # the engine answers before it listens to itself
+        return api.events(since=since, filters=wanted, decode=True)
 
     def _start(self, api: Api, spec: InstanceSpec, image_id: str) -> Placement:
         name = f"project-o-{self._home}-{spec.id}"

@@ -26,7 +26,11 @@ AGENT_SOCKET: Final = "agent.sock"
 BRIDGE_SOCKET: Final = "bridge.sock"
 _FOLDER_MODE: Final = 0o711
 """Whoever knows a socket's path may reach it; nobody may list."""
-_CONTAINER_MARKS: Final = ("/.dockerenv", "/run/.containerenv")
+_MOUNTED_IN_CONTAINERS: Final = frozenset({"/etc/hosts", "/etc/hostname"})
+"""Engines mount these into every container; nobody mounts them elsewhere."""
+_POINT: Final = 4
+_TAGS: Final = 6
+"""Fields of a line of mountinfo: the mount point, and the first of its propagation's tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +117,12 @@ def mounts_are_seen(run: Path) -> bool:
     """Whether we may mount, and the container engine would see what we mount below `run`."""
     if os.geteuid() != 0:
         return False
-    return not in_container() or _is_shared(run)
-
-
-def in_container() -> bool:
-    """Whether the platform itself runs in a container."""
-    return any(Path(mark).exists() for mark in _CONTAINER_MARKS)
-
-
-def _is_shared(path: Path) -> bool:
-    """Whether the mount that holds `path` passes on what is mounted below it."""
-    holder, shared = "", False
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        point = fields[4]
-        if path.is_relative_to(point) and len(point) >= len(holder):
-            holder = point
-            shared = any(field.startswith("shared:") for field in fields[6 : fields.index("-")])
-    return shared
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    holders = [mount for mount in mounts if run.is_relative_to(mount[_POINT])]
+    holder = max(holders, key=lambda mount: len(mount[_POINT]))
+    tags = " ".join(holder[_TAGS : holder.index("-")])
+    in_container = any(mount[_POINT] in _MOUNTED_IN_CONTAINERS for mount in mounts)
+    return "shared:" in tags or not ("master:" in tags or in_container)
 
 
 def _mount(folder: Path, uid: int, size_bytes: int) -> None:

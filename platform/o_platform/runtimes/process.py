@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from o_platform.errors import ForbiddenError, NotReadyError
@@ -97,12 +98,15 @@ class ProcessRuntime:
     async def stop(self, placement: Placement, grace_s: float) -> None:
         """SIGTERM to the whole session, SIGKILL after the grace to all that is left of it."""
         if is_alive(placement):
-            _terminate_group(pid_of(placement))
+            _signal_group(pid_of(placement), signal.SIGTERM)
             await ended(pid_of(placement), grace_s)
+            _signal_group(pid_of(placement), signal.SIGKILL)
         await self._end_all(placement.instance_id)
 
     async def remove(self, placement: Placement) -> None:
         """Kill whatever is left of it."""
+        if is_alive(placement):
+            _signal_group(pid_of(placement), signal.SIGKILL)
         await self._end_all(placement.instance_id)
         child = self._children.pop(placement.instance_id, None)
         if child is not None:
@@ -127,10 +131,15 @@ class ProcessRuntime:
             self._watch_end(placement)
         return found
 
-    async def watch(self) -> AsyncIterator[RuntimeEvent]:
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[RuntimeEvent]]:
         """Deaths; without a container, running out of memory looks like any other death."""
-        while True:
-            yield await self._events.get()
+
+        async def events() -> AsyncIterator[RuntimeEvent]:
+            while True:
+                yield await self._events.get()
+
+        yield events()
 
     async def close(self) -> None:
         """Stop watching; the processes go on."""
@@ -215,9 +224,9 @@ def _limit(pid: int, limits: Limits) -> None:
         resource.prlimit(pid, kind, (value, value))
 
 
-def _terminate_group(pid: int) -> None:
+def _signal_group(pid: int, number: signal.Signals) -> None:
     try:
-        os.killpg(pid, signal.SIGTERM)
+        os.killpg(pid, number)
     except ProcessLookupError:
         return
 

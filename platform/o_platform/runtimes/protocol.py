@@ -6,6 +6,7 @@ The conformance suite in `tests/contract/runtimes` runs on every implementation.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -145,8 +146,12 @@ class Runtime(Protocol):
         """Every instance of this home that has left a trace in this runtime, running or not."""
         ...
 
-    def watch(self) -> AsyncIterator[RuntimeEvent]:
-        """What happens to instances of this home, from now on."""
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[RuntimeEvent]]:
+        """What happens to instances of this home, from the moment it is entered.
+
+        Raises:
+            EngineUnavailableError: from the iterator: the engine went away; watch again.
+        """
         ...
 
     async def close(self) -> None:

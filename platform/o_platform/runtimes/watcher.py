@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
 from typing import Final, Literal
 
 from o_platform.db.models import Instance
@@ -54,7 +53,7 @@ class Watcher:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 try:
-                    async with aclosing(self._keeper.runtime.watch()) as events:  # type: ignore[type-var]
+                    async with self._keeper.runtime.watch() as events:
                         async for event in events:
                             await self._take(event, tasks)
                 except EngineUnavailableError as error:
