@@ -63,9 +63,11 @@ class EnvoyAdmin:
     async def _call(
         self, method: str, path: str, query: dict[str, str] | None = None, accept: int = 200
     ) -> str:
-        transport = httpx.AsyncHTTPTransport(uds=self._socket)
+        # Without `verify=False` a store of certificates is read each time, for 25 ms.
+        transport = httpx.AsyncHTTPTransport(uds=self._socket, verify=False)
+        options: dict[str, Any] = {"timeout": self._timeout_s, "trust_env": False}
         try:
-            async with httpx.AsyncClient(transport=transport, timeout=self._timeout_s) as client:
+            async with httpx.AsyncClient(transport=transport, **options) as client:
                 answer = await client.request(method, f"http://envoy{path}", params=query)
         except httpx.HTTPError as error:
             raise TrafficError(

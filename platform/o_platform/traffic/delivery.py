@@ -72,8 +72,12 @@ class Delivery:
             await self._step({"rds": config.rds, "lds": config.lds})
             await self._step({"cds": config.cds})
         except _RefusedError as refusal:
-            self._take_back(earlier)
-            reason = await self._reason(config)
+            # Asked first: Envoy forgets its reasons with the next configuration it takes.
+            try:
+                reasons = await self._admin.rejections()
+            finally:
+                self._take_back(earlier)
+            reason = "; ".join(reasons) or await validate(config) or "see `o logs envoy`"
             raise TrafficError(
                 f"Envoy refused the configuration {config.version} ({refusal}): {reason}; "
                 "the earlier one is still in force",
@@ -129,12 +133,6 @@ class Delivery:
                 self._write(kind, text)
             else:
                 Path(self._paths.resource(kind)).unlink(missing_ok=True)
-
-    async def _reason(self, config: EnvoyConfig) -> str:
-        reason = await validate(config)
-        if reason is None:
-            reason = "; ".join(await self._admin.rejections())
-        return reason or "see `o logs envoy`"
 
 
 async def validate(config: EnvoyConfig) -> str | None:

@@ -65,6 +65,7 @@ def envoy_command(settings: Settings) -> list[str]:
         "--concurrency",
         str(WORKERS),
         "--disable-hot-restart",
+        "--reject-unknown-dynamic-fields",
         "--drain-time-s",
         "10",
         "--file-flush-interval-msec",

@@ -80,6 +80,7 @@ class Edge:
             transport=httpx.AsyncHTTPTransport(uds=socket, verify=False),
             base_url=f"{scheme}://127.0.0.1:{self.settings.listen_port}",
             timeout=20,
+            trust_env=False,
         )
 
     async def until(self, condition: Callable[[], bool], *, within_s: float = 5) -> None:
