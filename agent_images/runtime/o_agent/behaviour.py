@@ -1,8 +1,8 @@
 """A genome's own tests, `tests/behaviour.toml`: conversations and what must be true of the answers.
 
-Each `[[case]]` is run on an agent of its own: its `inputs` are sent one after the other, and the last
-response is judged. The contract gate of a rollout runs them against a candidate's container; what is
-judged is what came over the wire.
+Each `[[case]]` is run on an agent of its own: its `inputs` are sent one after the other, and the
+last response is judged. The contract gate of a rollout runs them against a candidate's container;
+what is judged is what came over the wire.
 """
 
 from __future__ import annotations

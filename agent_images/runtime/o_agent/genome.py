@@ -87,7 +87,7 @@ BOUNDS: Final[Mapping[str, Bound]] = {
 class MemoryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`blocks/policy.toml`: which blocks come first, and what is said about them."""
 
-    order: list[str] = ["persona", "human"]
+    order: tuple[str, ...] = ("persona", "human")
     show_usage: bool = True
     show_descriptions: bool = True
     guidance: str = ""

@@ -1,8 +1,9 @@
 """Hooks of the step loop: pure functions of a value and the genome's parameters.
 
-`before_step(step, params)` may change the messages and settings of an LLM call, `after_reply(reply,
-params)` the model's text and tool calls, `after_tool(outcome, params)` what the model sees of a tool's
-return. `o_agent.hooks` documents the values; each hook returns one of the type it was given.
+`before_step(step, params)` may change the messages and settings of an LLM call,
+`after_reply(reply, params)` the model's text and tool calls, `after_tool(outcome, params)` what the
+model sees of a tool's return. `o_agent.hooks` documents the values; each hook returns one of the
+type it was given.
 """
 
 from __future__ import annotations
