@@ -12,8 +12,8 @@ from o_platform.runtimes.docker import oci_runtime
 from o_platform.runtimes.folders import mounts_are_seen
 from o_platform.settings import Settings
 
-Level = Literal["good", "note", "weak"]
-"""`weak`: a bound that instances should have is missing here."""
+Level = Literal["good", "note", "weak", "missing"]
+"""`weak`: a bound that there should be is not here. `missing`: nothing starts without it."""
 
 
 @dataclass(frozen=True, slots=True)
