@@ -8,6 +8,7 @@ its context changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,13 @@ class BlockValue(NamedTuple):
     value: str
 
 
+class LockedBlock(NamedTuple):
+    """A block as it is now, and the agents that have it."""
+
+    block: Block
+    agent_ids: frozenset[str]
+
+
 _LOCK_AGENTS = """
 SELECT id FROM agents
 WHERE id = ANY(%(agents)s)
@@ -32,13 +40,14 @@ ORDER BY id FOR NO KEY UPDATE
 """
 
 _LOCK_BLOCKS = """
-SELECT id, label, value, char_limit, description, read_only, version FROM blocks
-WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+SELECT id, label, value, char_limit, description, read_only, version,
+  ARRAY(SELECT agent_id FROM agent_blocks WHERE block_id = blocks.id)
+FROM blocks WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
 
 _WRITE_BLOCKS = """
-UPDATE blocks SET value = new.value, version = version + 1, updated_at = now()
-FROM unnest(%s::text[], %s::text[]) AS new(id, value) WHERE blocks.id = new.id
+UPDATE blocks SET value = new.value, version = version + new.edits, updated_at = now()
+FROM unnest(%s::text[], %s::text[], %s::int[]) AS new(id, value, edits) WHERE blocks.id = new.id
 """
 
 _TOUCH_SHARING = """
@@ -59,10 +68,12 @@ async def lock_agents(
     return {row[0] async for row in cursor}
 
 
-async def lock_blocks(connection: AsyncConnection, block_ids: Sequence[str]) -> dict[str, Block]:
+async def lock_blocks(
+    connection: AsyncConnection, block_ids: Sequence[str]
+) -> dict[str, LockedBlock]:
     """Lock these blocks; returns them by id as they are now, without those that are gone."""
     cursor = await connection.execute(_LOCK_BLOCKS, (list(block_ids),))
-    return {row[0]: Block(*row) async for row in cursor}
+    return {row[0]: LockedBlock(Block(*row[:-1]), frozenset(row[-1])) async for row in cursor}
 
 
 async def requests_with_run(
@@ -81,13 +92,15 @@ async def requests_with_run(
 
 
 async def write_blocks(connection: AsyncConnection, values: Sequence[BlockValue]) -> set[str]:
-    """Write the blocks' next texts, in order; the last one for a block wins.
+    """Write the blocks' next texts, in order; a block's version grows by one for each.
 
     Returns:
         The ids of other agents whose context changed, because they share a block.
     """
     last = {value.block_id: value.value for value in values}
-    await connection.execute(_WRITE_BLOCKS, (list(last), list(last.values())))
+    edits = Counter(value.block_id for value in values)
+    columns = (list(last), list(last.values()), [edits[block_id] for block_id in last])
+    await connection.execute(_WRITE_BLOCKS, columns)
     pairs = ([v.block_id for v in values], [v.agent_id for v in values])
     cursor = await connection.execute(_TOUCH_SHARING, pairs)
     return {row[0] async for row in cursor}

@@ -1,0 +1,178 @@
+"""What stable and canary turns read and write: the database, by the cache and group commits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from psycopg import AsyncConnection
+
+from o_contracts.bridge import TurnCommit
+from o_contracts.messages import AgentContext, Message
+from o_platform.agents.turns import (
+    FinishedRun,
+    LoadedAgent,
+    TurnRecord,
+    fetch_finished,
+    fetch_journal,
+    find_repeated,
+    load_agent,
+)
+from o_platform.bridge.commits import GroupCommit
+from o_platform.bridge.contexts import ContextCache
+from o_platform.bridge.history import KEPT_MESSAGES, after_turn
+from o_platform.bridge.postgres import Postgres
+from o_platform.bridge.records import Committed, Found, Outcome, Remembered, Settle
+from o_platform.bridge.search import Search
+from o_platform.bridge.snapshots import Snapshots
+from o_platform.bridge.turn import Turn
+from o_platform.bridge.writing import EndedTurn
+from o_platform.errors import NotFoundError
+from o_tools.queries import ArchivalMemorySearch, ConversationSearch
+
+LONGEST_HISTORY: Final = 500
+"""Messages an instance gets at most."""
+RECOVERY_S: Final = 120.0
+"""After its start the bridge looks every request up: it may have been opened on its predecessor."""
+_FAILED: Final = frozenset({"error", "llm_api_error", "invalid_llm_response"})
+
+
+class DurableRecords:
+    """The records of stable and canary instances (see `records.Records`)."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        cache: ContextCache,
+        snapshots: Snapshots,
+        plain: GroupCommit[EndedTurn],
+        edited: GroupCommit[EndedTurn],
+        search: Search,
+        *,
+        wait_s: float,
+    ) -> None:
+        """`wait_s` is the longest wait while PostgreSQL is away."""
+        self._postgres = postgres
+        self._cache = cache
+        self._snapshots = snapshots
+        self._plain = plain
+        self._edited = edited
+        self._search = search
+        self._wait_s = wait_s
+        self._loop = asyncio.get_running_loop()
+        self._recovered_at = self._loop.time() + RECOVERY_S
+
+    def needs_look_up(self, turn: Turn) -> bool:
+        """Whether an attempt may have been made that this process does not remember."""
+        request = turn.opening.request
+        if request.attempt > 1 or request.sdk_retry > 0 or request.otids:
+            return True
+        return self._loop.time() < self._recovered_at
+
+    async def look_up(self, turn: Turn) -> Found:
+        """The request's run, or the journal of its attempts."""
+
+        async def read(connection: AsyncConnection) -> Found:
+            finished = await _find_finished(connection, turn)
+            if finished is not None:
+                return Found(finished)
+            return Found(None, await fetch_journal(connection, *turn.key))
+
+        return await self._postgres.run(read, wait_s=self._wait_s)
+
+    def cached(self, turn: Turn) -> AgentContext | None:
+        """The context from the cache, if it holds enough of the history."""
+        entry = self._cache.get(turn.key.agent_id)
+        if entry is None or entry.lineage != turn.opening.caller.lineage:
+            return None
+        context = entry.context
+        if context.earlier_messages and len(context.messages) < _history(turn):
+            return None
+        self._snapshots.put(turn.opening.request.request_id, context)
+        return context
+
+    async def load(self, turn: Turn) -> AgentContext:
+        """The context from the database."""
+        agent_id = turn.key.agent_id
+        drops = self._cache.drops
+
+        async def read(connection: AsyncConnection) -> LoadedAgent | None:
+            return await load_agent(connection, agent_id, max(_history(turn), KEPT_MESSAGES))
+
+        loaded = await self._postgres.run(read, wait_s=self._wait_s)
+        if loaded is None or loaded.lineage != turn.opening.caller.lineage:
+            raise NotFoundError(f"Agent {agent_id} not found", agent_id=agent_id)
+        if self._cache.drops == drops:
+            self._cache.put(loaded)
+        self._snapshots.put(turn.opening.request.request_id, loaded.context)
+        return loaded.context
+
+    def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
+        """Have the turn written with the next batch."""
+        base = turn.running_context
+        overlay = turn.overlay if turn.overlay else None
+
+        def settled(outcome: Outcome) -> None:
+            if isinstance(outcome, Committed) and outcome.version:
+                blocks = overlay.blocks() if overlay is not None else base.blocks
+                following = after_turn(base, outcome.version, body.messages, blocks)
+                self._cache.advance(base, following)
+            else:
+                self._cache.drop((turn.key.agent_id,))
+            settle(outcome)
+
+        duration_us = int((self._loop.time() - turn.started_at) * 1e6)
+        ended = EndedTurn(_record(turn, body, duration_us), base.version, overlay)
+        (self._plain if overlay is None else self._edited).submit(ended, settled)
+
+    async def search_messages(self, turn: Turn, query: ConversationSearch) -> list[Message]:
+        """Messages of the agent's history."""
+        return await self._search.messages(turn.key.agent_id, query)
+
+    async def search_archive(self, turn: Turn, query: ArchivalMemorySearch) -> list[Remembered]:
+        """Texts of the agent's archival memory."""
+        return await self._search.archive(turn.key.agent_id, query)
+
+
+async def _find_finished(connection: AsyncConnection, turn: Turn) -> FinishedRun | None:
+    agent_id, key = turn.key
+    finished = await fetch_finished(connection, agent_id, key)
+    request = turn.opening.request
+    if finished is not None or request.sdk_retry == 0 or request.otids:
+        return finished
+    earlier = await find_repeated(connection, agent_id, request.client, request.body_digest)
+    return await fetch_finished(connection, agent_id, earlier) if earlier else None
+
+
+def _history(turn: Turn) -> int:
+    return min(turn.opening.request.history, LONGEST_HISTORY)
+
+
+def _record(turn: Turn, body: TurnCommit, duration_us: int) -> TurnRecord:
+    opening, usage = turn.opening, body.usage
+    return TurnRecord(
+        run_id=turn.run_id,
+        agent_id=turn.key.agent_id,
+        request_key=turn.key.request_key,
+        body_digest=opening.request.body_digest,
+        status=_status(body.stop_reason),
+        stop_reason=body.stop_reason,
+        variant=opening.caller.variant,
+        instance_id=opening.caller.instance_id,
+        client=opening.request.client,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        step_count=len(body.steps),
+        duration_us=duration_us,
+        journaled=turn.journaled,
+        messages=body.messages,
+        steps=body.steps,
+    )
+
+
+def _status(stop_reason: str) -> str:
+    if stop_reason == "cancelled":
+        return "cancelled"
+    return "failed" if stop_reason in _FAILED else "completed"

@@ -1,0 +1,180 @@
+"""Model calls of turns: the built-in models here, every other through the LLM gateway.
+
+A reply that was paid for is written to the journal before the instance gets it, so that another
+attempt of the turn gets the same one for nothing. A call goes on when the instance that asked for
+it is gone (the reply is paid for anyway, and the next attempt will ask for it), and stops when the
+instance cancels it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Final
+
+import msgspec
+from psycopg import AsyncConnection
+
+from o_contracts.bridge import LLM_COMPLETE
+from o_contracts.frames import FrameError
+from o_contracts.llm import LlmDelta, LlmRequest, LlmResult, ToolCallDelta
+from o_platform.agents.turns import JournalRow, write_journal
+from o_platform.bridge.connection import Connection, Stream
+from o_platform.bridge.counters import Counters
+from o_platform.bridge.memo import Memo, digest_llm
+from o_platform.bridge.postgres import Postgres
+from o_platform.bridge.tasks import Tasks
+from o_platform.bridge.turn import Turn
+from o_platform.errors import LlmError, OError, TooLargeError
+from o_platform.llm.budget import Budget
+from o_platform.llm.builtin import BuiltinModels, is_builtin
+from o_platform.llm.client import LlmClient
+
+JOURNAL_WAIT_S: Final = 20.0
+"""Longest wait for the database with a paid reply in hand."""
+
+
+class Models:
+    """Answers `llm.complete` for running turns."""
+
+    def __init__(
+        self,
+        builtin: BuiltinModels,
+        client: LlmClient,
+        budget: Budget,
+        postgres: Postgres,
+        tasks: Tasks,
+        counters: Counters,
+    ) -> None:
+        """`client` reaches the LLM gateway."""
+        self._builtin = builtin
+        self._client = client
+        self._budget = budget
+        self._postgres = postgres
+        self._tasks = tasks
+        self._counters = counters
+        self._calls: dict[tuple[Connection, int], _Call] = {}
+
+    def complete(
+        self, turn: Turn, connection: Connection, exchange: int, request: LlmRequest
+    ) -> None:
+        """Answer with a reply; at once if it takes no time."""
+        self._counters.llm_calls += 1
+        if is_builtin(request.model) and not request.stream:
+            try:
+                result = self._builtin.complete_now(request)
+            except OError as error:
+                connection.fail(exchange, LLM_COMPLETE, error)
+                return
+            if result is not None:
+                connection.reply(exchange, LLM_COMPLETE, result)
+                return
+        call = _Call(turn, connection, exchange, request)
+        self._calls[connection, exchange] = call
+        call.task = self._tasks.spawn(self._serve(call))
+
+    def cancel(self, connection: Connection, exchange: int) -> None:
+        """Stop a call that its instance no longer wants."""
+        call = self._calls.get((connection, exchange))
+        if call is not None and call.task is not None:
+            call.task.cancel()
+
+    async def _serve(self, call: _Call) -> None:
+        call.turn.calls += 1
+        try:
+            call.end(await self._result(call))
+        except OError as error:
+            call.connection.fail(call.exchange, LLM_COMPLETE, error)
+        finally:
+            call.turn.calls -= 1
+            del self._calls[call.connection, call.exchange]
+
+    async def _result(self, call: _Call) -> LlmResult:
+        if is_builtin(call.request.model):
+            return await call.play(self._builtin.complete(call.request))
+        digest, memo, seq = digest_llm(call.request), call.turn.memo, call.request.seq
+        running = memo.running("llm", seq, digest)
+        if running is not None:
+            await running
+        known = memo.result("llm", seq, digest, LlmResult)
+        if known is not None:
+            self._counters.llm_from_journal += 1
+            await call.send(_whole(known))
+            return known
+        return await self._pay(call, memo, digest)
+
+    async def _pay(self, call: _Call, memo: Memo, digest: str) -> LlmResult:
+        variant = call.turn.opening.caller.variant
+        await self._budget.check(variant)
+        request = msgspec.structs.replace(call.request, variant=variant)
+        answered = memo.begin("llm", request.seq, digest)
+        try:
+            async with aclosing(self._client.complete(request)) as pieces:
+                result = await call.play(pieces)
+            self._budget.book(variant, result)
+            await self._journal(call.turn, memo.keep("llm", request.seq, digest, result))
+        finally:
+            answered.set_result(None)
+        return result
+
+    async def _journal(self, turn: Turn, row: JournalRow) -> None:
+        if not turn.opening.caller.is_durable:
+            return
+        turn.journaled = True
+
+        async def write(connection: AsyncConnection) -> None:
+            await write_journal(connection, *turn.key, row)
+
+        await self._postgres.run(write, wait_s=JOURNAL_WAIT_S)
+
+
+class _Call:
+    """One `llm.complete` exchange."""
+
+    __slots__ = ("connection", "exchange", "request", "stream", "task", "turn")
+
+    def __init__(
+        self, turn: Turn, connection: Connection, exchange: int, request: LlmRequest
+    ) -> None:
+        self.turn = turn
+        self.connection = connection
+        self.exchange = exchange
+        self.request = request
+        self.task: asyncio.Task[None] | None = None
+        self.stream: Stream | None = None
+        if request.stream:
+            self.stream = connection.stream(exchange, LLM_COMPLETE)
+
+    async def play(self, pieces: AsyncIterator[LlmDelta | LlmResult]) -> LlmResult:
+        """Pass the deltas on; returns the result."""
+        async for piece in pieces:
+            if isinstance(piece, LlmResult):
+                return piece
+            await self.send(piece)
+        raise LlmError(f"the model `{self.request.model}` gave no reply", model=self.request.model)
+
+    async def send(self, piece: LlmDelta) -> None:
+        """Pass one delta on, if a stream was asked for."""
+        if self.stream is None:
+            return
+        try:
+            await self.stream.send(piece)
+        except FrameError as error:
+            raise TooLargeError(f"a piece of the model's reply is too large: {error}") from error
+
+    def end(self, result: LlmResult) -> None:
+        """Answer with the whole reply."""
+        if self.stream is None:
+            self.connection.reply(self.exchange, LLM_COMPLETE, result)
+        else:
+            self.connection.end(self.exchange, LLM_COMPLETE, result)
+
+
+def _whole(result: LlmResult) -> LlmDelta:
+    """A known reply as the one delta of its stream."""
+    calls = [
+        ToolCallDelta(index, call.tool_call_id, call.name, call.arguments)
+        for index, call in enumerate(result.tool_calls)
+    ]
+    return LlmDelta(result.text, result.reasoning, calls)

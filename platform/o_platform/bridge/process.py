@@ -1,0 +1,210 @@
+"""The bridge: its parts put together, started, kept in step with the database, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from psycopg import AsyncConnection
+
+from o_platform.agents.turns import delete_old_journal, next_epoch
+from o_platform.bridge.bench import BenchRecords
+from o_platform.bridge.commits import GroupCommit
+from o_platform.bridge.connection import Connection, Session
+from o_platform.bridge.contexts import ContextCache
+from o_platform.bridge.control import ControlSession
+from o_platform.bridge.counters import Counters
+from o_platform.bridge.durable import DurableRecords
+from o_platform.bridge.listeners import InstanceSocket, Listeners, serve
+from o_platform.bridge.models import Models
+from o_platform.bridge.postgres import AWAY, Pauses, Postgres
+from o_platform.bridge.records import Records
+from o_platform.bridge.repository import fetch_instances, record_malformed
+from o_platform.bridge.search import Search
+from o_platform.bridge.service import Tokens, TurnService
+from o_platform.bridge.sessions import InstanceSession
+from o_platform.bridge.shadow import ShadowRecords
+from o_platform.bridge.snapshots import Snapshots
+from o_platform.bridge.tasks import Tasks
+from o_platform.bridge.tools import Tools
+from o_platform.bridge.turn import Caller
+from o_platform.bridge.writing import EditWriter, EndedTurn, PlainWriter
+from o_platform.db.engine import CHANNEL_AGENTS, CHANNEL_INSTANCES, Database
+from o_platform.errors import DatabaseUnavailableError
+from o_platform.llm.budget import Budget
+from o_platform.llm.builtin import BuiltinModels
+from o_platform.llm.client import LlmClient
+from o_platform.settings import Settings
+
+CONTROL_MODE: Final = 0o600
+COMMIT_WAIT_S: Final = 25.0
+"""How long a finished turn waits for PostgreSQL; instances give up after 30 s."""
+START_WAIT_S: Final = 60.0
+DRAIN_S: Final = 5.0
+"""How long a stop waits for commits that are under way."""
+JOURNAL_AGE_S: Final = 24 * 3600.0
+HOUSEKEEPING_S: Final = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Bridge:
+    """One bridge; `start`, then `stop`."""
+
+    def __init__(self, settings: Settings, database_url: str) -> None:
+        """Must be made on the event loop it runs on; nothing connects yet.
+
+        Raises:
+            SetupError: the script of the model `o/scripted` cannot be read.
+        """
+        self._settings = settings
+        self.counters = Counters()
+        self.cache = ContextCache()
+        self._tasks = Tasks()
+        self._snapshots = Snapshots()
+        self._database = Database(database_url, pool_size=4)
+        self._postgres = Postgres(database_url)
+        self._search = Search(self._postgres, self._database)
+        self._plain_writer = PlainWriter(self._postgres)
+        self._plain: GroupCommit[EndedTurn] = self._group_commit(self._plain_writer)
+        self._edited = self._group_commit(EditWriter(self._database, self.cache))
+        self._budget = Budget(self._database, settings)
+        self._client = LlmClient(settings.run / "llm.sock")
+        self._models = Models(
+            BuiltinModels(settings.scripted_model),
+            self._client,
+            self._budget,
+            self._postgres,
+            self._tasks,
+            self.counters,
+        )
+        self._tools = Tools(self._tasks, self.counters)
+        self._control: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; returns when every wanted instance has its socket.
+
+        Raises:
+            DatabaseUnavailableError: PostgreSQL does not answer for a minute.
+        """
+        self._tokens = Tokens(await self._postgres.run(next_epoch, wait_s=START_WAIT_S))
+        self._durable = self._service(
+            DurableRecords(
+                self._postgres,
+                self.cache,
+                self._snapshots,
+                self._plain,
+                self._edited,
+                self._search,
+                wait_s=self._settings.turn_wait_s,
+            )
+        )
+        root = self._settings.run / "instances"
+        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._listeners = Listeners(root, self._service_of, self._session, self._malformed)
+        for work in (self._plain.run, self._edited.run, self._budget.run, self._keep_house):
+            self._tasks.spawn(work())
+        in_step = asyncio.Event()
+        self._tasks.spawn(self._keep_in_step(in_step))
+        await in_step.wait()
+        self._control = await serve(
+            self._settings.run / "bridge.sock", self._control_connection, CONTROL_MODE
+        )
+
+    async def stop(self) -> None:
+        """Finish the commits under way, then close everything."""
+        if self._control is not None:
+            self._control.close()
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._plain.drained()
+                await self._edited.drained()
+        except TimeoutError:
+            _log.warning("stopped with turns that PostgreSQL did not take")
+        self._listeners.close()
+        await self._tasks.cancel()
+        await self._client.close()
+        await self._plain_writer.close()
+        await self._postgres.close()
+        await self._database.close()
+
+    def _group_commit(self, writer: PlainWriter | EditWriter) -> GroupCommit[EndedTurn]:
+        return GroupCommit(writer.write, self.counters, wait_s=COMMIT_WAIT_S)
+
+    def _service(self, records: Records) -> TurnService:
+        return TurnService(
+            records,
+            self._tokens,
+            self._tasks,
+            self.counters,
+            asyncio.get_running_loop(),
+            wait_s=self._settings.turn_wait_s,
+        )
+
+    def _service_of(self, caller: Caller) -> TurnService:
+        match caller.role:
+            case "shadow":
+                return self._service(ShadowRecords(self._snapshots, self._search))
+            case "bench":
+                return self._service(BenchRecords())
+            case _:
+                return self._durable
+
+    def _session(self, connection: Connection, socket: InstanceSocket) -> Session:
+        limit = self._settings.max_body_bytes
+        return InstanceSession(connection, socket, self._models, self._tools, limit)
+
+    def _control_connection(self) -> Connection:
+        return Connection(lambda own: ControlSession(own, self.cache, self.counters))
+
+    def _malformed(self, caller: Caller, reason: str) -> None:
+        instance_id = caller.instance_id
+        count = self.counters.malformed.get(instance_id, 0) + 1
+        self.counters.malformed[instance_id] = count
+        _log.warning("malformed frame: %s", reason, extra={"instance_id": instance_id})
+        if count & (count - 1):
+            # Reported at powers of two: a broken instance must not fill the database.
+            return
+
+        async def record(connection: AsyncConnection) -> None:
+            await record_malformed(connection, instance_id, reason, count)
+
+        self._tasks.spawn(self._postgres.run(record, wait_s=START_WAIT_S))
+
+    async def _keep_in_step(self, in_step: asyncio.Event) -> None:
+        """Follow the announcements of changed instances and agents, from the state they are in."""
+        pauses = Pauses()
+        while True:
+            try:
+                async with self._postgres.listening(CHANNEL_INSTANCES, CHANNEL_AGENTS) as heard:
+                    self.cache.clear()
+                    await self._reconcile()
+                    in_step.set()
+                    pauses = Pauses()
+                    await self._follow(heard)
+            except (*AWAY, DatabaseUnavailableError) as error:
+                _log.warning("announcements are not heard: %s", error)
+            await pauses.wait()
+
+    async def _follow(self, heard: AsyncConnection) -> None:
+        async for announcement in heard.notifies():
+            if announcement.channel == CHANNEL_AGENTS:
+                self.cache.drop((announcement.payload,))
+            else:
+                await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        rows = await self._postgres.run(fetch_instances, wait_s=START_WAIT_S)
+        await self._listeners.reconcile(rows)
+
+    async def _keep_house(self) -> None:
+        async def delete(connection: AsyncConnection) -> int:
+            return await delete_old_journal(connection, JOURNAL_AGE_S)
+
+        while True:
+            try:
+                await self._postgres.run(delete, wait_s=START_WAIT_S)
+            except DatabaseUnavailableError as error:
+                _log.warning("the journal was not tidied up: %s", error.message)
+            await asyncio.sleep(HOUSEKEEPING_S)

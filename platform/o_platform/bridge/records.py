@@ -1,0 +1,98 @@
+"""What a role's turns read, and where they are written.
+
+The service of turns is the same for every role; these differ: `durable.DurableRecords` (stable and
+canary), `shadow.ShadowRecords` and `bench.BenchRecords`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from o_contracts.bridge import TurnCommit
+from o_contracts.messages import AgentContext, Message
+from o_platform.agents.turns import FinishedRun, JournalRow
+from o_platform.bridge.turn import Turn
+from o_platform.errors import OError
+from o_tools.queries import ArchivalMemorySearch, ConversationSearch
+
+
+class Committed(NamedTuple):
+    """The turn is durable. `version` of the agent, 0 when caches of it must be dropped."""
+
+    version: int
+
+
+class Duplicate(NamedTuple):
+    """The request has an outcome already, of another attempt."""
+
+    finished: FinishedRun
+
+
+class Refused(NamedTuple):
+    """The turn was not written."""
+
+    error: OError
+
+
+Outcome = Committed | Duplicate | Refused
+Settle = Callable[[Outcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a request that was opened before."""
+
+    finished: FinishedRun | None = None
+    journal: Sequence[JournalRow] = ()
+
+
+class Remembered(NamedTuple):
+    """A text found in archival memory."""
+
+    text: str
+    tags: list[str]
+    created_at: datetime | None
+
+
+class Records(Protocol):
+    """The reading and writing side of one role."""
+
+    def needs_look_up(self, turn: Turn) -> bool:
+        """Whether `look_up` could know more of this request than the process remembers."""
+        ...
+
+    async def look_up(self, turn: Turn) -> Found:
+        """What an earlier attempt of the request left behind.
+
+        Raises:
+            DatabaseUnavailableError: it cannot be found out now.
+        """
+        ...
+
+    def cached(self, turn: Turn) -> AgentContext | None:
+        """The agent's context, if it is at hand."""
+        ...
+
+    async def load(self, turn: Turn) -> AgentContext:
+        """The agent's context.
+
+        Raises:
+            NotFoundError: this caller has no such agent.
+            DatabaseUnavailableError: it cannot be read now.
+        """
+        ...
+
+    def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
+        """Write the turn's outcome; `settle` is called once, when it is durable or refused."""
+        ...
+
+    async def search_messages(self, turn: Turn, query: ConversationSearch) -> list[Message]:
+        """Messages of the agent's history that match, newest first."""
+        ...
+
+    async def search_archive(self, turn: Turn, query: ArchivalMemorySearch) -> list[Remembered]:
+        """Texts of the agent's archival memory, nearest first."""
+        ...

@@ -1,0 +1,87 @@
+"""What the search tools read of the database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from psycopg import AsyncConnection
+
+from o_contracts.messages import Message
+from o_platform.agents.message_search import MessageQuery, search_messages
+from o_platform.bridge.postgres import Postgres
+from o_platform.bridge.records import Remembered
+from o_platform.db.engine import Database
+from o_platform.memory.passages import search_passages
+from o_tools.errors import ToolError
+from o_tools.queries import ArchivalMemorySearch, ConversationSearch
+
+SEARCH_WAIT_S: Final = 10.0
+"""Longest wait while PostgreSQL is away; then the turn is told."""
+
+
+class Search:
+    """Searches agents' histories and archival memories."""
+
+    def __init__(self, postgres: Postgres, database: Database) -> None:
+        """Both reach the same database."""
+        self._postgres = postgres
+        self._database = database
+
+    async def messages(
+        self, agent_id: str, query: ConversationSearch, *, before: datetime | None = None
+    ) -> list[Message]:
+        """Messages of the agent that hold the query's text, newest first.
+
+        Raises:
+            ToolError: a date that is none.
+            DatabaseUnavailableError: it cannot be read now.
+        """
+        wanted = MessageQuery(
+            agent_id,
+            query.query,
+            query.roles,
+            query.limit,
+            _date(query.start_date),
+            _earlier(_date(query.end_date), before),
+        )
+
+        async def read(connection: AsyncConnection) -> list[Message]:
+            return await search_messages(connection, wanted)
+
+        return await self._postgres.run(read, wait_s=SEARCH_WAIT_S)
+
+    async def archive(self, agent_id: str, query: ArchivalMemorySearch) -> list[Remembered]:
+        """Texts of the agent's archival memory, nearest in meaning first.
+
+        Raises:
+            ToolError: a date that is none.
+            DatabaseUnavailableError: it cannot be read now.
+        """
+        async with self._database.unit_of_work() as session:
+            found = await search_passages(
+                session,
+                agent_id,
+                query.query,
+                query.tags,
+                query.top_k,
+                tag_match=query.tag_match_mode,
+                since=_date(query.start_datetime),
+                until=_date(query.end_datetime),
+            )
+        return [Remembered(passage.text, passage.tags, passage.created_at) for passage, _ in found]
+
+
+def _date(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ToolError(f"{text!r} is not a date in ISO 8601, such as 2026-01-31") from error
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:
+    dates = [date for date in (first, second) if date is not None]
+    return min(dates, default=None)

@@ -1,0 +1,390 @@
+"""Runs turns: each request once, the turns of an agent in order, each under a fencing token.
+
+`turn.open` decides. A request that has an outcome is answered with it; one that is running is
+joined (the joiner gets the outcome, or takes the turn over when its runner is gone); any other
+waits in its agent's lane. The first of a lane holds it until its commit is durable, it is
+abandoned, or its runner's connection drops. What a gone turn already paid for is kept, so that the
+next attempt does not pay again.
+
+All of it happens on one event loop: a method runs to its end before the next frame is looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from asyncio import AbstractEventLoop
+
+from o_contracts.bridge import (
+    TURN_ABANDON,
+    TURN_COMMIT,
+    TURN_OPEN,
+    FinishedTurn,
+    TurnAbandon,
+    TurnCommit,
+    TurnCommitted,
+    TurnOpen,
+    TurnOpened,
+)
+from o_contracts.ids import new_id
+from o_contracts.messages import AgentContext
+from o_platform.agents.turns import FinishedRun
+from o_platform.bridge.connection import Connection
+from o_platform.bridge.counters import Counters
+from o_platform.bridge.history import with_newest
+from o_platform.bridge.lanes import Lanes
+from o_platform.bridge.memo import Memo
+from o_platform.bridge.recent import Recent
+from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused
+from o_platform.bridge.tasks import Tasks
+from o_platform.bridge.turn import Opening, State, Turn, TurnKey, request_key
+from o_platform.errors import ConflictError, OError
+
+_log = logging.getLogger(__name__)
+
+
+class BusyError(ConflictError):
+    """The turns queued before this one took too long."""
+
+    code = "busy"
+    retryable = True
+
+
+class FencedError(ConflictError):
+    """The token is not that of a running turn of this connection: open the turn again."""
+
+    code = "fenced"
+    retryable = True
+
+
+class Tokens:
+    """Fencing tokens, never given twice, also across restarts."""
+
+    def __init__(self, epoch: int) -> None:
+        """`epoch` is this start's number (`next_epoch`)."""
+        self._next = itertools.count((epoch << 32) + 1)
+
+    def fresh(self) -> int:
+        """A token greater than every one before."""
+        return next(self._next)
+
+
+class TurnService:
+    """The turns of one space: all stable and canary instances, or one bench or shadow instance."""
+
+    def __init__(
+        self,
+        records: Records,
+        tokens: Tokens,
+        tasks: Tasks,
+        counters: Counters,
+        loop: AbstractEventLoop,
+        *,
+        wait_s: float,
+    ) -> None:
+        """`wait_s` is the longest wait for the turns queued before one."""
+        self.records = records
+        self._tokens = tokens
+        self._tasks = tasks
+        self._counters = counters
+        self._loop = loop
+        self._wait_s = wait_s
+        self._turns: dict[TurnKey, Turn] = {}
+        self._running: dict[int, Turn] = {}
+        self._held: dict[Connection, set[Turn]] = {}
+        self._lanes = Lanes()
+        self._recent = Recent()
+
+    def open(self, opening: Opening) -> None:
+        """Answer with an outcome, join, or queue (op `turn.open`)."""
+        self._counters.opened += 1
+        key = self._key_of(opening.request)
+        finished = self._recent.finished(key)
+        if finished is not None:
+            self._answer(opening, finished)
+            return
+        self._held.setdefault(opening.connection, set())
+        turn = self._turns.get(key)
+        if turn is None:
+            self._enqueue(key, opening)
+        else:
+            self._join(turn, opening)
+
+    def commit(self, connection: Connection, exchange: int, body: TurnCommit) -> None:
+        """Make the outcome durable, then answer (op `turn.commit`)."""
+        turn = self.running(body.token, connection)
+        if turn is None or turn.key.agent_id != body.agent_id:
+            connection.fail(exchange, TURN_COMMIT, self.fenced(body.run_id))
+            return
+        turn.state = State.COMMITTING
+
+        def settle(outcome: Outcome) -> None:
+            self._settled(turn, body, connection, exchange, outcome)
+
+        self.records.commit(turn, body, settle)
+
+    def abandon(self, connection: Connection, exchange: int, body: TurnAbandon) -> None:
+        """End a turn without an outcome, if it has not ended already (op `turn.abandon`)."""
+        connection.reply(exchange, TURN_ABANDON)
+        turn = self.running(body.token, connection)
+        if turn is None:
+            return
+        extra = {"run_id": turn.run_id, "code": body.code}
+        _log.info("turn abandoned: %s", body.message, extra=extra)
+        self._give_up(turn)
+
+    def cancel(self, connection: Connection, exchange: int) -> None:
+        """Forget a `turn.open` of this connection that is not answered yet."""
+        for turn in list(self._held.get(connection, ())):
+            turn.joiners = [j for j in turn.joiners if not j.is_from(connection, exchange)]
+            if turn.state is State.WAITING and turn.opening.is_from(connection, exchange):
+                self._give_up(turn)
+
+    def closed(self, connection: Connection) -> None:
+        """The connection is gone: what it ran is given up, what it waited for is forgotten."""
+        for turn in self._held.pop(connection, ()):
+            turn.joiners = [j for j in turn.joiners if j.connection is not connection]
+            if turn.opening.connection is connection and turn.state is not State.COMMITTING:
+                self._give_up(turn)
+
+    def running(self, token: int, connection: Connection) -> Turn | None:
+        """The turn that this connection runs under this token."""
+        turn = self._running.get(token)
+        if turn is None or turn.opening.connection is not connection:
+            return None
+        if turn.state is not State.RUNNING:
+            return None
+        turn.active_at = self._loop.time()
+        return turn
+
+    def fenced(self, run_id: str) -> FencedError:
+        """The error for a token that `running` does not know; counted."""
+        self._counters.fenced += 1
+        return FencedError(
+            f"{run_id} does not run under this token any more; open the turn again", run_id=run_id
+        )
+
+    # Opening
+
+    def _key_of(self, request: TurnOpen) -> TurnKey:
+        if request.sdk_retry > 0 and not request.otids:
+            earlier = self._recent.repeated(request)
+            if earlier is not None and self._is_remembered(earlier):
+                return earlier
+        key = TurnKey(request.agent_id, request_key(request))
+        self._recent.note(request, key)
+        return key
+
+    def _is_remembered(self, key: TurnKey) -> bool:
+        return key in self._turns or self._recent.ended_lately(key, self._loop.time())
+
+    def _join(self, turn: Turn, opening: Opening) -> None:
+        self._counters.joined += 1
+        turn.joiners.append(opening)
+        self._held[opening.connection].add(turn)
+        self._loop.call_later(self._wait_s, self._joined_too_long, turn, opening)
+
+    def _joined_too_long(self, turn: Turn, opening: Opening) -> None:
+        if opening in turn.joiners:
+            turn.joiners.remove(opening)
+            opening.connection.fail(opening.exchange, TURN_OPEN, self._busy(turn.key))
+
+    def _enqueue(self, key: TurnKey, opening: Opening) -> None:
+        turn = self._turns[key] = self._new_turn(key, opening)
+        self._held[opening.connection].add(turn)
+        if self.records.needs_look_up(turn):
+            turn.looking_up = True
+            self._tasks.spawn(self._look_up(turn))
+        if self._lanes.enter(turn):
+            self._grant(turn)
+        else:
+            turn.timer = self._loop.call_later(self._wait_s, self._waited, turn)
+
+    def _new_turn(self, key: TurnKey, opening: Opening) -> Turn:
+        gone = self._recent.take_gone(key)
+        if gone is None:
+            return Turn(key, opening, new_id("run"), Memo())
+        self._counters.resumed += 1
+        turn = Turn(key, opening, gone.run_id, gone.memo)
+        turn.journaled = gone.journaled
+        return turn
+
+    def _waited(self, turn: Turn) -> None:
+        holder = self._lanes.holder(turn.key.agent_id)
+        if holder is not None and self._is_silent(holder):
+            _log.warning("turn fenced: its runner is silent", extra={"run_id": holder.run_id})
+            self._give_up(holder)
+        if not turn.granted:
+            self._fail(turn, self._busy(turn.key))
+
+    def _is_silent(self, turn: Turn) -> bool:
+        idle_s = self._loop.time() - turn.active_at
+        return turn.state is State.RUNNING and not turn.calls and idle_s >= self._wait_s
+
+    async def _look_up(self, turn: Turn) -> None:
+        try:
+            found = await self.records.look_up(turn)
+        except OError as error:
+            self._fail(turn, error)
+            return
+        if turn.state is not State.WAITING:
+            return
+        turn.looking_up = False
+        if found.finished is not None:
+            self._finish(turn, found.finished)
+            return
+        if found.journal and not turn.memo:
+            turn.memo = Memo(found.journal)
+            turn.journaled = True
+            self._counters.resumed += 1
+        if turn.granted:
+            self._grant(turn)
+
+    def _grant(self, turn: Turn) -> None:
+        """The agent is free for this turn: start it as soon as it is looked up and loaded."""
+        turn.granted = True
+        if turn.timer is not None:
+            turn.timer.cancel()
+        if turn.looking_up:
+            return
+        context = self.records.cached(turn)
+        if context is None:
+            self._counters.context_misses += 1
+            self._tasks.spawn(self._load(turn))
+        else:
+            self._counters.context_hits += 1
+            self._start(turn, context)
+
+    async def _load(self, turn: Turn) -> None:
+        try:
+            context = await self.records.load(turn)
+        except OError as error:
+            self._fail(turn, error)
+            return
+        if turn.state is State.WAITING:
+            self._start(turn, context)
+
+    def _start(self, turn: Turn, context: AgentContext) -> None:
+        request = turn.opening.request
+        turn.state = State.RUNNING
+        turn.token = self._tokens.fresh()
+        turn.context = context
+        turn.started_at = turn.active_at = self._loop.time()
+        self._running[turn.token] = turn
+        self._counters.open_turns += 1
+        shown = None
+        if request.have_version != context.version:
+            shown = with_newest(context, request.history)
+        self._send(turn.opening, TurnOpened(turn.run_id, context.version, turn.token, shown))
+
+    def _send(self, opening: Opening, body: TurnOpened) -> None:
+        connection, exchange, context = opening.connection, opening.exchange, body.context
+        if context is None or not context.messages:
+            connection.reply(exchange, TURN_OPEN, body)
+        elif not connection.try_reply(exchange, TURN_OPEN, body):
+            # A history of very long messages: the newest half of them has to do.
+            half = with_newest(context, len(context.messages) // 2)
+            self._send(opening, TurnOpened(body.run_id, body.version, body.token, half))
+
+    # Ending
+
+    def _settled(
+        self,
+        turn: Turn,
+        body: TurnCommit,
+        connection: Connection,
+        exchange: int,
+        outcome: Outcome,
+    ) -> None:
+        match outcome:
+            case Committed(version):
+                self._counters.committed += 1
+                connection.reply(exchange, TURN_COMMIT, TurnCommitted(version))
+                self._finish(turn, _finished_run(turn, body))
+            case Duplicate(finished):
+                connection.reply(exchange, TURN_COMMIT, TurnCommitted(0, finished.turn))
+                self._finish(turn, finished)
+            case Refused(error):
+                self._counters.refused += 1
+                connection.fail(exchange, TURN_COMMIT, error)
+                self._give_up(turn)
+
+    def _answer(self, opening: Opening, finished: FinishedRun) -> None:
+        self._counters.answered_from_record += 1
+        self._send(opening, TurnOpened(finished.run_id, finished=finished.turn))
+
+    def _finish(self, turn: Turn, finished: FinishedRun) -> None:
+        """The turn has an outcome: everybody who waits for it gets it."""
+        self._recent.finish(turn.key, finished, self._loop.time())
+        waiting = self._waiting_for(turn)
+        self._remove(turn)
+        for opening in waiting:
+            self._answer(opening, finished)
+
+    def _fail(self, turn: Turn, error: OError) -> None:
+        """The turn cannot start: everybody who waits for it gets the error."""
+        if turn.state is not State.WAITING:
+            return
+        self._recent.leave(turn)
+        waiting = self._waiting_for(turn)
+        self._remove(turn)
+        for opening in waiting:
+            opening.connection.fail(opening.exchange, TURN_OPEN, error)
+
+    def _give_up(self, turn: Turn) -> None:
+        """Its runner is gone: a joiner takes over, else its results wait for another attempt."""
+        if turn.joiners:
+            self._hand_over(turn, turn.joiners.pop(0))
+        else:
+            self._recent.leave(turn)
+            self._remove(turn)
+
+    def _hand_over(self, turn: Turn, heir: Opening) -> None:
+        self._stop_running(turn)
+        self._let_go(turn.opening.connection, turn)
+        turn.opening = heir
+        self._held[heir.connection].add(turn)
+        turn.context = turn.overlay = None
+        turn.state = State.WAITING
+        self._counters.resumed += 1
+        if turn.granted:
+            self._grant(turn)
+
+    def _remove(self, turn: Turn) -> None:
+        self._stop_running(turn)
+        if turn.timer is not None:
+            turn.timer.cancel()
+        turn.state = State.OVER
+        del self._turns[turn.key]
+        self._let_go(turn.opening.connection, turn)
+        for joiner in turn.joiners:
+            self._let_go(joiner.connection, turn)
+        following = self._lanes.leave(turn)
+        if following is not None:
+            self._grant(following)
+
+    def _stop_running(self, turn: Turn) -> None:
+        if self._running.pop(turn.token, None) is not None:
+            self._counters.open_turns -= 1
+
+    def _let_go(self, connection: Connection, turn: Turn) -> None:
+        held = self._held.get(connection)
+        if held is not None:
+            held.discard(turn)
+
+    def _waiting_for(self, turn: Turn) -> list[Opening]:
+        if turn.state is State.WAITING:
+            return [turn.opening, *turn.joiners]
+        return turn.joiners
+
+    def _busy(self, key: TurnKey) -> BusyError:
+        return BusyError(
+            f"{key.agent_id} is still busy with earlier turns after {self._wait_s:g} s; "
+            "try again later",
+            agent_id=key.agent_id,
+        )
+
+
+def _finished_run(turn: Turn, body: TurnCommit) -> FinishedRun:
+    record = FinishedTurn(body.messages, body.stop_reason, body.usage, len(body.steps))
+    return FinishedRun(turn.run_id, record)

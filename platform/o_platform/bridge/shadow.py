@@ -1,0 +1,80 @@
+"""What a shadow's turns read and write: the state that the original turn opened with, and nothing.
+
+A shadow gets a copy of a request that another instance answers. Its turn waits until the original
+has opened, reads as of that moment, and its outcome is thrown away. The agent's version is always
+answered as 0, so that the shadow does not build on what it would have written.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from o_contracts.bridge import TurnCommit
+from o_contracts.messages import AgentContext, Message
+from o_platform.bridge.records import Committed, Found, Remembered, Settle
+from o_platform.bridge.search import Search
+from o_platform.bridge.snapshots import Snapshots
+from o_platform.bridge.turn import Turn
+from o_platform.errors import ConflictError
+from o_tools.queries import ArchivalMemorySearch, ConversationSearch
+
+ORIGINAL_WAIT_S: Final = 2.0
+
+
+class NoOriginalError(ConflictError):
+    """The turn that this shadow's request copies did not open."""
+
+    code = "no_original"
+
+
+class ShadowRecords:
+    """The records of one shadow instance (see `records.Records`)."""
+
+    def __init__(self, snapshots: Snapshots, search: Search) -> None:
+        """`snapshots` are those of the stable and canary instances."""
+        self._snapshots = snapshots
+        self._search = search
+
+    def needs_look_up(self, turn: Turn) -> bool:
+        """Never: a shadow leaves nothing behind."""
+        return False
+
+    async def look_up(self, turn: Turn) -> Found:
+        """Nothing."""
+        return Found()
+
+    def cached(self, turn: Turn) -> AgentContext | None:
+        """The original's context, if it has opened."""
+        snapshot = self._snapshots.get(turn.opening.request.request_id)
+        if snapshot is None or snapshot.context.agent_id != turn.key.agent_id:
+            return None
+        return snapshot.context
+
+    async def load(self, turn: Turn) -> AgentContext:
+        """The original's context, once it has opened.
+
+        Raises:
+            NoOriginalError: it did not within two seconds, or is another agent's turn.
+        """
+        request = turn.opening.request
+        snapshot = await self._snapshots.wait(request.request_id, wait_s=ORIGINAL_WAIT_S)
+        if snapshot is None or snapshot.context.agent_id != request.agent_id:
+            raise NoOriginalError(
+                f"no turn of {request.agent_id} opened for request {request.request_id}",
+                request_id=request.request_id,
+            )
+        return snapshot.context
+
+    def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
+        """Throw the outcome away."""
+        settle(Committed(0))
+
+    async def search_messages(self, turn: Turn, query: ConversationSearch) -> list[Message]:
+        """Messages of the agent's history as of the original turn's start."""
+        snapshot = self._snapshots.get(turn.opening.request.request_id)
+        before = snapshot.opened_at if snapshot else None
+        return await self._search.messages(turn.key.agent_id, query, before=before)
+
+    async def search_archive(self, turn: Turn, query: ArchivalMemorySearch) -> list[Remembered]:
+        """Texts of the agent's archival memory."""
+        return await self._search.archive(turn.key.agent_id, query)

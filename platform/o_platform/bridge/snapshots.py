@@ -1,0 +1,55 @@
+"""The contexts that turns opened with, by request id, so that a shadow's turn reads the same."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from o_contracts.messages import AgentContext
+from o_platform.bridge.lru import Lru
+
+KEPT_SNAPSHOTS: Final = 2048
+
+
+class Snapshot(NamedTuple):
+    """An agent as of one turn's start."""
+
+    context: AgentContext
+    opened_at: datetime
+
+
+class Snapshots:
+    """The newest snapshots; contexts share their parts with the cache's."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._kept: Lru[str, Snapshot] = Lru(KEPT_SNAPSHOTS)
+        self._awaited: dict[str, asyncio.Future[Snapshot]] = {}
+
+    def put(self, request_id: str, context: AgentContext) -> None:
+        """Keep what the turn of this request opened with."""
+        snapshot = Snapshot(context, datetime.now(UTC))
+        self._kept.put(request_id, snapshot)
+        waiting = self._awaited.pop(request_id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(snapshot)
+
+    def get(self, request_id: str) -> Snapshot | None:
+        """The snapshot, if the turn has opened."""
+        return self._kept.get(request_id)
+
+    async def wait(self, request_id: str, *, wait_s: float) -> Snapshot | None:
+        """The snapshot, or None if the turn does not open in time."""
+        snapshot = self._kept.get(request_id)
+        if snapshot is not None:
+            return snapshot
+        future = self._awaited.get(request_id)
+        if future is None:
+            future = self._awaited[request_id] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(wait_s):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            self._awaited.pop(request_id, None)
+            return None

@@ -1,0 +1,171 @@
+"""Tool calls of turns whose home is the bridge: memory edits, searches, archival memory.
+
+Edits change what the turn sees and are written with its commit. What a search found is remembered
+with the turn, so that another attempt finds the same. What the model did wrong comes back to it as
+a result with status `error`; what the platform could not do is an error of the exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from o_contracts.bridge import TOOL_CALL, ToolCallRequest, ToolCallResult
+from o_contracts.messages import Block, Message, ToolReturn
+from o_platform.bridge.connection import Connection
+from o_platform.bridge.counters import Counters
+from o_platform.bridge.memo import digest_tool
+from o_platform.bridge.overlay import NewPassage
+from o_platform.bridge.records import Records, Remembered
+from o_platform.bridge.tasks import Tasks
+from o_platform.bridge.turn import Turn
+from o_platform.errors import OError
+from o_tools.catalogue import parse_call
+from o_tools.edits import Edit
+from o_tools.errors import ToolError
+from o_tools.queries import (
+    ArchivalMemoryInsert,
+    ArchivalMemorySearch,
+    ConversationSearch,
+    MemoryFinishEdits,
+    SendMessage,
+)
+
+SENT: Final = "The message was sent."
+EDITS_DONE: Final = "The edits are kept."
+KEPT: Final = "Kept in archival memory."
+LONGEST_EXCERPT: Final = 2000
+"""Characters of a found message that the model is shown."""
+
+
+class Tools:
+    """Answers `tool.call` for running turns."""
+
+    def __init__(self, tasks: Tasks, counters: Counters) -> None:
+        """`tasks` runs the searches."""
+        self._tasks = tasks
+        self._counters = counters
+
+    def call(
+        self,
+        turn: Turn,
+        records: Records,
+        connection: Connection,
+        exchange: int,
+        request: ToolCallRequest,
+    ) -> None:
+        """Answer with the tool's result; at once unless it searches."""
+        self._counters.tool_calls += 1
+        try:
+            arguments = _arguments(turn, request)
+            if isinstance(arguments, ConversationSearch | ArchivalMemorySearch):
+                search = _search(turn, records, connection, exchange, request, arguments)
+                self._tasks.spawn(search)
+                return
+            result = _execute(turn, request, arguments)
+        except ToolError as error:
+            result = ToolCallResult(_failure(request, error))
+        connection.reply(exchange, TOOL_CALL, result)
+
+
+def _arguments(turn: Turn, request: ToolCallRequest) -> msgspec.Struct:
+    attached = [tool.name for tool in turn.running_context.tools]
+    if request.name not in attached:
+        raise ToolError(
+            f"there is no tool {request.name!r}; the tools are: {', '.join(attached) or 'none'}"
+        )
+    return parse_call(request.name, request.arguments)
+
+
+def _execute(turn: Turn, request: ToolCallRequest, arguments: msgspec.Struct) -> ToolCallResult:
+    match arguments:
+        case Edit():
+            block = turn.edits().edit(arguments)
+            return ToolCallResult(_success(request, _edited(block)), [block])
+        case ArchivalMemoryInsert():
+            turn.edits().passages.append(NewPassage(arguments.content, arguments.tags))
+            return ToolCallResult(_success(request, KEPT))
+        case SendMessage():
+            return ToolCallResult(_success(request, SENT))
+        case MemoryFinishEdits():
+            return ToolCallResult(_success(request, EDITS_DONE))
+        case _:
+            raise ToolError(f"{request.name} cannot be called here")
+
+
+async def _search(
+    turn: Turn,
+    records: Records,
+    connection: Connection,
+    exchange: int,
+    request: ToolCallRequest,
+    query: ConversationSearch | ArchivalMemorySearch,
+) -> None:
+    digest = digest_tool(request.name, request.arguments)
+    text = turn.memo.result("tool", request.seq, digest, str)
+    try:
+        if text is None:
+            text = await _found(turn, records, query)
+            turn.memo.keep("tool", request.seq, digest, text)
+        result = _success(request, text)
+    except ToolError as error:
+        result = _failure(request, error)
+    except OError as error:
+        connection.fail(exchange, TOOL_CALL, error)
+        return
+    connection.reply(exchange, TOOL_CALL, ToolCallResult(result))
+
+
+async def _found(
+    turn: Turn, records: Records, query: ConversationSearch | ArchivalMemorySearch
+) -> str:
+    if isinstance(query, ConversationSearch):
+        return _as_json([_shown(m) for m in await records.search_messages(turn, query)])
+    stored = await records.search_archive(turn, query)
+    return _as_json([*_pending(turn, query), *(_recalled(passage) for passage in stored)])
+
+
+def _pending(turn: Turn, query: ArchivalMemorySearch) -> Sequence[dict[str, Any]]:
+    """What this very turn put into archival memory, as far as it has a word of the query."""
+    if turn.overlay is None:
+        return ()
+    words = query.query.lower().split()
+    return [
+        _recalled(Remembered(passage.text, passage.tags, None))
+        for passage in turn.overlay.passages
+        if any(word in passage.text.lower() for word in words)
+        and (not query.tags or set(query.tags) & set(passage.tags))
+    ]
+
+
+def _recalled(passage: Remembered) -> dict[str, Any]:
+    return {"text": passage.text, "tags": passage.tags, "date": passage.created_at}
+
+
+def _shown(message: Message) -> dict[str, Any]:
+    content = message.content
+    if message.tool_return is not None:
+        content = message.tool_return.tool_return
+    if isinstance(content, list):
+        content = "\n".join(str(part.get("text", "")) for part in content)
+    date = datetime.fromtimestamp(message.date_us // 1_000_000, UTC)
+    return {"type": message.type, "text": (content or "")[:LONGEST_EXCERPT], "date": date}
+
+
+def _as_json(found: Sequence[dict[str, Any]]) -> str:
+    return msgspec.json.encode(found).decode() if found else "Nothing was found."
+
+
+def _edited(block: Block) -> str:
+    return f"The memory block {block.label!r} was edited. It now reads:\n{block.value}"
+
+
+def _success(request: ToolCallRequest, text: str) -> ToolReturn:
+    return ToolReturn(request.tool_call_id, "success", text)
+
+
+def _failure(request: ToolCallRequest, error: ToolError) -> ToolReturn:
+    return ToolReturn(request.tool_call_id, "error", f"Error: {error}")

@@ -1,0 +1,120 @@
+"""A turn inside the bridge: who runs it, under which token, and who waits for it."""
+
+from __future__ import annotations
+
+from asyncio import TimerHandle
+from enum import Enum, auto
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from o_contracts.bridge import Role, TurnOpen
+from o_contracts.messages import AgentContext
+from o_platform.bridge.connection import Connection
+from o_platform.bridge.memo import Memo
+from o_platform.bridge.overlay import Overlay
+
+_LONGEST_NAME: Final = 200
+
+
+class Caller(NamedTuple):
+    """Who is at the other end of an instance's socket, as the database says."""
+
+    instance_id: str
+    role: Role
+    variant: str
+    lineage: str
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether what its turns do is kept."""
+        return self.role in {"stable", "canary"}
+
+
+class Opening(NamedTuple):
+    """A `turn.open` that is not answered, or whose answer let its sender run the turn."""
+
+    connection: Connection
+    exchange: int
+    request: TurnOpen
+    caller: Caller
+
+    def is_from(self, connection: Connection, exchange: int) -> bool:
+        """Whether it came in by this exchange."""
+        return self.exchange == exchange and self.connection is connection
+
+
+class State(Enum):
+    """Where a turn is. Over: it has an outcome, or its runner is gone and nobody waited."""
+
+    WAITING = auto()
+    RUNNING = auto()
+    COMMITTING = auto()
+    OVER = auto()
+
+
+class TurnKey(NamedTuple):
+    """Names a request: the same one is one turn, however often it is sent."""
+
+    agent_id: str
+    request_key: str
+
+
+class Turn:
+    """One turn; `opening` is its runner, or the one that will run it when its agent is free."""
+
+    __slots__ = (
+        "active_at", "calls", "context", "granted", "joiners", "journaled", "key", "looking_up",
+        "memo", "opening", "overlay", "run_id", "started_at", "state", "timer", "token",
+    )  # fmt: skip
+
+    def __init__(self, key: TurnKey, opening: Opening, run_id: str, memo: Memo) -> None:
+        """A turn that waits for its agent."""
+        self.key = key
+        self.opening = opening
+        self.run_id = run_id
+        self.memo = memo
+        self.state = State.WAITING
+        self.granted = False
+        """Its agent is free for it; it starts once it is looked up and loaded."""
+        self.looking_up = False
+        self.token = 0
+        self.context: AgentContext | None = None
+        self.overlay: Overlay | None = None
+        self.journaled = False
+        self.joiners: list[Opening] = []
+        self.timer: TimerHandle | None = None
+        self.started_at = 0.0
+        self.calls = 0
+        """How many of its model and tool calls are under way."""
+        self.active_at = 0.0
+        """When its runner last asked for something (seconds of the event loop's clock)."""
+
+    @property
+    def running_context(self) -> AgentContext:
+        """The context it opened with.
+
+        Raises:
+            LookupError: it has not started.
+        """
+        if self.context is None:
+            raise LookupError(f"{self.run_id} has not started")
+        return self.context
+
+    def edits(self) -> Overlay:
+        """Its memory edits, to be added to."""
+        if self.overlay is None:
+            self.overlay = Overlay(self.running_context.blocks)
+        return self.overlay
+
+
+def request_key(request: TurnOpen) -> str:
+    """The request's name among its agent's: its OTIDs if it has any, else its request id."""
+    if request.otids:
+        return _short("otid:" + "|".join(request.otids))
+    return _short("request:" + request.request_id)
+
+
+def _short(name: str) -> str:
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return "hash:" + blake2b(name.encode(), digest_size=32).hexdigest()

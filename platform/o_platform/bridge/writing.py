@@ -1,0 +1,176 @@
+"""Writes batches of turns: without memory edits in one statement, with them in a transaction.
+
+A turn's outcome is told from what its agent's version became: one more than the turn opened with
+means that nobody else changed the agent, anything else that caches of it must be dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import msgspec
+from psycopg import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from o_platform.agents.turn_edits import (
+    BlockValue,
+    LockedBlock,
+    lock_agents,
+    lock_blocks,
+    requests_with_run,
+    write_blocks,
+)
+from o_platform.agents.turns import TurnRecord, commit_turns, fetch_finished
+from o_platform.bridge.contexts import ContextCache
+from o_platform.bridge.overlay import BlockEdits, MemoryConflictError, Overlay
+from o_platform.bridge.postgres import AWAY, Postgres
+from o_platform.bridge.records import Committed, Duplicate, Outcome, Refused
+from o_platform.db.engine import Database
+from o_platform.errors import NotFoundError
+from o_platform.memory.passages import insert_passage
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTurn:
+    """A turn to be written; `base_version` is the agent's version that it opened with."""
+
+    record: TurnRecord
+    base_version: int
+    overlay: Overlay | None = None
+
+    @property
+    def edited(self) -> Mapping[str, BlockEdits]:
+        """Its edits by block id."""
+        return self.overlay.edited if self.overlay is not None else {}
+
+    @property
+    def agent_id(self) -> str:
+        """Whose turn it is."""
+        return self.record.agent_id
+
+
+class PlainWriter:
+    """Writes turns without memory edits, over a connection of its own."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        """Connects at the first batch."""
+        self._postgres = postgres
+        self._connection: AsyncConnection | None = None
+
+    async def write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
+        """Write the batch in one transaction; outcomes in its order."""
+        if self._connection is None:
+            self._connection = await self._postgres.connect(for_batches=True)
+        try:
+            versions = await commit_turns(self._connection, [turn.record for turn in batch])
+            return [await _outcome(self._connection, turn, versions) for turn in batch]
+        except AWAY:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+class EditWriter:
+    """Writes turns with memory edits: compare-and-set on block versions, in their turn's commit."""
+
+    def __init__(self, database: Database, cache: ContextCache) -> None:
+        """`cache` forgets the agents that share an edited block."""
+        self._database = database
+        self._cache = cache
+
+    async def write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
+        """Write the batch in one transaction; outcomes in its order."""
+        async with self._database.unit_of_work() as session:
+            connection = await _driver_connection(session)
+            fresh = await _without_run(connection, batch)
+            edits = await _fitting_edits(connection, fresh)
+            sharing = await write_blocks(connection, edits.values) if edits.values else set()
+            for turn in fresh:
+                if turn.agent_id not in edits.refused:
+                    await _insert_passages(session, turn)
+            written = [turn for turn in batch if turn.agent_id not in edits.refused]
+            versions = await commit_turns(connection, [turn.record for turn in written])
+            outcomes = [
+                edits.refused.get(turn.agent_id) or await _outcome(connection, turn, versions)
+                for turn in batch
+            ]
+        self._cache.drop(sharing)
+        return outcomes
+
+
+@dataclass(slots=True)
+class _Edits:
+    values: list[BlockValue] = field(default_factory=list)
+    refused: dict[str, Refused] = field(default_factory=dict)
+    """By agent id."""
+
+
+async def _without_run(connection: AsyncConnection, batch: Sequence[EndedTurn]) -> list[EndedTurn]:
+    """Lock the agents; the turns whose agent exists and whose request has no run yet."""
+    blocks = [block_id for turn in batch for block_id in turn.edited]
+    alive = await lock_agents(connection, [turn.agent_id for turn in batch], blocks)
+    requests = {(turn.agent_id, turn.record.request_key): turn for turn in batch}
+    done = await requests_with_run(connection, list(requests))
+    return [turn for name, turn in requests.items() if name not in done and turn.agent_id in alive]
+
+
+async def _fitting_edits(connection: AsyncConnection, turns: Sequence[EndedTurn]) -> _Edits:
+    """What to write to the blocks, and the turns whose edits do not fit what they are now."""
+    locked = await lock_blocks(connection, [id_ for turn in turns for id_ in turn.edited])
+    edits = _Edits()
+    for turn in turns:
+        try:
+            following = {
+                block_id: _following(turn.agent_id, locked.get(block_id), block_edits)
+                for block_id, block_edits in turn.edited.items()
+            }
+        except MemoryConflictError as error:
+            edits.refused[turn.agent_id] = Refused(error)
+            continue
+        locked |= following
+        edits.values += [
+            BlockValue(block_id, turn.agent_id, after.block.value)
+            for block_id, after in following.items()
+        ]
+    return edits
+
+
+def _following(agent_id: str, now: LockedBlock | None, edits: BlockEdits) -> LockedBlock:
+    if now is None or agent_id not in now.agent_ids:
+        raise edits.conflict("the agent does not have it any more")
+    value = edits.value_on(now.block)
+    after = msgspec.structs.replace(now.block, value=value, version=now.block.version + 1)
+    return LockedBlock(after, now.agent_ids)
+
+
+async def _insert_passages(session: AsyncSession, turn: EndedTurn) -> None:
+    if turn.overlay is not None:
+        for passage in turn.overlay.passages:
+            await insert_passage(session, turn.agent_id, passage.text, passage.tags, {})
+
+
+async def _driver_connection(session: AsyncSession) -> AsyncConnection:
+    raw = await (await session.connection()).get_raw_connection()
+    return cast(AsyncConnection, raw.driver_connection)
+
+
+async def _outcome(
+    connection: AsyncConnection, turn: EndedTurn, versions: Mapping[str, int]
+) -> Outcome:
+    version = versions.get(turn.record.run_id)
+    if version is not None:
+        return Committed(version if version == turn.base_version + 1 else 0)
+    finished = await fetch_finished(connection, turn.agent_id, turn.record.request_key)
+    if finished is None:
+        return Refused(NotFoundError(f"Agent {turn.agent_id} not found", agent_id=turn.agent_id))
+    if finished.run_id == turn.record.run_id:
+        # Our own earlier try was durable, only its answer was lost.
+        return Committed(0)
+    return Duplicate(finished)
