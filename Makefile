@@ -32,7 +32,7 @@ demo: install ## four self-made changes under load and crashes: one promoted, th
 
 .PHONY: test
 test: install-dev ## run every test; a part that can be had is never skipped
-	@required=$$($(BIN)/python -m o_platform.cli.engine --ensure-for-tests) && \
+	@required=$$($(BIN)/python -m o_platform.cli.engine) && \
 	O_TEST_REQUIRE=$${O_TEST_REQUIRE:-$$required} $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not bench" $(TESTS)
 
 .PHONY: check

@@ -36,8 +36,6 @@ class RotatingFile:
         """Append; never raises for want of space."""
         self._remember_last_line(data)
         try:
-            if self._size + len(data) > self._max_bytes and self._size:
-                self._rotate()
             if self._lost:
                 self._append(f"[{self._lost} bytes lost: the disk was full]\n".encode())
                 self._lost = 0
@@ -51,7 +49,9 @@ class RotatingFile:
 
     def _append(self, data: bytes) -> None:
         while data:
-            written = os.write(self._fd, data)
+            if self._size and self._size + len(data) > self._max_bytes:
+                self._rotate()
+            written = os.write(self._fd, data[: self._max_bytes])
             self._size += written
             data = data[written:]
 

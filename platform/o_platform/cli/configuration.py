@@ -1,0 +1,32 @@
+"""Settings for commands: read from the environment, with errors that name the variable."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from o_platform.errors import SetupError
+from o_platform.settings import Settings
+
+
+def load_settings() -> Settings:
+    """The settings of this environment.
+
+    Raises:
+        SetupError: a variable has a value that cannot be used; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_variable(problem['loc'])}: {problem['msg']} (got {problem['input']!r})"
+            for problem in error.errors(include_url=False)
+        )
+        raise SetupError(f"the environment has values that cannot be used: {problems}") from error
+    except SettingsError as error:
+        raise SetupError(f"{error}; it must be JSON") from error
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = "__".join(str(part) for part in location).upper()
+    return name if name.endswith("DATABASE_URL") else f"O_{name}"

@@ -1,0 +1,84 @@
+"""Whether clients can reach the listener, and how safely."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator
+
+import psutil
+
+from o_platform.runtimes.doctor import Finding
+from o_platform.settings import Settings
+from o_platform.supervisor.client import SupervisorClient, SupervisorDownError
+
+
+def listener_findings(settings: Settings) -> Iterator[Finding]:
+    """What is to say about `O_LISTEN`, `O_TLS` and whoever else has the port."""
+    if _runs(settings):
+        yield Finding("good", "listener", f"{settings.listen}, served by this platform")
+    else:
+        yield _port(settings)
+    if not _is_loopback(settings.listen_host) and settings.tls == "off":
+        message = f"{settings.listen} is open to the network without TLS: keys can be read"
+        yield Finding("weak", "TLS", message, "set O_TLS=auto, or O_TLS=CERT.pem:KEY.pem")
+
+
+def _runs(settings: Settings) -> bool:
+    try:
+        return bool(SupervisorClient(settings.run / "supervisor.sock").status())
+    except SupervisorDownError:
+        return False
+
+
+def _port(settings: Settings) -> Finding:
+    host, port = settings.listen_host, settings.listen_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return _unusable(settings, error)
+    return Finding("good", "listener", f"{settings.listen} is free")
+
+
+def _unusable(settings: Settings, error: OSError) -> Finding:
+    if error.errno != errno.EADDRINUSE:
+        message = f"{settings.listen} cannot be used: {error.strerror}"
+        return Finding("missing", "listener", message, "set O_LISTEN=HOST:PORT")
+    holder = _holder(settings.listen_port)
+    message = f"port {settings.listen_port} is in use by {holder}"
+    return Finding("missing", "listener", message, "stop it, or set O_LISTEN to another port")
+
+
+def _holder(port: int) -> str:
+    """Who listens on the port, if we may know."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return "another process"
+    for connection in connections:
+        listens = connection.status == psutil.CONN_LISTEN
+        if listens and connection.laddr and connection.laddr.port == port:
+            return _described(connection.pid)
+    return "another process"
+
+
+def _described(pid: int | None) -> str:
+    if pid is None:
+        return "another user's process"
+    try:
+        return f"{psutil.Process(pid).name()} (process {pid})"
+    except psutil.Error:
+        return f"process {pid}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

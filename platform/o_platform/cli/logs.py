@@ -1,0 +1,107 @@
+"""`o logs`: what processes and instances printed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from o_platform.cli.control_api import ControlApi
+from o_platform.cli.terminal import say
+from o_platform.errors import NotFoundError, OError
+from o_platform.settings import Settings
+
+_POLL_S = 0.2
+_INSTANCE_LINES = 10_000
+_EVENTS = "events.jsonl"
+
+
+def show(settings: Settings, name: str | None, *, follow: bool, tail: int) -> None:
+    """Print the end of one log, or of all of the processes'.
+
+    Raises:
+        NotFoundError: there is no process and no instance with this name.
+    """
+    folder = settings.home / "log"
+    if name is not None and not (folder / f"{name}.log").exists():
+        _show_instance(settings, name, follow=follow, tail=tail)
+        return
+    files = [folder / f"{name}.log"] if name else _files(folder)
+    logs = [_Log(path, tail) for path in files]
+    width = max((len(log.name) for log in logs), default=0)
+    while True:
+        for log in logs:
+            for line in log.new_lines():
+                say(line if name else f"{log.name:<{width}}  {line}")
+        if not follow:
+            return
+        time.sleep(_POLL_S)
+
+
+def _files(folder: Path) -> list[Path]:
+    events = folder / _EVENTS
+    return [*sorted(folder.glob("*.log")), *([events] if events.exists() else [])]
+
+
+@dataclass(slots=True)
+class _Log:
+    """One log file that may be rotated while it is read."""
+
+    path: Path
+    tail: int
+    _stream: BinaryIO | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def new_lines(self) -> Iterator[str]:
+        """At first the last lines, then what has come since."""
+        if self._stream is None:
+            self._stream = self.path.open("rb")
+            yield from _texts(deque(self._stream, maxlen=self.tail))
+            return
+        yield from _texts(self._stream)
+        if self._was_rotated():
+            self._stream.close()
+            self._stream = self.path.open("rb")
+            yield from _texts(self._stream)
+
+    def _was_rotated(self) -> bool:
+        if self._stream is None or not self.path.exists():
+            return False
+        return os.fstat(self._stream.fileno()).st_ino != self.path.stat().st_ino
+
+
+def _texts(lines: Iterator[bytes] | deque[bytes] | BinaryIO) -> Iterator[str]:
+    return (line.decode(errors="replace").rstrip("\n") for line in lines)
+
+
+def _show_instance(settings: Settings, name: str, *, follow: bool, tail: int) -> None:
+    api = ControlApi(settings.run / "control.sock")
+    lines = _instance_lines(api, settings, name)
+    printed = max(0, len(lines) - tail)
+    while True:
+        for line in lines[printed:]:
+            say(line)
+        if not follow:
+            return
+        printed = len(lines)
+        time.sleep(_POLL_S)
+        lines = _instance_lines(api, settings, name)
+
+
+def _instance_lines(api: ControlApi, settings: Settings, name: str) -> list[str]:
+    try:
+        text: str = api.get(f"/o/v1/instances/{name}/logs", tail=_INSTANCE_LINES)["text"]
+    except OError as error:
+        known = ", ".join(path.stem for path in _files(settings.home / "log"))
+        raise NotFoundError(
+            f"no process is called {name!r} (there are: {known or 'none yet'}), and as an "
+            f"instance: {error.message}"
+        ) from error
+    return text.splitlines()

@@ -1,0 +1,74 @@
+"""What must be there before the first child starts: folders, users, the engine, files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from o_platform.cli import terminal
+from o_platform.cli.children import embedded_server, envoy_user, supervisor_spec
+from o_platform.cli.engine import settle_runtime
+from o_platform.db.embedded import EmbeddedServer
+from o_platform.settings import Settings
+from o_platform.traffic.process import prepare_run
+
+
+def prepare(settings: Settings) -> str:
+    """Prepare everything, and write the supervisor's specification.
+
+    Returns:
+        Where instances will run: `docker` or `process`.
+
+    Raises:
+        SetupError: this machine lacks something; says what to do.
+    """
+    for folder, mode in ((settings.home / "log", 0o750), (settings.home / "keys", 0o700)):
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    with terminal.step("container engine") as shown:
+        runtime, shown.detail = settle_runtime(settings)
+    server = embedded_server(settings)
+    if server is not None:
+        _prepare_database(server)
+    envoy = envoy_user(settings)
+    prepare_run(settings, *(envoy or ()))
+    spec = supervisor_spec(settings, server, runtime, envoy)
+    _write_private(spec_file(settings), spec.to_json())
+    return runtime
+
+
+def make_base_image(settings: Settings) -> float:
+    """Make the base image of instances unless it is there; the seconds that took."""
+    from o_platform.images.base import BaseImages
+    from o_platform.images.engine import EngineClient
+
+    async def ensure() -> None:
+        engine = EngineClient()
+        try:
+            await BaseImages(engine, settings).ensure()
+        finally:
+            await engine.close()
+
+    began = time.perf_counter()
+    asyncio.run(ensure())
+    return time.perf_counter() - began
+
+
+def spec_file(settings: Settings) -> Path:
+    """Where the supervisor's specification is."""
+    return settings.run / "supervisor.json"
+
+
+def _prepare_database(server: EmbeddedServer) -> None:
+    if (server.data / "PG_VERSION").exists():
+        server.prepare()
+        return
+    with terminal.step("database folder"):
+        server.prepare()
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
