@@ -39,6 +39,7 @@ class Edge:
         self.envoy = EnvoyProcess(settings)
         self.delivery = Delivery(self.envoy.paths, self.envoy.admin)
         self.signer = Signer(settings.home)
+        self.over_tls = False
         self.control = Backend("control", Path(self.envoy.paths.control_socket))
         self.instances = {name: Backend(name, self._socket(name)) for name in INSTANCES}
         self.snapshot = Snapshot(
@@ -75,7 +76,7 @@ class Edge:
 
     def client(self, *, internal: bool = False) -> httpx.AsyncClient:
         socket = str(self.settings.run / "internal.sock") if internal else None
-        scheme = "https" if self.snapshot.listener.tls and not internal else "http"
+        scheme = "https" if self.over_tls and not internal else "http"
         return httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=socket, verify=False),
             base_url=f"{scheme}://127.0.0.1:{self.settings.listen_port}",
