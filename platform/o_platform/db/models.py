@@ -14,6 +14,7 @@ from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Computed,
     DateTime,
     Float,
     ForeignKey,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 HASH_EMBEDDING_DIM = 256
@@ -388,6 +389,10 @@ class Passage(Base):
     agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
     text: Mapped[str]
     embedding: Mapped[Any] = mapped_column(Vector(HASH_EMBEDDING_DIM))
+    words: Mapped[str] = mapped_column(
+        TSVECTOR, Computed("to_tsvector('english'::regconfig, text)", persisted=True), deferred=True
+    )
+    """What full-text search reads; stemming anew at every search took 20 µs a passage."""
     tags: Mapped[list[str]]
     meta: Mapped[dict[str, Any]] = mapped_column("metadata")
     created_at: Mapped[datetime] = _now()

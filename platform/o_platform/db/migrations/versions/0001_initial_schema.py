@@ -383,6 +383,12 @@ def upgrade() -> None:
         sa.Column("agent_id", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("embedding", pgvector.sqlalchemy.vector.VECTOR(dim=256), nullable=False),
+        sa.Column(
+            "words",
+            postgresql.TSVECTOR(),
+            sa.Computed("to_tsvector('english'::regconfig, text)", persisted=True),
+            nullable=False,
+        ),
         sa.Column("tags", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("metadata", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column(
