@@ -1,0 +1,1 @@
+"""Archival memory: passages of text, found again by meaning and by word."""
