@@ -7,6 +7,7 @@ after the engine was away. What the SDK raises becomes one of the platform's err
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import docker
 import requests
+from docker.constants import DEFAULT_UNIX_SOCKET
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
@@ -120,8 +122,22 @@ class EngineClient:
         with self._opening:
             if self._api is None:
                 where = {"base_url": self._base_url} if self._base_url else kwargs_from_env()
+                _check_socket(where.get("base_url") or DEFAULT_UNIX_SOCKET)
                 self._api = docker.APIClient(version="auto", timeout=_TIMEOUT_S, **where)
             return self._api
+
+
+def _check_socket(url: str) -> None:
+    """Connect once before the SDK does, which leaves its socket open when nobody answers."""
+    scheme, _, path = url.partition("://")
+    if scheme in ("unix", "http+unix"):
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect("/" + path.lstrip("/"))
+        except OSError as error:
+            raise EngineUnavailableError(
+                f"no container engine answers at {url} ({error.strerror}); {_REMEDY}"
+            ) from error
 
 
 def as_platform_error(error: Exception) -> OError:

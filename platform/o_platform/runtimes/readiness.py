@@ -17,6 +17,9 @@ from o_platform.runtimes.protocol import Placement, Runtime
 READY_S: Final = 20.0
 """Until a starting instance is given up."""
 
+_HOPELESS: Final = frozenset({64, 78})
+"""Exit statuses (`EX_USAGE`, `EX_CONFIG`) of an instance that would end the same way again."""
+_RESTARTS: Final = 2
 _FIRST_PAUSE_S: Final = 0.005
 _LAST_PAUSE_S: Final = 0.05
 _ANSWER_S: Final = 1.0
@@ -35,9 +38,11 @@ async def await_ready(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     pause = _FIRST_PAUSE_S
+    earlier: int | None = None
     while (problem := await not_ready_because(socket, runtime.uid)) is not None:
         if pause >= _LAST_PAUSE_S:
-            await _check_alive(runtime, placement)
+            restarts = await _check_alive(runtime, placement, earlier)
+            earlier = restarts if earlier is None else earlier
         if loop.time() > deadline:
             raise NotReadyError(f"not ready after {timeout_s:g} s: {problem}")
         await asyncio.sleep(pause)
@@ -72,9 +77,13 @@ async def _health(socket: Path) -> bytes:
     return words[1]
 
 
-async def _check_alive(runtime: Runtime, placement: Placement) -> None:
+async def _check_alive(runtime: Runtime, placement: Placement, earlier: int | None) -> int:
+    """Its number of restarts, if there is still hope; `earlier`: what that was at first."""
     state = await runtime.state(placement)
     if state is None:
         raise NotReadyError("it is gone")
-    if not state.alive:
+    if not state.alive or state.exit_code in _HOPELESS:
         raise NotReadyError(f"it {state}")
+    if earlier is not None and state.restarts - earlier >= _RESTARTS:
+        raise NotReadyError(f"it ends as often as the engine restarts it: it {state}")
+    return state.restarts
