@@ -55,7 +55,7 @@ class Readiness:
 
     def _try(self, name: str, asking: _Asking, now: float) -> None:
         current = start_try(asking.probe)
-        asking.next_at = now + pause_s(now - asking.since)
+        asking.next_at = now + pause_s(asking.probe.kind, now - asking.since)
         if current.ready:
             self._settle(name, asking)
         elif current.connection is not None:
@@ -70,11 +70,13 @@ class Readiness:
     def _answered(self, name: str, asking: _Asking, current: Try, asked_at: float) -> None:
         if current.connection is None:
             return
-        self._selector.unregister(current.connection)
         current.read()
+        if current.ready is None:
+            return
+        self._selector.unregister(current.connection)
         current.close()
         asking.current = None
-        asking.next_at = asked_at + pause_s(asked_at - asking.since)
+        asking.next_at = asked_at + pause_s(asking.probe.kind, asked_at - asking.since)
         if current.ready:
             self._settle(name, asking)
 
