@@ -51,7 +51,8 @@ class Launcher:
         try:
             await await_ready(self.runtime, placement, socket, self._ready_timeout_s)
         except NotReadyError as error:
-            raise NotReadyError(await self.explain(placement, error.message)) from error
+            problem = f"instance {placement.instance_id}: {error.message}"
+            raise NotReadyError(await self.explain(placement, problem)) from error
 
     async def explain(self, placement: Placement, problem: str) -> str:
         """A problem of an instance in words, with its state and its last lines."""
@@ -59,7 +60,7 @@ class Launcher:
         lines = (await self.runtime.logs(placement, _DETAIL_LINES)).strip()
         seen = f" ({state})" if state and not state.running and str(state) not in problem else ""
         said = f"; it printed last:\n{lines}" if lines else "; it printed nothing"
-        return f"instance {placement.instance_id}: {problem}{seen}{said}"
+        return f"{problem}{seen}{said}"
 
     async def end(self, placement: Placement, grace_s: float = 0.0) -> None:
         """End an instance, keep what it printed, and remove it."""

@@ -85,7 +85,7 @@ class ProcessRuntime:
             raise NotReadyError(f"instance {spec.id} could not be started: {error}") from error
         self._children[spec.id] = child
         placement = Placement(spec.id, handle_of(child.pid))
-        self._watch_end(placement)
+        self._watch_end(placement, child)
         return placement
 
     async def state(self, placement: Placement) -> State | None:
@@ -178,26 +178,27 @@ class ProcessRuntime:
         child = self._children.get(placement.instance_id)
         return child if child is not None and child.pid == pid_of(placement) else None
 
-    def _watch_end(self, placement: Placement) -> None:
+    def _watch_end(
+        self, placement: Placement, child: subprocess.Popen[bytes] | None = None
+    ) -> None:
         pid = pid_of(placement)
         if pid in self._watched:
             return
         try:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
-            self._tell_end(placement)
+            self._tell_end(placement, child)
             return
         self._watched[pid] = descriptor
-        asyncio.get_running_loop().add_reader(descriptor, self._ended, placement)
+        asyncio.get_running_loop().add_reader(descriptor, self._ended, placement, child)
 
-    def _ended(self, placement: Placement) -> None:
+    def _ended(self, placement: Placement, child: subprocess.Popen[bytes] | None) -> None:
         descriptor = self._watched.pop(pid_of(placement))
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
-        self._tell_end(placement)
+        self._tell_end(placement, child)
 
-    def _tell_end(self, placement: Placement) -> None:
-        child = self._child(placement)
+    def _tell_end(self, placement: Placement, child: subprocess.Popen[bytes] | None) -> None:
         code = exit_code_of(child.poll()) if child else None
         self._events.put_nowait(RuntimeEvent(placement, "died", code))
 
