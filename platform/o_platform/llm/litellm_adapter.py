@@ -106,6 +106,8 @@ class LitellmProvider:
             "drop_params": True,
             "api_base": target.api_base,
             "api_key": target.api_key,
+            # Else any call with tools imports an MCP client, which is not installed.
+            "_skip_mcp_handler": True,
         }
         if request.tools:
             arguments["tools"] = [_offer(tool) for tool in request.tools]
@@ -170,8 +172,7 @@ async def _streamed(
     assembly = Assembly()
     try:
         async for chunk in chunks:
-            if getattr(chunk, "usage", None) is not None:
-                assembly.usage = chunk.usage
+            assembly.usage = _reported(chunk) or assembly.usage
             delta = _delta(chunk.choices[0].delta) if chunk.choices else None
             if delta is not None:
                 assembly.add(delta)
@@ -191,7 +192,7 @@ async def _streamed(
 def _result(request: LlmRequest, target: Target, reply: Any) -> LlmResult:
     choice = reply.choices[0]
     assembly = Assembly()
-    assembly.usage = getattr(reply, "usage", None)
+    assembly.usage = _reported(reply)
     delta = _delta(choice.message)
     if delta is not None:
         assembly.add(delta)
@@ -256,6 +257,12 @@ def _offer(tool: LlmTool) -> dict[str, Any]:
 def _called(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.tool_call_id, "type": "function", "function": function}
+
+
+def _reported(answer: Any) -> Any:
+    """The usage in an answer; LiteLLM writes zeros where the provider reported none."""
+    usage = getattr(answer, "usage", None)
+    return usage if usage is not None and usage.total_tokens else None
 
 
 def _usage(reported: Any) -> Usage:

@@ -84,8 +84,7 @@ class OpenAiServer:
     def __init__(self, models: tuple[str, ...] = ("gpt-test",)) -> None:
         """`models` are listed by the models end point."""
         self.requests: list[Request] = []
-        self.disconnects = 0
-        """Answers that the client did not wait for."""
+        self._disconnected = threading.Event()
         self._models = models
         self._answers: deque[Answer] = deque()
         self._loop = asyncio.new_event_loop()
@@ -117,7 +116,16 @@ class OpenAiServer:
         """Forget recorded requests and the answers not given yet."""
         self._answers.clear()
         self.requests.clear()
-        self.disconnects = 0
+        self._disconnected.clear()
+
+    def wait_for_disconnect(self, timeout_s: float = 5.0) -> None:
+        """Return once a client has gone away without waiting for its answer's end.
+
+        Raises:
+            TimeoutError: every client still waits.
+        """
+        if not self._disconnected.wait(timeout_s):
+            raise TimeoutError(f"no client went away within {timeout_s:g} s")
 
     def __enter__(self) -> OpenAiServer:
         """Start listening.
@@ -152,7 +160,7 @@ class OpenAiServer:
             self.requests.append(request)
             await self._answer(request, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            self.disconnects += 1
+            self._disconnected.set()
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):
@@ -203,7 +211,7 @@ class OpenAiServer:
                 await _send_chunk(writer, "")
             return
         if not await reader.read(1):
-            self.disconnects += 1
+            self._disconnected.set()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Request:
