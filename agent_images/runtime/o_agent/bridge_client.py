@@ -122,12 +122,14 @@ class _Connection(asyncio.Protocol):
         self._next_id = 0
         self._transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = loop.create_future()
+        self.lost_callback: Callable[[], None] = _nothing
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.lost_callback()
         for exchange in self._exchanges.values():
             exchange.fail(ConnectionLost("the connection to the bridge was lost"))
         self._exchanges.clear()
@@ -335,14 +337,19 @@ class BridgeClient:
     async def _hold(self, connection: _Connection) -> None:
         self._connection = connection
         self._is_connected.set()
+        # At once, not when this task runs next: a turn that starts again must find it gone.
+        connection.lost_callback = self._forget
         try:
             while not connection.lost.done():
                 await asyncio.wait([connection.lost], timeout=SWEEP_S)
                 connection.sweep()
         finally:
-            self._connection = None
-            self._is_connected.clear()
+            self._forget()
             connection.close()
+
+    def _forget(self) -> None:
+        self._connection = None
+        self._is_connected.clear()
 
 
 async def _consume(
@@ -365,6 +372,10 @@ async def _consume(
             return stream.result
         stream.wake = asyncio.get_running_loop().create_future()
         await stream.wake
+
+
+def _nothing() -> None:
+    """The connection is not in use yet."""
 
 
 def _misunderstood(op: str, error: msgspec.MsgspecError) -> BridgeError:

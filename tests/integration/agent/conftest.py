@@ -1,7 +1,8 @@
 """A real instance (the zygote as a process) against a frame server that stands in for the bridge.
 
 The server keeps agents, records and a memo of LLM replies by request, as the bridge does, in memory
-that survives its own restarts. It runs on a thread of its own, so that tests may use blocking clients.
+that survives its own restarts. It runs on a thread of its own, so that tests may use blocking
+clients.
 """
 
 from __future__ import annotations
@@ -256,6 +257,10 @@ class Instance:
         """Wait until `/healthz` is 200."""
         wait_for(self._is_healthy, limit_s, self.log.read_text)
 
+    def wait_unready(self) -> None:
+        """Wait until `/healthz` is not 200."""
+        wait_for(lambda: not self._is_healthy(), 5, self.log.read_text)
+
     def active_pid(self) -> int:
         """The worker that was promoted last."""
         return int([line for line in self.lines() if "is active" in line["message"]][-1]["worker"])
@@ -269,6 +274,14 @@ class Instance:
         """A worker that is ready and not promoted."""
         wait_for(lambda: self._named("o-spare") != [], 10, self.log.read_text)
         return self._named("o-spare")[0]
+
+    def wait_message(self, text: str) -> None:
+        """Wait until a line of the log says this."""
+        wait_for(lambda: text in self.log.read_text(), 10, self.log.read_text)
+
+    def wait_gone(self, pids: list[int]) -> None:
+        """Wait until none of these processes runs."""
+        wait_for(lambda: not any(map(_runs, pids)), 10, self.log.read_text)
 
     def children(self) -> list[int]:
         pid = self.process.pid
@@ -306,6 +319,14 @@ class Instance:
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:  # httpx leaks the socket when this fails
             return client.connect_ex(str(self.socket)) == 0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float, note: Callable[[], str]) -> None:
