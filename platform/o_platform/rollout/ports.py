@@ -7,6 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from o_contracts.bridge import Role
+from o_platform.images.build import BuiltImage
+from o_platform.runtimes.protocol import InstanceSpec
+
 
 class InstanceInfo(Protocol):
     """A running copy of a variant."""
@@ -36,29 +40,47 @@ class UsageInfo(Protocol):
         ...
 
 
-class FleetPort(Protocol):
-    """Starts, measures and removes instances (`runtimes.fleet.Fleet`)."""
+class Preparer(Protocol):
+    """Where instances run (`runtimes.protocol.Runtime`)."""
 
-    async def build(self, variant: str) -> str:
-        """Make sure that the variant can be started; says how, for an operator.
+    async def prepare(self, spec: InstanceSpec) -> BuiltImage | None:
+        """Do what can be done before an instance starts: build the image, if there are images.
 
         Raises:
-            BuildError: its image cannot be built.
+            BuildError: the image cannot be built.
+            ForbiddenError: this runtime refuses such a genome.
         """
         ...
 
+
+class FleetPort(Protocol):
+    """Starts, measures and removes instances (`runtimes.fleet.Fleet`)."""
+
+    @property
+    def runtime(self) -> Preparer:
+        """Where its instances run."""
+        ...
+
     async def ensure(
-        self, lineage: str, variant: str, role: str, rollout_id: str | None = None
+        self,
+        lineage: str,
+        variant: str,
+        role: Role,
+        rollout_id: str | None = None,
+        *,
+        fresh: bool = False,
     ) -> InstanceInfo:
-        """A ready instance of the variant in this role; the same one when asked again.
+        """A ready instance for just this; the same one when asked again, unless `fresh`.
 
         Raises:
             NotReadyError: it did not become ready in time, or exited.
+            BuildError: its image cannot be built.
+            ForbiddenError: the runtime refuses the genome.
         """
         ...
 
     async def retire(self, instance_id: str) -> None:
-        """Stop and remove an instance; one that is gone already is fine."""
+        """Stop and remove an instance; one that has ended already is fine."""
         ...
 
     async def usage(self, instance_id: str) -> UsageInfo:

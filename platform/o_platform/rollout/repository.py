@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from o_platform.db.models import Event, Instance, Lineage, LineageVariant, Rollout, RolloutEvent
+from o_platform.db.models import Event, Instance, Lineage, Rollout, RolloutEvent
 from o_platform.errors import ConflictError, NotFoundError
 
 
@@ -143,29 +143,12 @@ async def former_stable_instances(
     return (await session.scalars(query)).all()
 
 
-async def detach(session: AsyncSession, rollout_id: str) -> None:
-    """Let instances outlive their rollout."""
-    query = update(Instance).where(Instance.rollout_id == rollout_id, Instance.wanted)
-    await session.execute(query.values(rollout_id=None))
+async def fetch_instance(session: AsyncSession, instance_id: str) -> Instance | None:
+    """An instance's row, if there is one."""
+    return await session.get(Instance, instance_id, populate_existing=True)
 
 
-async def stable_variant(session: AsyncSession, lineage: str, *, lock: bool = False) -> str | None:
-    """Digest of the lineage's stable variant; `lock` keeps others from changing it.
-
-    Raises:
-        NotFoundError: no such lineage.
-    """
-    query = select(Lineage).where(Lineage.name == lineage)
-    row = (await session.scalars(query.with_for_update() if lock else query)).first()
-    if row is None:
-        raise NotFoundError(f"no lineage {lineage!r}; see `o status`")
-    return row.stable_variant
-
-
-async def variant_status(session: AsyncSession, lineage: str, digest: str) -> str | None:
-    """A variant's status in a lineage."""
-    return await session.scalar(
-        select(LineageVariant.status).where(
-            LineageVariant.lineage == lineage, LineageVariant.digest == digest
-        )
-    )
+async def lock_stable_variant(session: AsyncSession, lineage: str) -> str | None:
+    """Digest of the lineage's stable variant; nobody changes it before this transaction ends."""
+    query = select(Lineage.stable_variant).where(Lineage.name == lineage).with_for_update()
+    return await session.scalar(query)

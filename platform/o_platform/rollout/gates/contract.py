@@ -3,21 +3,28 @@
 Three suites: the platform's own, the baseline's behaviour suite (frozen, so a variant cannot soften
 what it is judged by), and the candidate's additions. Then the engine's counters: no worker killed
 for lack of memory, peak memory under the policy's share of the limit.
+
+The platform's own turns use the model `o/echo`, of which is known to the letter what it says. There
+is nothing to clean up in it, so the agent must say just that: a variant that adds something (what
+it found on the machine, say) is out.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import httpx
 
-from o_platform.rollout.gates.behaviour import Case
+from o_agent.behaviour import Case, problems
 from o_platform.rollout.gates.conversation import Answer, ContractError, Conversation, connect
 from o_platform.rollout.ports import InstanceInfo, UsageInfo
 
 ECHO: Final = "o/echo"
 """Built-in model whose answer is known in advance."""
+TOTAL_S: Final = 120.0
+"""How long all suites may take together, in seconds."""
 _TEXT: Final = "contract check: naïve café ☕ 0123456789"
 _REPEATS: Final = 12
 _MALFORMED: Final = (
@@ -40,15 +47,18 @@ async def check_contract(
     Raises:
         ContractError: the first thing that is wrong.
     """
-    async with connect(instance.agent_socket) as client:
-        for check in _PLATFORM:
-            await check(client)
-        for case in baseline:
-            await _run_case(client, case, "the baseline's suite")
-        names = {case.name for case in baseline}
-        own = [case for case in candidate if case.name not in names]
-        for case in own:
-            await _run_case(client, case, "its own suite")
+    names = {case.name for case in baseline}
+    own = [case for case in candidate if case.name not in names]
+    try:
+        async with asyncio.timeout(TOTAL_S), connect(instance.agent_socket) as client:
+            for check in _PLATFORM:
+                await check(client)
+            for case in baseline:
+                await _run_case(client, case, "the baseline's suite")
+            for case in own:
+                await _run_case(client, case, "its own suite")
+    except TimeoutError as error:
+        raise ContractError(f"the suites took longer than {TOTAL_S:g} s together") from error
     return (
         f"{len(_PLATFORM)} checks of the platform, {len(baseline)} cases of the baseline's suite "
         f"and {len(own)} of its own passed"
@@ -68,16 +78,15 @@ def check_usage(usage: UsageInfo, limit_bytes: int, max_ratio: float) -> str | N
 
 
 async def _run_case(client: httpx.AsyncClient, case: Case, suite: str) -> None:
+    where = f"{suite}, case {case.name!r}"
     conversation = Conversation(client)
-    answers: list[Answer] = []
     try:
-        for text in case.turns:
-            answers.append(await conversation.say(text, case.model))
+        for text in case.inputs:
+            answer = await conversation.say(text, max_steps=case.max_steps)
     except ContractError as error:
-        raise ContractError(f"{suite}, case {case.name!r}: {error}") from error
-    problem = case.problem(answers[-1].reply, "\n".join(answer.body for answer in answers))
-    if problem is not None:
-        raise ContractError(f"{suite}, case {case.name!r}: {problem}")
+        raise ContractError(f"{where}: {error}") from error
+    if wrong := problems(case, answer.data):
+        raise ContractError(f"{where}: {'; '.join(wrong)}")
 
 
 async def _is_healthy(client: httpx.AsyncClient) -> None:
@@ -90,19 +99,18 @@ async def _is_healthy(client: httpx.AsyncClient) -> None:
 
 
 async def _answers_a_plain_turn(client: httpx.AsyncClient) -> None:
-    _expect_echo(await Conversation(client).say(_TEXT, ECHO), "a plain turn")
+    _expect_echo(await Conversation(client).say(_TEXT, model=ECHO), "a plain turn")
 
 
 async def _answers_a_streaming_turn(client: httpx.AsyncClient) -> None:
-    _expect_echo(await Conversation(client).stream(_TEXT, ECHO), "a streaming turn")
+    _expect_echo(await Conversation(client).stream(_TEXT, model=ECHO), "a streaming turn")
 
 
 async def _keeps_answering(client: httpx.AsyncClient) -> None:
     conversation = Conversation(client)
     for number in range(_REPEATS):
-        answer = await conversation.say(f"{_TEXT} {number}", ECHO)
-        if str(number) not in answer.reply:
-            raise ContractError(f"turn {number + 1} of a conversation lost what was said")
+        text = f"{_TEXT} {number}"
+        _expect_echo(await conversation.say(text, model=ECHO), f"turn {number + 1}", text)
 
 
 async def _refuses_malformed_requests(client: httpx.AsyncClient) -> None:
@@ -111,14 +119,20 @@ async def _refuses_malformed_requests(client: httpx.AsyncClient) -> None:
         status = await conversation.post_raw(body)
         if status != 422:
             raise ContractError(f"the malformed body {body!r} got status {status}, not 422")
-    _expect_echo(await conversation.say(_TEXT, ECHO), "a turn after malformed ones")
+    _expect_echo(await conversation.say(_TEXT, model=ECHO), "a turn after malformed ones")
 
 
-def _expect_echo(answer: Answer, what: str) -> None:
-    if _TEXT not in answer.reply:
-        raise ContractError(f"{what} lost what was said: replied {answer.reply[:200]!r}")
+def _expect_echo(answer: Answer, what: str, text: str = _TEXT) -> None:
+    if answer.reply != f"echo: {text}":
+        raise ContractError(
+            f"{what}: the model said {f'echo: {text}'!r}, the agent {_short(answer.reply)}"
+        )
     if answer.stop_reason != "end_turn":
         raise ContractError(f"{what} ended with {answer.stop_reason!r}, not 'end_turn'")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 300 else f"{text[:300]}…")
 
 
 _PLATFORM: Final[tuple[Check, ...]] = (

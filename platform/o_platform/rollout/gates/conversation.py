@@ -24,10 +24,9 @@ class ContractError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One response: status, whole body, and the text of its assistant messages."""
+    """One response: its JSON (a stream: its events as messages) and what was said in it."""
 
-    status: int
-    body: str
+    data: dict[str, Any]
     reply: str
     stop_reason: str | None
 
@@ -40,37 +39,29 @@ class Conversation:
         self._client = client
         self._path = f"/v1/agents/{new_agent_id(BENCH_LINEAGE_KEY)}/messages"
 
-    async def say(self, text: str, model: str | None = None) -> Answer:
+    async def say(
+        self, text: str, *, model: str | None = None, max_steps: int | None = None
+    ) -> Answer:
         """One turn, answered as a whole.
 
         Raises:
-            ContractError: no answer in time, a broken one, or one that is not valid JSON.
+            ContractError: no answer in time, a broken one, not 200, or not valid JSON.
         """
-        answer = await self.post({"messages": [{"role": "user", "content": text}]}, model)
-        if answer.status != 200:
-            raise ContractError(f"a plain turn got status {answer.status}: {answer.body[:200]}")
-        return answer
+        response = await self._send(self._path, _turn(text, model, max_steps))
+        if response.status_code != 200:
+            raise ContractError(f"a turn got status {response.status_code}: {response.text[:200]}")
+        return _answer_of_json(response)
 
-    async def stream(self, text: str, model: str | None = None) -> Answer:
+    async def stream(self, text: str, *, model: str | None = None) -> Answer:
         """One turn, answered as server-sent events.
 
         Raises:
             ContractError: as `say`, or events that do not end as the API says.
         """
-        body = _with_model({"messages": [{"role": "user", "content": text}]}, model)
-        response = await self._send(f"{self._path}/stream", json.dumps(body).encode())
+        response = await self._send(f"{self._path}/stream", _turn(text, model, None))
         if response.status_code != 200:
             raise ContractError(f"a streaming turn got status {response.status_code}")
         return _answer_of_events(response.text)
-
-    async def post(self, body: dict[str, Any], model: str | None = None) -> Answer:
-        """Send any body; the answer's status is not judged.
-
-        Raises:
-            ContractError: no answer in time, or a broken one.
-        """
-        response = await self._send(self._path, json.dumps(_with_model(body, model)).encode())
-        return _answer_of_json(response)
 
     async def post_raw(self, body: bytes) -> int:
         """Send bytes that need not be JSON; returns the status.
@@ -117,8 +108,11 @@ def _check_socket(path: Path) -> None:
         raise ContractError("its socket was replaced by something else")
 
 
-def _with_model(body: dict[str, Any], model: str | None) -> dict[str, Any]:
-    return body if model is None else {**body, "override_model": model}
+def _turn(text: str, model: str | None, max_steps: int | None) -> bytes:
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": text}]}
+    optional = {"override_model": model, "max_steps": max_steps}
+    body |= {name: value for name, value in optional.items() if value is not None}
+    return json.dumps(body).encode()
 
 
 def _answer_of_json(response: httpx.Response) -> Answer:
@@ -126,10 +120,10 @@ def _answer_of_json(response: httpx.Response) -> Answer:
         data = response.json()
     except ValueError as error:
         raise ContractError(f"an answer is not JSON: {response.text[:200]!r}") from error
-    messages = data.get("messages", []) if isinstance(data, dict) else []
-    stop = data.get("stop_reason") if isinstance(data, dict) else None
-    reason = stop.get("stop_reason") if isinstance(stop, dict) else None
-    return Answer(response.status_code, response.text, _reply(messages), reason)
+    messages = data.get("messages") if isinstance(data, dict) else None
+    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+        raise ContractError(f"an answer has no list of messages: {response.text[:200]!r}")
+    return Answer(data, _reply(messages), _stop_reason(data.get("stop_reason")))
 
 
 def _answer_of_events(text: str) -> Answer:
@@ -140,16 +134,18 @@ def _answer_of_events(text: str) -> Answer:
         events = [json.loads(line) for line in lines[:-1]]
     except ValueError as error:
         raise ContractError("an event of a stream is not JSON") from error
-    events = [event for event in events if isinstance(event, dict)]
+    if not all(isinstance(event, dict) for event in events):
+        raise ContractError("an event of a stream is not an object")
     stops = [event for event in events if event.get("message_type") == "stop_reason"]
-    reason = stops[-1].get("stop_reason") if stops else None
-    return Answer(200, text, _reply(events), reason)
+    reason = _stop_reason(stops[-1]) if stops else None
+    return Answer({"messages": events}, _reply(events), reason)
 
 
-def _reply(messages: list[Any]) -> str:
-    said = [
-        message.get("content")
-        for message in messages
-        if isinstance(message, dict) and message.get("message_type") == "assistant_message"
-    ]
+def _stop_reason(value: Any) -> str | None:
+    reason = value.get("stop_reason") if isinstance(value, dict) else None
+    return reason if isinstance(reason, str) else None
+
+
+def _reply(messages: list[dict[str, Any]]) -> str:
+    said = [m.get("content") for m in messages if m.get("message_type") == "assistant_message"]
     return "".join(text if isinstance(text, str) else json.dumps(text) for text in said)

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from o_agent.behaviour import FILE as SUITE_FILE
+from o_agent.behaviour import parse_cases
+from o_agent.genome import GenomeError
 from o_platform.rollout.gates import capabilities
-from o_platform.rollout.gates.behaviour import SUITE_FILE, BehaviourError, parse_suite
 from o_platform.rollout.gates.capabilities import Finding
 from o_platform.rollout.policy import RISKS, Risk, StaticRules
 
@@ -87,12 +89,12 @@ def _secrets(files: Mapping[str, bytes]) -> list[Finding]:
 
 def _frozen(candidate: Mapping[str, bytes], baseline: Mapping[str, bytes]) -> list[Finding]:
     try:
-        ours = {case.name: case for case in parse_suite(candidate.get(SUITE_FILE, b""))}
-    except BehaviourError as error:
+        ours = {case.name: case for case in parse_cases(candidate.get(SUITE_FILE, b""))}
+    except GenomeError as error:
         return [Finding(SUITE_FILE, 1, str(error))]
     return [
         Finding(SUITE_FILE, 1, f"changes or drops the frozen case {case.name!r} of the baseline")
-        for case in parse_suite(baseline.get(SUITE_FILE, b""))
+        for case in parse_cases(baseline.get(SUITE_FILE, b""))
         if ours.get(case.name) != case
     ]
 

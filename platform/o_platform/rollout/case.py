@@ -1,0 +1,78 @@
+"""One rollout as its controller holds it between reading the row and writing it again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+
+from o_platform.db.models import Rollout
+from o_platform.rollout.evidence import Evidence
+from o_platform.rollout.observations import LogMark
+from o_platform.rollout.policy import Policy, parse_policy
+from o_platform.rollout.states import Intent, State
+
+
+@dataclass(slots=True)
+class Case:
+    """What the row says, parsed. `evidence` and `mark` change in place during a look."""
+
+    rollout_id: str
+    lineage: str
+    candidate: str
+    """Digest of the variant on trial."""
+    baseline: str
+    """Digest of the stable variant when it began."""
+    policy: Policy
+    state: State
+    version: int
+    """Grows with every write; a decision on an older one is thrown away."""
+    intent: Intent | None
+    by: str
+    """Who asked for the intent."""
+    canary_instance: str | None
+    shadow_instance: str | None
+    finished: bool
+    evidence: Evidence | None = None
+    mark: LogMark | None = None
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row: Rollout) -> Case:
+        """Read a row."""
+        data = row.data
+        evidence, mark = data.get("evidence"), data.get("mark")
+        return cls(
+            rollout_id=row.id,
+            lineage=row.lineage,
+            candidate=row.variant,
+            baseline=row.baseline,
+            policy=parse_policy(row.policy),
+            state=msgspec.convert(data["state"], State),
+            version=data["version"],
+            intent=Intent(row.intent) if row.intent else None,
+            by=data.get("by", ""),
+            canary_instance=row.canary_instance,
+            shadow_instance=row.shadow_instance,
+            finished=row.finished_at is not None,
+            evidence=None if evidence is None else Evidence.from_json(evidence),
+            mark=None if mark is None else LogMark.from_json(mark),
+            numbers=data.get("numbers", {}),
+        )
+
+    def data(self, state: State) -> dict[str, Any]:
+        """The row's `data` in `state`, as the next version."""
+        return {
+            "state": msgspec.to_builtins(state),
+            "version": self.version + 1,
+            "by": self.by,
+            "evidence": None if self.evidence is None else self.evidence.to_json(),
+            "mark": None if self.mark is None else asdict(self.mark),
+            "numbers": self.numbers,
+        }
+
+
+def first_data(state: State) -> dict[str, Any]:
+    """The `data` of a new row."""
+    return {"state": msgspec.to_builtins(state), "version": 0}

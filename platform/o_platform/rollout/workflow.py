@@ -1,0 +1,190 @@
+"""Rollouts as durable workflows, and the DBOS engine that every workflow of the process shares.
+
+A workflow is named by its rollout's id and passes nothing else: the row holds the content. Each
+step is a stretch of the controller's work, up to a transition; what a step did is in the row, so a
+step that a crash cut short is simply done again. A rollout that only waits for an operator waits
+for a DBOS message, which the service sends after it wrote the wish to the row.
+
+DBOS knows one engine and one set of functions per process, and this module keeps that to itself:
+`DurableEngine` is made once, `RolloutRuntime` binds the controller that the functions work on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import error as dbos_error
+
+from o_platform.clock import Clock, SystemClock
+from o_platform.db.engine import Database
+from o_platform.errors import UnavailableError
+from o_platform.rollout import repository
+from o_platform.rollout.case import Case
+from o_platform.rollout.controller import RolloutController
+from o_platform.rollout.enforcement import Enforcer
+from o_platform.rollout.gates.live import LiveGates
+from o_platform.rollout.gates.suite import GateSuite
+from o_platform.rollout.observations import LogMark, ObservationHub
+from o_platform.rollout.ports import AttemptLog, FleetPort, TrafficPort
+from o_platform.rollout.service import RolloutService
+from o_platform.rollout.signals import Signals
+from o_platform.settings import Settings
+from o_platform.traffic.controller import TrafficController
+from o_platform.traffic.process import envoy_paths
+from o_platform.traffic.upstream_log import LogPosition, UpstreamLog
+
+APPLICATION_VERSION: Final = "1"
+"""Constant, so that an upgraded control plane goes on with the workflows of the old one."""
+EXECUTOR: Final = "control"
+"""Constant, so that a restarted control plane finds its own workflows."""
+SCHEMA: Final = "dbos"
+CONNECTIONS: Final = 6
+TOPIC: Final = "wishes"
+RETRY_S: Final = 1.0
+_LOGGER = logging.getLogger(__name__)
+_bound: list[RolloutController] = []
+
+
+class DurableEngine:
+    """DBOS on the platform's own PostgreSQL, in a schema of its own."""
+
+    def __init__(self, database_url: str) -> None:
+        """`database_url` is a plain `postgresql://` URL; nothing connects yet."""
+        DBOS(
+            config=DBOSConfig(
+                name="project-o",
+                system_database_url=database_url,
+                dbos_system_schema=SCHEMA,
+                application_version=APPLICATION_VERSION,
+                executor_id=EXECUTOR,
+                sys_db_pool_size=CONNECTIONS,
+                log_level="WARNING",
+            )
+        )
+
+    def launch(self) -> None:
+        """Migrate the schema, and go on with the workflows that a crash interrupted.
+
+        Call it in the event loop the workflows shall run in, after everything they need is bound.
+        It blocks for a moment.
+        """
+        DBOS.launch()
+
+    async def close(self) -> None:
+        """Stop; unfinished workflows go on at the next launch."""
+        await asyncio.to_thread(DBOS.destroy)
+
+
+class RolloutRuntime:
+    """Everything about rollouts in one control plane: service, controller, observations."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: FleetPort,
+        traffic: TrafficPort,
+        settings: Settings,
+        log: AttemptLog,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        """Build the parts and bind them to the workflows of this process.
+
+        Args:
+            database: the platform's database.
+            fleet: starts instances.
+            traffic: puts routes in force.
+            settings: limits and sockets.
+            log: Envoy's log of attempts, from the place that `stored_mark` tells.
+            clock: tells the time; absent: the machine's.
+        """
+        clock = clock or SystemClock()
+        signals = Signals()
+        self._database = database
+        self._hub = ObservationHub(log)
+        suite = GateSuite(database, fleet, traffic, self._hub, settings)
+        live = LiveGates(database, fleet, self._hub, suite, settings)
+        enforcer = Enforcer(database, fleet, traffic)
+        self.controller = RolloutController(
+            database, enforcer, suite, live, self._hub, signals, clock
+        )
+        self.service = RolloutService(database, traffic, signals, clock, begin=_begin, wake=_wake)
+        _bound[:] = [self.controller]
+
+    async def run(self) -> None:
+        """Read the log for ever; first start the workflows that a crash kept from starting.
+
+        Call it after `DurableEngine.launch`.
+        """
+        async with self._database.unit_of_work() as session:
+            rows = await repository.active_rollouts(session)
+        for row in rows:
+            await _begin(row.id)
+        await self._hub.run()
+
+
+async def connect_rollouts(
+    database: Database, fleet: FleetPort, traffic: TrafficController, settings: Settings
+) -> RolloutRuntime:
+    """The runtime on the real Envoy, whose log is read on from where the last process stopped."""
+    mark = await stored_mark(database)
+    start = None if mark is None else LogPosition(mark.inode, mark.offset)
+    path = Path(envoy_paths(settings).upstream_log)
+    log = UpstreamLog(path, traffic.admin, start=start)
+    return RolloutRuntime(database, fleet, traffic, settings, log)
+
+
+async def stored_mark(database: Database) -> LogMark | None:
+    """Up to where the rollouts under way have read Envoy's log; None: there are none.
+
+    The newest place of all: another rollout misses a look's worth of lines, none counts any twice.
+    """
+    async with database.unit_of_work() as session:
+        rows = await repository.active_rollouts(session)
+    newest_first = sorted(rows, key=lambda row: row.updated_at, reverse=True)
+    marks = (Case.of(row).mark for row in newest_first)
+    return next((mark for mark in marks if mark is not None), None)
+
+
+@DBOS.workflow(name="rollout", max_recovery_attempts=None)
+async def _rollout(rollout_id: str) -> None:
+    while True:
+        outlook = await _stretch(rollout_id)
+        if outlook["done"]:
+            return
+        if outlook["wait_s"]:
+            await DBOS.recv_async(TOPIC, timeout_seconds=outlook["wait_s"])
+
+
+@DBOS.step(name="rollout_stretch")
+async def _stretch(rollout_id: str) -> dict[str, Any]:
+    while True:
+        try:
+            outlook = await _controller().work(rollout_id)
+        except UnavailableError as error:
+            _LOGGER.warning("rollout %s waits: %s", rollout_id, error.message)
+            await asyncio.sleep(RETRY_S)
+        else:
+            return {"done": outlook.done, "wait_s": outlook.wait_s}
+
+
+def _controller() -> RolloutController:
+    if not _bound:
+        raise UnavailableError("rollouts are still starting; try again in a second")
+    return _bound[0]
+
+
+async def _begin(rollout_id: str) -> None:
+    with SetWorkflowID(rollout_id):
+        await DBOS.start_workflow_async(_rollout, rollout_id)
+
+
+async def _wake(rollout_id: str) -> None:
+    try:
+        await DBOS.send_async(rollout_id, "look", TOPIC)
+    except dbos_error.DBOSNonExistentWorkflowError:
+        await _begin(rollout_id)
