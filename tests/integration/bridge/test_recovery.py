@@ -1,0 +1,188 @@
+"""The bridge dies, workers die, models are paid once all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from o_contracts.frames import Empty, Kind
+from o_contracts.llm import LlmResult
+from o_platform.testing.peer import Peer, RefusedError
+from o_platform.testing.waiting import until
+
+pytestmark = pytest.mark.integration
+
+
+async def test_a_paid_reply_is_journaled_and_not_paid_again(
+    bridge: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    agent = rows.agent()
+    first, second = await new_worker(), await new_worker()
+    turn = await first.open(agent, "r1")
+    assert (await first.llm(turn, "hello", "test/m")).text == "reply 1"
+    assert rows.all("SELECT kind, seq, request_key FROM journal") == [("llm", 0, "request:r1")]
+    await first.peer.die()
+
+    again = await second.open(agent, "r1", attempt=2)
+    assert (await second.llm(again, "hello", "test/m")).text == "reply 1"
+    assert (await second.llm(again, "something else", "test/m")).text == "reply 2"
+    await second.commit(agent, again)
+    assert model_server.calls == 2
+    assert rows.one("SELECT count(*) FROM journal") == 0
+
+
+async def test_a_reply_under_way_when_its_worker_dies_is_kept_for_the_next(
+    bridge: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    agent = rows.agent()
+    first, second = await new_worker(), await new_worker()
+    model_server.may_answer.clear()
+    turn = await first.open(agent, "r1")
+    first.ask_llm(turn, "hello", "test/m", stream=True)
+    await until(lambda: model_server.calls)
+    await first.peer.die()
+    again = await second.open(agent, "r1", attempt=2)
+    asked = second.ask_llm(again, "hello", "test/m")
+    await second.open(rows.agent())
+    model_server.may_answer.set()
+    assert (await second.peer.answer(asked, LlmResult)).text == "reply 1"
+    await second.commit(agent, again)
+    assert model_server.calls == 1
+
+
+async def test_a_cancelled_call_stops_at_the_model(
+    bridge: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    worker = await new_worker()
+    model_server.may_answer.clear()
+    turn = await worker.open(rows.agent())
+    asked = worker.ask_llm(turn, "hello", "test/m")
+    await until(lambda: model_server.calls)
+    worker.peer.send(Kind.CANCEL, asked, "llm.complete", Empty())
+    await until(lambda: model_server.cancelled)
+    assert rows.one("SELECT count(*) FROM journal") == 0
+
+
+async def test_a_spent_budget_refuses_the_next_call(
+    settings: Any, run_bridge: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    settings.variant_budget_usd = 0.2
+    async with run_bridge():
+        worker = await new_worker()
+        turn = await worker.open(rows.agent())
+        await worker.llm(turn, "hello", "test/m")
+        with pytest.raises(RefusedError, match="429 budget_exceeded"):
+            await worker.llm(turn, "more", "test/m", seq=1)
+        assert (await worker.llm(turn, "built in", seq=2)).text == "echo: built in"
+
+
+async def test_a_stream_waits_for_credit(bridge: Any, new_worker: Any, rows: Any) -> None:
+    worker = await new_worker()
+    turn = await worker.open(rows.agent())
+    asked = worker.ask_llm(turn, " ".join(["word"] * 200), stream=True)
+    free = [await worker.peer.frame(asked) for _ in range(64)]
+    assert {frame.kind for frame in free} == {Kind.CHUNK}
+    await worker.llm(turn, "other exchanges go on", seq=1)
+    assert worker.peer.is_waiting(asked)
+    worker.peer.send(Kind.CREDIT, asked, "llm.complete", 1000)
+    kinds = []
+    while not kinds or kinds[-1] == Kind.CHUNK:
+        kinds.append((await worker.peer.frame(asked)).kind)
+    assert (len(kinds), kinds[-1]) == (201 - 64 + 1, Kind.END)
+
+
+async def test_a_new_bridge_resumes_from_the_journal_and_fences_the_old_token(
+    run_bridge: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    agent = rows.agent()
+    async with run_bridge():
+        worker = await new_worker()
+        before = await worker.open(agent, "r1")
+        await worker.llm(before, "hello", "test/m")
+    async with run_bridge():
+        worker = await new_worker(instance_id=worker.instance_id)
+        with pytest.raises(RefusedError, match="409 fenced"):
+            await worker.commit(agent, before)
+        again = await worker.open(agent, "r1")
+        assert again.token >> 32 > before.token >> 32
+        assert (await worker.llm(again, "hello", "test/m")).text == "reply 1"
+        await worker.commit(agent, again)
+    assert model_server.calls == 1
+    assert rows.one("SELECT count(*) FROM runs") == 1
+
+
+async def test_a_new_bridge_answers_what_its_predecessor_finished(
+    run_bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    async with run_bridge():
+        worker = await new_worker()
+        await worker.run(agent, "r1", "hello", client="c", body_digest="d")
+    async with run_bridge():
+        worker = await new_worker(instance_id=worker.instance_id)
+        again = await worker.open(agent, "r1")
+        assert again.finished.messages[1].content == "echo: hello"
+        retry = await worker.open(agent, "r2", client="c", body_digest="d", sdk_retry=1)
+        assert retry.finished.messages[1].content == "echo: hello"
+    assert rows.one("SELECT count(*) FROM runs") == 1
+
+
+@asynccontextmanager
+async def bridge_process(settings: Any, url: str) -> Any:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "o_platform.bridge",
+        env=os.environ | {
+            "O_HOME": str(settings.home), "O_RUN_DIR": str(settings.run_dir), "DATABASE_URL": url
+        },
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    peer = await Peer.connect(settings.run / "bridge.sock")
+                except (FileNotFoundError, ConnectionRefusedError):
+                    await asyncio.sleep(0.02)
+                else:
+                    break
+        await peer.die()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+async def test_a_killed_bridge_loses_no_turn(
+    settings: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    agents = [rows.agent() for _ in range(6)]
+    async with bridge_process(settings, rows.url) as process:
+        worker = await new_worker()
+        instance_id = worker.instance_id
+        turns = [await worker.open(agent, f"r-{agent}") for agent in agents]
+        for turn in turns:
+            await worker.llm(turn, "hello", "test/m")
+        for agent, turn in zip(agents, turns, strict=True):
+            worker.ask_commit(agent, turn, "hello")
+        # Killed somewhere in its commits: some are durable, some are not, no answer is sure.
+        await worker.peer.frame(worker.ask_open(rows.agent()))
+        process.kill()
+    async with bridge_process(settings, rows.url) as process:
+        worker = await new_worker(instance_id=instance_id)
+        for agent in agents:
+            turn = await worker.open(agent, f"r-{agent}")
+            if turn.finished is None:
+                assert (await worker.llm(turn, "hello", "test/m")).text.startswith("reply")
+                await worker.commit(agent, turn, "hello")
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    assert model_server.calls == len(agents)
+    assert rows.one("SELECT count(*) FROM runs") == len(agents)
+    assert rows.one("SELECT count(*) FROM messages") == 2 * len(agents)
+    assert rows.one("SELECT count(*) FROM journal") == 0
