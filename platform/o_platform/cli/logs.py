@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import BinaryIO
 
 from o_platform.cli.control_api import ControlApi
 from o_platform.cli.terminal import say
@@ -31,15 +30,16 @@ def show(settings: Settings, name: str | None, *, follow: bool, tail: int) -> No
         _show_instance(settings, name, follow=follow, tail=tail)
         return
     files = [folder / f"{name}.log"] if name else _files(folder)
-    logs = [_Log(path, tail) for path in files]
-    width = max((len(log.name) for log in logs), default=0)
-    while True:
-        for log in logs:
-            for line in log.new_lines():
-                say(line if name else f"{log.name:<{width}}  {line}")
-        if not follow:
-            return
-        time.sleep(_POLL_S)
+    with ExitStack() as stack:
+        logs = [stack.enter_context(closing(FollowedLog(path, tail))) for path in files]
+        width = max((len(log.path.stem) for log in logs), default=0)
+        while True:
+            for log in logs:
+                for line in log.new_lines():
+                    say(line if name else f"{log.path.stem:<{width}}  {line}")
+            if not follow:
+                return
+            time.sleep(_POLL_S)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -47,37 +47,36 @@ def _files(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("*.log")), *([events] if events.exists() else [])]
 
 
-@dataclass(slots=True)
-class _Log:
+class FollowedLog:
     """One log file that may be rotated while it is read."""
 
-    path: Path
-    tail: int
-    _stream: BinaryIO | None = None
-
-    @property
-    def name(self) -> str:
-        return self.path.stem
+    def __init__(self, path: Path, tail: int) -> None:
+        """Reading begins `tail` lines before the end."""
+        self.path = path
+        self._stream = path.open("rb")
+        self._first = deque(self._stream, maxlen=tail)
 
     def new_lines(self) -> Iterator[str]:
         """At first the last lines, then what has come since."""
-        if self._stream is None:
-            self._stream = self.path.open("rb")
-            yield from _texts(deque(self._stream, maxlen=self.tail))
-            return
+        yield from _texts(self._first)
+        self._first.clear()
         yield from _texts(self._stream)
         if self._was_rotated():
-            self._stream.close()
+            self.close()
             self._stream = self.path.open("rb")
             yield from _texts(self._stream)
 
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
     def _was_rotated(self) -> bool:
-        if self._stream is None or not self.path.exists():
+        if not self.path.exists():
             return False
         return os.fstat(self._stream.fileno()).st_ino != self.path.stat().st_ino
 
 
-def _texts(lines: Iterator[bytes] | deque[bytes] | BinaryIO) -> Iterator[str]:
+def _texts(lines: Iterable[bytes]) -> Iterator[str]:
     return (line.decode(errors="replace").rstrip("\n") for line in lines)
 
 
