@@ -15,9 +15,13 @@ from o_platform.api.edge import Edge
 from o_platform.api.errors import install_error_handlers
 from o_platform.api.messages import endpoints as messages
 from o_platform.api.openapi import TITLE, install_openapi
+from o_platform.api.operators import evolution, instances, keys, rollouts, status, variants
 from o_platform.api.runs import endpoints as runs
 from o_platform.api.surface import add_not_offered
 from o_platform.wiring import Platform
+
+LETTA = (health, agents, messages, blocks, runs, models, tags)
+OPERATORS = (status, keys, variants, rollouts, evolution, instances)
 
 
 def create_app(platform: Platform) -> FastAPI:
@@ -30,7 +34,7 @@ def create_app(platform: Platform) -> FastAPI:
 
     app = FastAPI(title=TITLE, version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.platform = platform
-    for noun in (health, agents, messages, blocks, runs, models, tags):
+    for noun in (*LETTA, *OPERATORS):
         app.include_router(noun.router)
     add_not_offered(app)
     install_error_handlers(app)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
@@ -21,10 +22,27 @@ from o_platform.images.repository import DEFAULT_LINEAGE
 from o_platform.settings import Settings
 from o_platform.wiring.board import Board
 from o_platform.wiring.seed import seed
+from o_platform.wiring.stable import StableKeeper
 from o_platform.wiring.supervisor_events import SupervisorEvents
 from o_tools.catalogue import SPECS
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from o_platform.wiring.delivery import Delivery
+
+SEED: Final = "seed"
+BUILD: Final = "parts"
+ADOPT: Final = "adoption of instances"
+EVENTS: Final = "supervisor events"
+ROUTES: Final = "routes"
+WATCH: Final = "watch over instances"
+STABLE: Final = "stable instances"
+BUDGET: Final = "budgets"
+STAGES: Final = (SEED, BUILD, ADOPT)
+"""What is done once, in this order."""
+ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET)
+"""What runs as long as the control plane does."""
+_NOT_UP: Final = ("waiting", "failed")
+Work = Callable[[], Awaitable[None]]
 
 
 class Platform:
@@ -43,6 +61,7 @@ class Platform:
         self.cache = BridgeCache(settings.run / "bridge.sock")
         self.agents = AgentService(database, self.cache, ToolCatalogue(SPECS.values()))
         self.blocks = BlockService(database, self.cache)
+        self._delivery: Delivery | None = None
 
     def model_handles(self) -> list[str]:
         """Handles of the built-in models and of those that the settings name."""
@@ -61,6 +80,23 @@ class Platform:
             if await session.scalar(wanted) is None:
                 raise UnavailableError("the database is being seeded; try again")
 
+    @property
+    def delivery(self) -> Delivery:
+        """The parts that deliver variants.
+
+        Raises:
+            UnavailableError: they are not built yet.
+        """
+        if self._delivery is None:
+            raise UnavailableError("the control plane is still starting; try again in a second")
+        return self._delivery
+
+    def coming(self) -> list[str]:
+        """Names of what is not up yet."""
+        if not self.leads:
+            return ["the leading control plane"]
+        return [name for name, note in self.board.notes.items() if note.condition in _NOT_UP]
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work in the background while the context is open."""
@@ -70,16 +106,39 @@ class Platform:
                 yield
                 background.cancel()
         finally:
+            if self._delivery is not None:
+                await self._delivery.close()
             await self.cache.close()
             await self.database.close()
 
     async def _background(self) -> None:
         if not self.leads:
             return
+        for name in (*STAGES, *ALWAYS):
+            self.board.write(name, "waiting")
+        events = SupervisorEvents(self.database, self.settings.home / "log" / "events.jsonl")
         async with asyncio.TaskGroup() as tasks:
-            events = SupervisorEvents(self.database, self.settings.home / "log" / "events.jsonl")
-            tasks.create_task(self.board.keep_running("supervisor events", events.run))
-            await self.board.keep_running("seed", lambda: seed(self.database))
+
+            def always(name: str, work: Work) -> None:
+                tasks.create_task(self.board.keep_running(name, work))
+
+            always(EVENTS, events.run)
+            await self.board.keep_running(SEED, lambda: seed(self.database))
+            await self.board.keep_running(BUILD, self._build)
+            delivery = self.delivery
+            always(ROUTES, delivery.traffic.run)
+            await self.board.keep_running(ADOPT, self._adopt)
+            always(WATCH, delivery.fleet.watch)
+            always(STABLE, StableKeeper(self.database, delivery.fleet).run)
+            always(BUDGET, delivery.completion.budget.run)
+
+    async def _build(self) -> None:
+        # Imported in a thread: it takes a second, and requests are served meanwhile.
+        module = await asyncio.to_thread(import_module, "o_platform.wiring.delivery")
+        self._delivery = await module.build_delivery(self.settings, self.database)
+
+    async def _adopt(self) -> None:
+        await self.delivery.fleet.adopt()
 
 
 def build_platform(settings: Settings, *, leads: bool = True) -> Platform:

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from o_contracts.bridge import Role
 from o_platform.db.engine import CHANNEL_INSTANCES, CHANNEL_ROUTES, Database
 from o_platform.db.models import Event, Instance, Lineage, Rollout
 from o_platform.errors import OError
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 class StableFleet(Protocol):
     """Starts and ends instances (`runtimes.fleet.Fleet`)."""
 
-    async def ensure(self, lineage: str, variant: str, role: str) -> object:
+    async def ensure(self, lineage: str, variant: str, role: Role) -> object:
         """A ready instance of the variant in this role; the same one when asked again."""
         ...
 

@@ -43,7 +43,7 @@ class SupervisorEvents:
 
     async def run(self) -> None:
         """Take over what is new until cancelled."""
-        place = await self._fetch_place()
+        place = await self.fetch_place()
         while True:
             taken = await self.take(place)
             if taken == place:
@@ -59,7 +59,8 @@ class SupervisorEvents:
                 session.add_all(events)
         return after
 
-    async def _fetch_place(self) -> Place | None:
+    async def fetch_place(self) -> Place | None:
+        """The place up to which events are stored."""
         newest = (
             select(Event.data)
             .where(Event.data["source"].astext == SOURCE)

@@ -1,0 +1,48 @@
+"""Model calls of the platform itself (evolution): built-in models here, others by the gateway."""
+
+from __future__ import annotations
+
+from o_contracts.llm import LlmRequest, LlmResult
+from o_platform.db.engine import Database
+from o_platform.errors import LlmError
+from o_platform.llm.budget import Budget
+from o_platform.llm.builtin import BuiltinModels, is_builtin
+from o_platform.llm.client import LlmClient
+from o_platform.settings import Settings
+
+
+class Completion:
+    """Asks a model for a whole reply; spending is checked and booked by `request.variant`."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        """Nothing connects yet.
+
+        Raises:
+            SetupError: the script of `o/scripted` cannot be read.
+        """
+        self.budget = Budget(database, settings)
+        self._builtin = BuiltinModels(settings.scripted_model)
+        self._gateway = LlmClient(settings.run / "llm.sock")
+
+    async def __call__(self, request: LlmRequest) -> LlmResult:
+        """The whole reply.
+
+        Raises:
+            LlmError: the model failed after retries, or the budget is spent.
+        """
+        if is_builtin(request.model):
+            return await _last(self._builtin, request)
+        await self.budget.check(request.variant)
+        result = await _last(self._gateway, request)
+        self.budget.book(request.variant, result)
+        return result
+
+
+async def _last(model: BuiltinModels | LlmClient, request: LlmRequest) -> LlmResult:
+    result: LlmResult | None = None
+    async for piece in model.complete(request):
+        if isinstance(piece, LlmResult):
+            result = piece
+    if result is None:
+        raise LlmError(f"{request.model} ended its reply without a result", model=request.model)
+    return result

@@ -1,0 +1,64 @@
+"""The parts that deliver variants: routes, instances, rollouts, evolution.
+
+They import the container engine's client, DBOS and statistics, so this module is imported in the
+background, after the control plane's socket answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from o_platform.db.engine import Database
+from o_platform.errors import EngineUnavailableError
+from o_platform.images.build import ImageBuilder
+from o_platform.images.engine import EngineClient
+from o_platform.runtimes.docker import DockerRuntime
+from o_platform.runtimes.fleet import Fleet
+from o_platform.runtimes.process import ProcessRuntime
+from o_platform.runtimes.protocol import Runtime
+from o_platform.settings import Settings
+from o_platform.traffic.controller import TrafficController
+from o_platform.wiring.completion import Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Everything that delivers variants."""
+
+    traffic: TrafficController
+    fleet: Fleet
+    completion: Completion
+
+    async def close(self) -> None:
+        """Let go of the engine."""
+        await self.fleet.runtime.close()
+
+
+async def build_delivery(settings: Settings, database: Database) -> Delivery:
+    """Build everything; nothing is started yet.
+
+    Raises:
+        SetupError: a key or a script cannot be read.
+    """
+    traffic = await asyncio.to_thread(TrafficController, database, settings)
+    fleet = Fleet(database, await _runtime(settings), settings)
+    return Delivery(traffic, fleet, Completion(database, settings))
+
+
+async def _runtime(settings: Settings) -> Runtime:
+    if settings.runtime == "process":
+        return ProcessRuntime(settings)
+    engine = EngineClient()
+    if settings.runtime == "auto" and not await _answers(engine):
+        await engine.close()
+        return ProcessRuntime(settings)
+    return DockerRuntime(engine, ImageBuilder(engine, settings), settings)
+
+
+async def _answers(engine: EngineClient) -> bool:
+    try:
+        await engine.info()
+    except EngineUnavailableError:
+        return False
+    return True
