@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import deque
@@ -16,18 +17,23 @@ from o_platform.settings import Settings
 
 _POLL_S = 0.2
 _INSTANCE_LINES = 10_000
+_SHOWN_OR_KNOWN = frozenset(
+    {"at", "level", "message", "process", "logger", "exception", "pid", "child"}
+)
 _EVENTS = "events.jsonl"
 
 
-def show(settings: Settings, name: str | None, *, follow: bool, tail: int) -> None:
-    """Print the end of one log, or of all of the processes'.
+def show(
+    settings: Settings, name: str | None, *, follow: bool, tail: int, raw: bool = False
+) -> None:
+    """Print the end of one log, or of all of the processes'; `raw`: JSON lines as they are.
 
     Raises:
         NotFoundError: there is no process and no instance with this name.
     """
     folder = settings.home / "log"
     if name is not None and not (folder / f"{name}.log").exists():
-        _show_instance(settings, name, follow=follow, tail=tail)
+        _show_instance(settings, name, follow=follow, tail=tail, raw=raw)
         return
     files = [folder / f"{name}.log"] if name else _files(folder)
     with ExitStack() as stack:
@@ -36,7 +42,8 @@ def show(settings: Settings, name: str | None, *, follow: bool, tail: int) -> No
         while True:
             for log in logs:
                 for line in log.new_lines():
-                    say(line if name else f"{log.path.stem:<{width}}  {line}")
+                    text = line if raw else readable(line)
+                    say(text if name else f"{log.path.stem:<{width}}  {text}")
             if not follow:
                 return
             time.sleep(_POLL_S)
@@ -45,6 +52,19 @@ def show(settings: Settings, name: str | None, *, follow: bool, tail: int) -> No
 def _files(folder: Path) -> list[Path]:
     events = folder / _EVENTS
     return [*sorted(folder.glob("*.log")), *([events] if events.exists() else [])]
+
+
+def readable(line: str) -> str:
+    """A JSON line of ours as `time level message`; any other line as it is."""
+    try:
+        said = json.loads(line)
+        text = f"{said['at'][11:19]} {said.get('level', ''):<7} {said['message']}"
+    except (ValueError, KeyError, TypeError):
+        return line
+    further = {key: value for key, value in said.items() if key not in _SHOWN_OR_KNOWN}
+    fields = " ".join(f"{key}={value}" for key, value in further.items())
+    exception = said.get("exception")
+    return f"{text}{f'  [{fields}]' if fields else ''}" + (f"\n{exception}" if exception else "")
 
 
 class FollowedLog:
@@ -80,13 +100,13 @@ def _texts(lines: Iterable[bytes]) -> Iterator[str]:
     return (line.decode(errors="replace").rstrip("\n") for line in lines)
 
 
-def _show_instance(settings: Settings, name: str, *, follow: bool, tail: int) -> None:
+def _show_instance(settings: Settings, name: str, *, follow: bool, tail: int, raw: bool) -> None:
     api = ControlApi(settings.run / "control.sock")
     lines = _instance_lines(api, settings, name)
     printed = max(0, len(lines) - tail)
     while True:
         for line in lines[printed:]:
-            say(line)
+            say(line if raw else readable(line))
         if not follow:
             return
         printed = len(lines)

@@ -97,12 +97,13 @@ def logs(
         bool, typer.Option("-f", "--follow", help="Go on with what is written.")
     ] = False,
     tail: Annotated[int, typer.Option(help="How many lines.", min=0)] = 20,
+    raw: Annotated[bool, typer.Option("--raw", help="JSON lines as they are.")] = False,
 ) -> None:
     """Show what a process or an instance printed."""
     from o_platform.cli import logs as log_files
     from o_platform.cli.configuration import load_settings
 
-    log_files.show(load_settings(), name, follow=follow, tail=tail)
+    log_files.show(load_settings(), name, follow=follow, tail=tail, raw=raw)
 
 
 @app.command(epilog="Example: `o restart bridge`")

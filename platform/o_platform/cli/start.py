@@ -52,10 +52,12 @@ def up(settings: Settings, *, foreground: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
     with _only_start(settings.run / "start.lock"):
         supervisor = SupervisorClient(settings.run / "supervisor.sock")
-        if _wait_while_stopping(supervisor):
+        mode = _mode_after_stopping(supervisor)
+        if mode is not None:
             if foreground:
                 raise SetupError("the platform runs already; `o down` first, or see `o status`")
-            _follow(supervisor, None)
+            if mode == "starting":
+                _follow(supervisor, None)
             _finish(settings, None)
             return
         runtime = prepare(settings)
@@ -84,16 +86,16 @@ def _only_start(path: Path) -> Iterator[None]:
         yield
 
 
-def _wait_while_stopping(supervisor: SupervisorClient) -> bool:
-    """Whether a supervisor runs, after one that is stopping has ended."""
+def _mode_after_stopping(supervisor: SupervisorClient) -> str | None:
+    """What a running supervisor is up to, once one that is stopping has ended; None: none runs."""
     told = False
     while True:
         try:
-            mode = supervisor.status()["mode"]
+            mode = str(supervisor.status()["mode"])
         except SupervisorDownError:
-            return False
+            return None
         if mode in ("starting", "running"):
-            return True
+            return mode
         if not told:
             terminal.warn("the platform is stopping; waiting for the end of that")
             told = True
