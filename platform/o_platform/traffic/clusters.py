@@ -18,6 +18,8 @@ already has stays with it until it ends or is killed, and is retried elsewhere t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
 
 from o_platform.traffic.snapshot import Canary, Endpoint, LineageRoutes, Shadow, Snapshot
 from o_platform.traffic.xds import Json, content_digest, extension, pipe, typed
@@ -41,6 +43,17 @@ _SHADOW_LIMITS = {
 }
 
 
+class _Template(NamedTuple):
+    """What clusters of one kind have in common."""
+
+    body: Json
+    digest: str
+
+    @classmethod
+    def of(cls, body: Json) -> _Template:
+        return cls(body, content_digest(body))
+
+
 def clusters(snapshot: Snapshot) -> list[Json]:
     """Every cluster the snapshot's routes name, each once, sorted by name."""
     found = {CONTROL: control_cluster(snapshot)}
@@ -56,30 +69,29 @@ def clusters(snapshot: Snapshot) -> list[Json]:
 def control_cluster(snapshot: Snapshot) -> Json:
     """The control plane."""
     tiers = [[snapshot.paths.control_socket]]
-    return _base(_LIMITS) | {"name": CONTROL, "load_assignment": _assignment(CONTROL, tiers)}
+    return _plain().body | {"name": CONTROL, "load_assignment": _assignment(CONTROL, tiers)}
 
 
 def stable_cluster(lineage: LineageRoutes) -> Json:
     """The stable instances of a lineage, of which there must be one at least."""
-    return _checked(f"stable-{lineage.prefix}", [_sockets(lineage.stable)])
+    return _named(f"stable-{lineage.prefix}", [_sockets(lineage.stable)], _checked())
 
 
 def canary_cluster(canary: Canary, stable: Sequence[Endpoint]) -> Json:
     """A canary, and behind it the stable instances."""
     tiers = [[canary.endpoint.socket], _sockets(stable)]
-    return _checked(f"canary-{canary.endpoint.instance_id}", tiers)
+    return _named(f"canary-{canary.endpoint.instance_id}", tiers, _checked())
 
 
 def shadow_cluster(shadow: Shadow) -> Json:
     """A shadow instance."""
     endpoint = shadow.endpoint
-    body = _base(_SHADOW_LIMITS, _unmarked_copies())
-    return _named(f"shadow-{endpoint.instance_id}", [[endpoint.socket]], body)
+    return _named(f"shadow-{endpoint.instance_id}", [[endpoint.socket]], _capped())
 
 
 def instance_cluster(endpoint: Endpoint) -> Json:
     """One instance alone, without health checks: who asks for it wants its own answer."""
-    return _named(f"instance-{endpoint.instance_id}", [[endpoint.socket]], _base(_LIMITS))
+    return _named(f"instance-{endpoint.instance_id}", [[endpoint.socket]], _plain())
 
 
 def _lineage_clusters(lineage: LineageRoutes) -> list[Json]:
@@ -95,13 +107,24 @@ def _sockets(endpoints: Sequence[Endpoint]) -> list[str]:
     return [endpoint.socket for endpoint in endpoints]
 
 
-def _checked(name: str, tiers: Sequence[Sequence[str]]) -> Json:
-    return _named(name, tiers, _base(_LIMITS) | {"health_checks": [_health_check()]})
+def _named(name: str, tiers: Sequence[Sequence[str]], template: _Template) -> Json:
+    full_name = f"{name}-{content_digest([template.digest, tiers])}"
+    return template.body | {"name": full_name, "load_assignment": _assignment(full_name, tiers)}
 
 
-def _named(name: str, tiers: Sequence[Sequence[str]], body: Json) -> Json:
-    full_name = f"{name}-{content_digest([body, tiers])}"
-    return body | {"name": full_name, "load_assignment": _assignment(full_name, tiers)}
+@cache
+def _plain() -> _Template:
+    return _Template.of(_base(_LIMITS))
+
+
+@cache
+def _checked() -> _Template:
+    return _Template.of(_base(_LIMITS) | {"health_checks": [_health_check()]})
+
+
+@cache
+def _capped() -> _Template:
+    return _Template.of(_base(_SHADOW_LIMITS, _unmarked_copies()))
 
 
 def _base(limits: dict[str, int], filters: Sequence[Json] = ()) -> Json:

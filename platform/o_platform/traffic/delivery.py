@@ -33,21 +33,17 @@ from o_platform.traffic.snapshot import Paths
 CONFIRM_S: Final = 2.0
 """How long Envoy may take for one step."""
 _POLL_S: Final = 0.002
+_SILENCE_S: Final = 0.05
+"""After this long without the new version, Envoy's counters of refusals are looked at too."""
 _SCOPES: Final = {
     "cds": "cluster_manager.cds",
     "lds": "listener_manager.lds",
     "rds": f"http.{STAT_PREFIX}.rds.{ROUTES_NAME}",
 }
-_WARMING: Final = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
-_STATS: Final = "^({})$".format(
-    "|".join(
-        [
-            rf"({'|'.join(map(re.escape, _SCOPES.values()))})"
-            r"\.(version_text|update_rejected|update_failure)",
-            *map(re.escape, _WARMING),
-        ]
-    )
-)
+_ANY_SCOPE: Final = "|".join(map(re.escape, _SCOPES.values()))
+_VERSIONS: Final = rf"^({_ANY_SCOPE})\.version_text$"
+_REFUSALS: Final = rf"^({_ANY_SCOPE})\.update_(rejected|failure)$"
+_WARMING: Final = r"^(cluster_manager\.warming_clusters|listener_manager\.total_listeners_warming)$"
 
 
 class Delivery:
@@ -58,6 +54,7 @@ class Delivery:
         self._paths = paths
         self._admin = admin
         self._confirm_s = confirm_s
+        self._refusals: dict[str, int] | None = None
 
     async def deliver(self, config: EnvoyConfig) -> None:
         """Put `config` in force; when this returns, every new request is routed by it.
@@ -67,8 +64,10 @@ class Delivery:
                 not answer (the new files stay in place, Envoy takes them when it is back).
         """
         earlier = {kind: self._read(kind) for kind in _SCOPES}
+        both = with_clusters_of(config, earlier["cds"] or config.cds)
         try:
-            await self._step({"cds": with_clusters_of(config, earlier["cds"] or config.cds)})
+            if both != earlier["cds"]:
+                await self._step({"cds": both})
             await self._step({"rds": config.rds, "lds": config.lds})
             await self._step({"cds": config.cds})
         except _RefusedError as refusal:
@@ -86,33 +85,66 @@ class Delivery:
 
     async def _step(self, files: Mapping[str, str]) -> None:
         """Write `files` by kind, and wait until all of them are in force."""
-        refused_before = _refusals(await self._stats_or_none())
+        if self._refusals is None:
+            self._refusals = await self._count_refusals()
         for kind, text in files.items():
             self._write(kind, text)
         wanted = {
             f"{_SCOPES[kind]}.version_text": file_version(text) for kind, text in files.items()
         }
-        await self._confirm(wanted, refused_before)
-
-    async def _confirm(self, wanted: Mapping[str, str], refused_before: Mapping[str, int]) -> None:
-        stats: Mapping[str, str] | None = None
         try:
             async with asyncio.timeout(self._confirm_s):
-                while not _in_force(stats := await self._stats_or_none(), wanted):
-                    _raise_if_refused(_refusals(stats), refused_before)
-                    await asyncio.sleep(_POLL_S)
+                await self._confirm(wanted)
         except TimeoutError as error:
-            state = "it does not answer" if stats is None else f"it says {_state(stats, wanted)}"
             raise TrafficError(
-                f"Envoy did not take the configuration within {self._confirm_s:g} s: {state}; "
-                "see `o logs envoy`"
+                f"Envoy did not take the configuration within {self._confirm_s:g} s: "
+                f"{await self._state(wanted)}; see `o logs envoy`"
             ) from error
 
-    async def _stats_or_none(self) -> Mapping[str, str] | None:
+    async def _confirm(self, wanted: Mapping[str, str]) -> None:
+        """Return when Envoy has the wanted versions and everything in them is warm."""
+        look_at = asyncio.get_running_loop().time() + _SILENCE_S
+        while not await self._is_in_force(wanted):
+            if asyncio.get_running_loop().time() > look_at:
+                self._raise_if_refused(await self._count_refusals())
+            await asyncio.sleep(_POLL_S)
+
+    async def _is_in_force(self, wanted: Mapping[str, str]) -> bool:
         try:
-            return await self._admin.stats(_STATS)
+            versions = await self._admin.stats(_VERSIONS, kind="TextReadouts")
+            if any(versions.get(name) != version for name, version in wanted.items()):
+                return False
+            warming = await self._admin.stats(_WARMING, kind="Gauges")
+        except TrafficError:
+            return False
+        return set(warming.values()) == {"0"}
+
+    async def _count_refusals(self) -> dict[str, int] | None:
+        """Refused updates since Envoy started; None: it does not answer."""
+        try:
+            counters = await self._admin.stats(_REFUSALS, kind="Counters")
         except TrafficError:
             return None
+        return {name: int(value) for name, value in counters.items()}
+
+    def _raise_if_refused(self, counted: Mapping[str, int] | None) -> None:
+        known = self._refusals or {}
+        # A number below the known one is of an Envoy that was restarted, and refused ours since.
+        refused = [
+            name for name, value in (counted or {}).items() if value not in (0, known.get(name))
+        ]
+        if refused:
+            self._refusals = dict(counted or {})
+            raise _RefusedError(", ".join(refused))
+
+    async def _state(self, wanted: Mapping[str, str]) -> str:
+        try:
+            versions = await self._admin.stats(_VERSIONS, kind="TextReadouts")
+            warming = await self._admin.stats(_WARMING, kind="Gauges")
+        except TrafficError:
+            return "it does not answer"
+        pairs = [f"{name}={versions.get(name, 'absent')}" for name in wanted]
+        return ", ".join(pairs + [f"{name}={value}" for name, value in warming.items()])
 
     def _read(self, kind: str) -> str | None:
         try:
@@ -152,25 +184,3 @@ async def validate(config: EnvoyConfig) -> str | None:
 
 class _RefusedError(Exception):
     """Envoy counted a refused update."""
-
-
-def _in_force(stats: Mapping[str, str] | None, wanted: Mapping[str, str]) -> bool:
-    if stats is None or any(stats.get(name) != value for name, value in wanted.items()):
-        return False
-    return all(stats.get(name, "0") == "0" for name in _WARMING)
-
-
-def _refusals(stats: Mapping[str, str] | None) -> dict[str, int]:
-    counted = ("update_rejected", "update_failure")
-    return {name: int(value) for name, value in (stats or {}).items() if name.endswith(counted)}
-
-
-def _raise_if_refused(now: Mapping[str, int], before: Mapping[str, int]) -> None:
-    for name, count in now.items():
-        if count > before.get(name, 0):
-            raise _RefusedError(name)
-
-
-def _state(stats: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    names = [*wanted, *_WARMING]
-    return ", ".join(f"{name}={stats.get(name, 'absent')}" for name in names)

@@ -41,13 +41,11 @@ def prepare_run(settings: Settings, uid: int | None = None, gid: int | None = No
     """
     paths = envoy_paths(settings)
     folder = Path(paths.folder)
-    settings.run.mkdir(parents=True, exist_ok=True, mode=0o711)
-    folder.mkdir(exist_ok=True, mode=0o700)
-    if uid is not None or gid is not None:
-        os.chown(folder, -1 if uid is None else uid, -1 if gid is None else gid)
+    _make_folder(settings.run, 0o711)
+    _make_folder(folder, 0o700)
+    _hand_over(folder, -1 if uid is None else uid, -1 if gid is None else gid)
     for kind in ("lds", "rds", "cds", "sds"):
-        (folder / kind).mkdir(exist_ok=True, mode=0o711)
-        (folder / kind).chmod(0o755)
+        _make_folder(folder / kind, 0o755)
     for kind in ("lds", "cds"):
         file = Path(paths.resource(kind))
         if not file.exists():
@@ -88,6 +86,20 @@ def replace_file(file: Path, text: str, *, owner: Path) -> None:
             held = owner.stat()
             os.fchown(descriptor, held.st_uid, held.st_gid)
     draft.rename(file)
+
+
+def _hand_over(folder: Path, uid: int, gid: int) -> None:
+    """Give the folder and the files of an earlier run in it to a user and group (-1: leave)."""
+    files = [path for path in folder.rglob("*") if not path.is_dir()]
+    for path in (folder, *files):
+        os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    """Make a folder with exactly this mode, whatever the umask; leave one that is there."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(mode)
 
 
 def _link(name: Path, target: Path) -> None:

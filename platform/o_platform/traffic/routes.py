@@ -58,6 +58,7 @@ _PRIVATE_HEADERS = (
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-envoy-external-address",
+    "x-envoy-internal",
 )
 """What an instance has no business to know."""
 

@@ -25,13 +25,13 @@ pytestmark = pytest.mark.integration
 @contextmanager
 def zygote(socket: Path) -> Iterator[None]:
     socket.parent.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("zygote.py")), socket])
+    program = Path(__file__).with_name("zygote.py")
+    process = subprocess.Popen([sys.executable, program, socket], start_new_session=True)
     try:
         yield
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        os.kill(_worker(socket), signal.SIGKILL)
 
 
 def _zygote_socket(edge: Any) -> Path:

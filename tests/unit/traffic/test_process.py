@@ -40,9 +40,12 @@ def test_the_folder_is_envoys_and_what_is_there_stays(settings: Settings) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_another_user_gets_what_it_must_read_and_nothing_else(settings: Settings) -> None:
-    prepare_run(settings, uid=65534, gid=65534)
+    prepare_run(settings)
     folder = settings.run / "envoy"
+    (folder / "upstream.log").touch(0o600)
+    prepare_run(settings, uid=65534, gid=65534)
     given = [folder, folder / "bootstrap.json", folder / "cds" / "cds.json"]
+    given.append(folder / "upstream.log")
     assert {path.stat().st_uid for path in given} == {65534}
     assert (folder / "cds").stat().st_uid == os.geteuid()
     assert settings.run.stat().st_uid == os.geteuid()
