@@ -74,6 +74,13 @@ class JournalRow(NamedTuple):
     result: bytes
 
 
+class Past(NamedTuple):
+    """What earlier attempts of a request left: its run, or what they paid for before they ended."""
+
+    finished: FinishedRun | None = None
+    journal: Sequence[JournalRow] = ()
+
+
 class _ContextRow(Struct):
     lineage: str
     agent_id: str
@@ -102,6 +109,7 @@ class _RunRow(Struct):
 _records = msgspec.json.Encoder()
 _context_rows = msgspec.json.Decoder(_ContextRow)
 _run_rows = msgspec.json.Decoder(_RunRow)
+_journal_rows = msgspec.json.Decoder(list[JournalRow])
 
 _COMMIT = """
 WITH turn AS MATERIALIZED (
@@ -182,6 +190,13 @@ SELECT json_build_object(
 )::text FROM runs r WHERE r.agent_id = %s AND r.request_key = %s
 """
 
+_PAST = f"""
+SELECT ({_FINISHED.strip()}), (
+  SELECT json_agg(json_build_array(
+    kind, seq, digest, translate(encode(result, 'base64'), E'\\n', '')))::text
+  FROM journal WHERE agent_id = %s AND request_key = %s)
+"""  # noqa: S608 — made of constants
+
 _REPEATED = """
 SELECT request_key FROM runs
 WHERE agent_id = %s AND client = %s AND body_digest = %s
@@ -248,11 +263,7 @@ async def fetch_finished(
     """The run of this request, if it came to an end."""
     cursor = await connection.execute(_FINISHED, (agent_id, request_key), prepare=True)
     found = await cursor.fetchone()
-    if found is None:
-        return None
-    row = _run_rows.decode(found[0])
-    turn = FinishedTurn(row.messages, row.stop_reason, row.usage, row.step_count)
-    return FinishedRun(row.run_id, turn)
+    return _finished_run(found[0]) if found else None
 
 
 async def find_repeated(
@@ -265,17 +276,15 @@ async def find_repeated(
     return found[0] if found else None
 
 
-async def fetch_journal(
-    connection: AsyncConnection, agent_id: str, request_key: str
-) -> list[JournalRow]:
-    """What an earlier attempt of this request already paid for."""
-    cursor = await connection.execute(
-        "SELECT kind, seq, digest, result FROM journal WHERE agent_id = %s AND request_key = %s",
-        (agent_id, request_key),
+async def fetch_past(connection: AsyncConnection, agent_id: str, request_key: str) -> Past:
+    """What earlier attempts of this request left."""
+    cursor = await connection.execute(_PAST, (agent_id, request_key) * 2, prepare=True)
+    row = await cursor.fetchone()
+    run, journal = row if row is not None else (None, None)
+    return Past(
+        _finished_run(run) if run else None,
+        _journal_rows.decode(journal) if journal else (),
     )
-    return [
-        JournalRow(kind, seq, digest, bytes(result)) async for kind, seq, digest, result in cursor
-    ]
 
 
 async def write_journal(
@@ -301,6 +310,12 @@ async def next_epoch(connection: AsyncConnection) -> int:
     if row is None:
         raise LookupError("the sequence fence_epoch gave no value")
     return int(row[0])
+
+
+def _finished_run(document: str) -> FinishedRun:
+    row = _run_rows.decode(document)
+    turn = FinishedTurn(row.messages, row.stop_reason, row.usage, row.step_count)
+    return FinishedRun(row.run_id, turn)
 
 
 def _encode(turns: Sequence[TurnRecord]) -> bytes:

@@ -18,9 +18,10 @@ from o_platform.agents.defaults import (
     DEFAULT_SYSTEM,
     DEFAULT_TOOLS,
 )
+from o_platform.agents.turns import Past
 from o_platform.bridge.history import KEPT_MESSAGES, after_turn
 from o_platform.bridge.lru import Lru
-from o_platform.bridge.records import Committed, Found, Remembered, Settle
+from o_platform.bridge.records import Committed, Remembered, Settle
 from o_platform.bridge.turn import Turn
 from o_platform.errors import NotFoundError
 from o_tools.catalogue import specs_of
@@ -43,9 +44,9 @@ class BenchRecords:
         """Never: everything is in memory."""
         return False
 
-    async def look_up(self, turn: Turn) -> Found:
+    async def look_up(self, turn: Turn) -> Past:
         """Nothing."""
-        return Found()
+        return Past()
 
     def cached(self, turn: Turn) -> AgentContext | None:
         """The agent, made up at its first turn; None for any that is not a bench agent."""

@@ -12,9 +12,10 @@ from o_contracts.messages import AgentContext, Message
 from o_platform.agents.turns import (
     FinishedRun,
     LoadedAgent,
+    Past,
     TurnRecord,
     fetch_finished,
-    fetch_journal,
+    fetch_past,
     find_repeated,
     load_agent,
 )
@@ -22,7 +23,7 @@ from o_platform.bridge.commits import GroupCommit
 from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.history import KEPT_MESSAGES, after_turn
 from o_platform.bridge.postgres import Postgres
-from o_platform.bridge.records import Committed, Found, Outcome, Remembered, Settle
+from o_platform.bridge.records import Committed, Outcome, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
 from o_platform.bridge.turn import Turn
@@ -32,8 +33,9 @@ from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
 LONGEST_HISTORY: Final = 500
 """Messages an instance gets at most."""
-RECOVERY_S: Final = 120.0
-"""After its start the bridge looks every request up: it may have been opened on its predecessor."""
+RECOVERY_S: Final = 20.0
+"""After its start the bridge looks every request up: it may have been opened on its predecessor
+(instances try a turn again for 15 s)."""
 _FAILED: Final = frozenset({"error", "llm_api_error", "invalid_llm_response"})
 
 
@@ -69,14 +71,12 @@ class DurableRecords:
             return True
         return self._loop.time() < self._recovered_at
 
-    async def look_up(self, turn: Turn) -> Found:
+    async def look_up(self, turn: Turn) -> Past:
         """The request's run, or the journal of its attempts."""
 
-        async def read(connection: AsyncConnection) -> Found:
-            finished = await _find_finished(connection, turn)
-            if finished is not None:
-                return Found(finished)
-            return Found(None, await fetch_journal(connection, *turn.key))
+        async def read(connection: AsyncConnection) -> Past:
+            past = await fetch_past(connection, *turn.key)
+            return past if past.finished else Past(await _repeated(connection, turn), past.journal)
 
         return await self._postgres.run(read, wait_s=self._wait_s)
 
@@ -134,12 +134,12 @@ class DurableRecords:
         return await self._search.archive(turn.key.agent_id, query)
 
 
-async def _find_finished(connection: AsyncConnection, turn: Turn) -> FinishedRun | None:
-    agent_id, key = turn.key
-    finished = await fetch_finished(connection, agent_id, key)
+async def _repeated(connection: AsyncConnection, turn: Turn) -> FinishedRun | None:
+    """The run that an SDK's retry without any other name repeats."""
     request = turn.opening.request
-    if finished is not None or request.sdk_retry == 0 or request.otids:
-        return finished
+    if request.sdk_retry == 0 or request.otids:
+        return None
+    agent_id = turn.key.agent_id
     earlier = await find_repeated(connection, agent_id, request.client, request.body_digest)
     return await fetch_finished(connection, agent_id, earlier) if earlier else None
 

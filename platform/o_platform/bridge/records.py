@@ -6,14 +6,13 @@ canary), `shadow.ShadowRecords` and `bench.BenchRecords`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from o_contracts.bridge import TurnCommit
 from o_contracts.messages import AgentContext, Message
-from o_platform.agents.turns import FinishedRun, JournalRow
+from o_platform.agents.turns import FinishedRun, Past
 from o_platform.bridge.turn import Turn
 from o_platform.errors import OError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
@@ -41,14 +40,6 @@ Outcome = Committed | Duplicate | Refused
 Settle = Callable[[Outcome], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What is known of a request that was opened before."""
-
-    finished: FinishedRun | None = None
-    journal: Sequence[JournalRow] = ()
-
-
 class Remembered(NamedTuple):
     """A text found in archival memory."""
 
@@ -64,7 +55,7 @@ class Records(Protocol):
         """Whether `look_up` could know more of this request than the process remembers."""
         ...
 
-    async def look_up(self, turn: Turn) -> Found:
+    async def look_up(self, turn: Turn) -> Past:
         """What an earlier attempt of the request left behind.
 
         Raises:

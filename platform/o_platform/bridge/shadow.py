@@ -11,7 +11,8 @@ from typing import Final
 
 from o_contracts.bridge import TurnCommit
 from o_contracts.messages import AgentContext, Message
-from o_platform.bridge.records import Committed, Found, Remembered, Settle
+from o_platform.agents.turns import Past
+from o_platform.bridge.records import Committed, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
 from o_platform.bridge.turn import Turn
@@ -39,9 +40,9 @@ class ShadowRecords:
         """Never: a shadow leaves nothing behind."""
         return False
 
-    async def look_up(self, turn: Turn) -> Found:
+    async def look_up(self, turn: Turn) -> Past:
         """Nothing."""
-        return Found()
+        return Past()
 
     def cached(self, turn: Turn) -> AgentContext | None:
         """The original's context, if it has opened."""
