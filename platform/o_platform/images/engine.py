@@ -120,9 +120,9 @@ class EngineClient:
 
     def _client(self) -> Api:
         with self._opening:
+            where = {"base_url": self._base_url} if self._base_url else kwargs_from_env()
+            _check_socket(where.get("base_url") or DEFAULT_UNIX_SOCKET)
             if self._api is None:
-                where = {"base_url": self._base_url} if self._base_url else kwargs_from_env()
-                _check_socket(where.get("base_url") or DEFAULT_UNIX_SOCKET)
                 self._api = docker.APIClient(version="auto", timeout=_TIMEOUT_S, **where)
             return self._api
 

@@ -1,7 +1,8 @@
 """Brings instances up and down, and their rows with them.
 
 A row is written before its container exists and outlives it. What fails on the way up is taken
-down again, and the row says why.
+down again, and the row says why. A row that was ready stays so while its container is replaced: its
+routes hold, and requests wait for it in Envoy's retries.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ class Keeper:
     async def bring_up(self, spec: InstanceSpec) -> None:
         """Start the instance of a row, and return when it is ready.
 
+        Cancelled on the way it leaves what it started, for `adopt` or `give_up`.
+
         Raises:
             NotReadyError: it did not become ready; nothing of it runs, its folders are left.
             BuildError: its image cannot be built; likewise.
@@ -77,7 +80,7 @@ class Keeper:
         with self.claimed(spec.id):
             try:
                 await self._start(spec)
-            except BaseException:
+            except OError:
                 await self.take_down(spec.id)
                 raise
 
