@@ -2,7 +2,8 @@
 
 Totals are kept in memory, read from `llm_usage` once per variant and day, and written back by `run`
 as soon as something was booked; bookings that arrive during a write share the next one. A process
-that is killed loses the bookings of the write under way. Calls under way are not reserved, so a
+that is killed loses the bookings of the write under way; one that is cancelled in a write may count
+it twice, never less. Calls under way are not reserved, so a
 budget can be passed by as much as they cost; the next call is refused.
 
 Built-in models are free: nothing is booked for them, and there is no need to `check`.

@@ -33,7 +33,9 @@ _BY_CODE: Final[dict[str, type[LlmError]]] = {
         BudgetExceededError,
     )
 }
-_LOOKS_LIKE_KEY = re.compile(r"\b(?:sk|gsk|pk|xai|AIza)[-_][A-Za-z0-9_*.-]{4,}|Bearer\s+\S+")
+_LOOKS_LIKE_KEY = re.compile(
+    r"\b(?:sk|gsk|pk|xai|AIza)[-_][A-Za-z0-9_*.-]{4,}|Bearer\s+[^\s,;\"']+"
+)
 
 
 def llm_error(body: ErrorBody) -> LlmError:

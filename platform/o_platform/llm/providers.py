@@ -22,7 +22,7 @@ NO_KEY: Final = "none"
 """What clients that insist on a key send to servers that want none."""
 OLLAMA_URL: Final = "http://127.0.0.1:11434"
 
-_HANDLE = re.compile(r"^([A-Za-z0-9_-]+)/([A-Za-z0-9][A-Za-z0-9._:@+/-]*)$")
+_HANDLE = re.compile(r"([A-Za-z0-9_-]+)/([A-Za-z0-9][A-Za-z0-9._:@+/-]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def split_handle(handle: str) -> tuple[str, str]:
     Raises:
         LlmBadRequestError: it is not `<provider>/<model>`, or carries an address.
     """
-    match = _HANDLE.match(handle)
+    match = _HANDLE.fullmatch(handle)
     if match is None or "//" in handle or ".." in handle:
         raise LlmBadRequestError(
             f"{handle[:100]!r} is not a model handle; write <provider>/<model>, such as "

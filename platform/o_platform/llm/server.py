@@ -47,6 +47,8 @@ class Exchange:
         self.frame = frame
         self.streaming = False
         """Whether the answer ends with `END`; the handler sets it before it returns."""
+        self.cancelled = False
+        """Whether the asker has sent `CANCEL`."""
         self._writer = writer
         self._credit = INITIAL_CREDIT
         self._granted = asyncio.Event()
@@ -145,6 +147,8 @@ class FrameServer:
             body = await self._handler(exchange)
             kind = Kind.END if exchange.streaming else Kind.REPLY
         except asyncio.CancelledError:
+            if not exchange.cancelled:
+                raise
             kind, body = Kind.ERROR, ErrorBody(CANCELLED, "cancelled by the asker", status=499)
         except OError as error:
             kind, body = Kind.ERROR, error_body(error)
@@ -194,6 +198,7 @@ async def _greet(exchange: Exchange) -> None:
 
 def _control(frame: Frame, exchange: Exchange, task: asyncio.Task[None]) -> None:
     if frame.kind == Kind.CANCEL:
+        exchange.cancelled = True
         task.cancel()
     elif frame.kind == Kind.CREDIT:
         exchange.grant(decode_body(frame, int))

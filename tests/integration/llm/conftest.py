@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,15 @@ class RunningGateway:
     process: subprocess.Popen[bytes]
 
 
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """The socket as the supervisor holds it: connections queue while the gateway starts."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        yield listener
+
+
 @pytest.fixture(scope="module")
 def running_gateway() -> Iterator[RunningGateway]:
     with short_folder() as folder, OpenAiServer() as server:
@@ -40,10 +51,11 @@ def running_gateway() -> Iterator[RunningGateway]:
             "gone": "http://127.0.0.1:1/v1",
         }
         environment = os.environ | {
+            "LISTEN_FDS": "1",
             "O_HOME": str(folder),
             "O_RUN_DIR": str(folder),
             "O_LLM_BASE_URLS": json.dumps(base_urls),
-            "O_LLM_TIMEOUT_S": "3",
+            "O_LLM_TIMEOUT_S": "6",
             "O_LLM_CHUNK_TIMEOUT_S": "0.5",
             "O_LLM_RETRIES": "2",
             "O_LLM_CONCURRENCY": "2",
@@ -51,14 +63,16 @@ def running_gateway() -> Iterator[RunningGateway]:
             "LOCAL_API_KEY": "local-key",
         }
         log, output = folder / "log", folder / "output"
-        with log.open("wb") as stderr, output.open("wb") as stdout:
+        path = folder / "llm.sock"
+        with log.open("wb") as stderr, output.open("wb") as stdout, listening(path) as listener:
+            fd = listener.fileno()
             process = subprocess.Popen(
-                [sys.executable, "-m", "o_platform.llm"],
-                env=environment, stdout=stdout, stderr=stderr,
+                ["bash", "-c", f'exec "$0" -m o_platform.llm 3<&{fd}', sys.executable],
+                env=environment, stdout=stdout, stderr=stderr, pass_fds=[fd],
             )  # fmt: skip
-        yield RunningGateway(server, folder / "llm.sock", log, output, process)
-        process.terminate()
-        assert process.wait(10) == 0
+            yield RunningGateway(server, path, log, output, process)
+            process.terminate()
+            assert process.wait(10) == 0
 
 
 @pytest.fixture
