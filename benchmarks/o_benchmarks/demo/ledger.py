@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -46,6 +46,22 @@ class Ledger:
         for second, variant, count in rows:
             turns.setdefault(variant, [0] * length)[second] += count
         return ShareSeries([float(second) for second in range(length)], turns)
+
+    def replies(self) -> list[str]:
+        """Every answer that is durable, as text."""
+        query = "SELECT body->>'content' FROM messages WHERE type = 'assistant_message'"
+        with psycopg.connect(self.url) as connection:
+            return [str(row[0]) for row in connection.execute(query).fetchall()]
+
+    def passages(self) -> list[dict[str, Any]]:
+        """The lineage's memory of its attempts, oldest first."""
+        query = (
+            "SELECT p.text, p.tags FROM passages p JOIN lineages l"
+            " ON l.memory_agent_id = p.agent_id ORDER BY p.created_at"
+        )
+        with psycopg.connect(self.url) as connection:
+            rows = connection.execute(query).fetchall()
+        return [{"text": text, "tags": tags} for text, tags in rows]
 
     def _number(self, query: LiteralString) -> int:
         with psycopg.connect(self.url) as connection:

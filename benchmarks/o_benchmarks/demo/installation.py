@@ -1,0 +1,140 @@
+"""A platform of the demo's own: a throw-away home, a free port, the scripted proposer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from o_platform.cli.children import embedded_server
+from o_platform.settings import Settings
+
+CANARY_VARIABLE = "O_DEMO_SECRET"
+CANARY_VALUE = "this-must-never-leave-the-host"
+_O = str(Path(sys.executable).with_name("o"))
+
+
+class InstallationError(Exception):
+    """`o` failed; the message ends with what it printed."""
+
+
+class Installation:
+    """Starts, inspects and stops one platform through the `o` command and its operator API."""
+
+    def __init__(self, home: Path, script: Path) -> None:
+        """`home` must be empty; `script` is the YAML of `o/scripted`."""
+        self.home = home
+        self.port = free_port()
+        self.environment = os.environ | {
+            "O_HOME": str(home),
+            "O_LISTEN": f"127.0.0.1:{self.port}",
+            "O_SCRIPTED_MODEL": str(script),
+            "O_EVOLUTION_MODEL": "o/scripted",
+            CANARY_VARIABLE: CANARY_VALUE,
+        }
+        self.environment.pop("DATABASE_URL", None)
+
+    @property
+    def base_url(self) -> str:
+        """Where clients reach it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def database_url(self) -> str:
+        """URL of its embedded PostgreSQL."""
+        server = embedded_server(Settings(home=self.home, DATABASE_URL=None))
+        if server is None:
+            raise InstallationError("the demo runs on the embedded PostgreSQL; unset DATABASE_URL")
+        return server.url
+
+    async def up(self) -> None:
+        """Run `o up`, its progress on our own terminal.
+
+        Raises:
+            InstallationError: it failed.
+        """
+        process = await asyncio.create_subprocess_exec(_O, "up", env=self.environment)
+        if await process.wait():
+            raise InstallationError(f"`o up` ended with {process.returncode}; its output is above")
+
+    async def down(self) -> None:
+        """Run `o down`."""
+        await self._output("down")
+
+    async def child_pid(self, name: str) -> int:
+        """Process id of a child of the supervisor.
+
+        Raises:
+            InstallationError: there is no such child, or it is not running.
+        """
+        status = json.loads(await self._output("status", "--json"))
+        for child in status["supervisor"]["children"]:
+            if child["name"] == name and child["pid"]:
+                return int(child["pid"])
+        raise InstallationError(f"no running child {name!r} in {status['supervisor']!r}")
+
+    def operator(self) -> httpx.AsyncClient:
+        """A client of the operator API with the first operator's key, through Envoy."""
+        token = (self.home / "keys" / "operator.token").read_text().strip()
+        return httpx.AsyncClient(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {token}"},
+            transport=httpx.AsyncHTTPTransport(retries=5),
+            timeout=10.0,
+        )
+
+    async def _output(self, *arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            _O,
+            *arguments,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        if process.returncode:
+            raise InstallationError(f"`o {' '.join(arguments)}` failed: {err.decode()[-2000:]}")
+        return out.decode()
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A short folder that the platform's own users may pass through, removed at the end."""
+    home = Path(tempfile.mkdtemp(prefix="o-demo-", dir="/tmp"))
+    home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A TCP port of loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def answer(client: httpx.AsyncClient, path: str, **parameters: Any) -> Any:
+    """The JSON answer to a GET, asked again while the control plane is coming back (10 s)."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                response = await client.get(path, params=parameters)
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+                continue
+            if response.status_code not in {502, 503, 504}:
+                response.raise_for_status()
+                return response.json()
+            await asyncio.sleep(0.1)
