@@ -55,9 +55,9 @@ def supervisor_spec(
     }
     database = ours if server is None else ours | {"DATABASE_URL": server.url}
     children = [
+        _envoy(settings, envoy),
         *([] if server is None else [_postgres(server)]),
         _migrations(database),
-        _envoy(settings, envoy),
         _bridge(settings, database),
         _control(settings, database),
         _llm(settings, ours),
@@ -133,6 +133,7 @@ def _envoy(settings: Settings, user: tuple[int, int] | None) -> ChildSpec:
         "envoy",
         tuple(envoy_command(settings)),
         probe=Probe(ProbeKind.HTTP, paths.admin_socket, "/ready"),
+        gates=False,
         env=_PLAIN,
         uid=user[0] if user else None,
         gid=user[1] if user else None,
@@ -146,6 +147,7 @@ def _bridge(settings: Settings, env_set: Mapping[str, str]) -> ChildSpec:
         "bridge",
         _python("o_platform.bridge"),
         probe=Probe(ProbeKind.CONNECT, str(settings.run / "bridge.sock")),
+        gates=False,
         env=(*_WITH_DATABASE, *_ENGINE),
         env_set=dict(env_set),
         stop_command=_python("o_platform.cli.sweep"),

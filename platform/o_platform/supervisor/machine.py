@@ -359,14 +359,17 @@ def _start_due(step: _Step) -> None:
 
 
 def _start_waiting(step: _Step) -> None:
-    """Start the next child in order, if all before it are up."""
+    """Start children in order, each when all before it that gate are up."""
+    complete = True
     for child in step.state.children:
-        on_demand = child.spec.kind is ChildKind.ON_DEMAND
         if child.phase is Phase.WAITING:
             _bring_up(step, child)
-        if not on_demand and step.child(child.spec.name).phase not in UP:
-            return
-    if step.state.mode is Mode.STARTING:
+        if child.spec.kind is not ChildKind.ON_DEMAND:
+            up = step.child(child.spec.name).phase in UP
+            if not up and child.spec.gates:
+                return
+            complete = complete and up
+    if complete and step.state.mode is Mode.STARTING:
         step.state = replace(step.state, mode=Mode.RUNNING)
         began_at = step.now if step.state.began_at is None else step.state.began_at
         seconds = round(step.now - began_at, 3)

@@ -70,6 +70,8 @@ class ChildSpec:
     probe: Probe | None = None
     """Absent: ready as soon as it runs."""
     ready_timeout_s: float = 30.0
+    gates: bool = True
+    """Whether the children after it wait until it is ready."""
     listen: str | None = None
     env: tuple[str, ...] = ()
     """Patterns of variables to pass on; a leading `!` takes out again. Later ones win."""

@@ -159,6 +159,18 @@ def test_children_start_in_order_each_when_the_one_before_is_ready() -> None:
     assert world.state.mode is Mode.RUNNING
 
 
+def test_a_child_that_does_not_gate_is_not_waited_for() -> None:
+    world = World(make_spec(child("a", gates=False), child("b"), child("c", gates=False)))
+    world.see(Tick())
+    assert world.spawned == ["a", "b"]
+    world.ready("b")
+    assert world.spawned == ["a", "b", "c"]
+    world.ready("c")
+    assert world.state.mode is Mode.STARTING
+    world.ready("a")
+    assert world.state.mode is Mode.RUNNING
+
+
 def test_first_death_respawns_at_once_the_next_ones_after_a_growing_delay() -> None:
     world = running(make_spec())
     for delay in (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 3.0):
