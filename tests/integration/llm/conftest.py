@@ -73,6 +73,7 @@ def running_gateway() -> Iterator[RunningGateway]:
             yield RunningGateway(server, path, log, output, process)
             process.terminate()
             assert process.wait(10) == 0
+            assert path.exists()
 
 
 @pytest.fixture

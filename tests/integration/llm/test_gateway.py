@@ -19,7 +19,9 @@ from o_platform.errors import (
     LlmTimeoutError,
     LlmUnauthorizedError,
 )
+from o_platform.llm.catalogue import list_models
 from o_platform.llm.client import LlmClient
+from o_platform.settings import Settings
 from o_platform.testing.openai_server import Cut, Fail, Garbage, Hang, OpenAiServer
 from o_platform.testing.wire_formats import Reply
 
@@ -319,6 +321,16 @@ async def test_models_of_own_endpoints_are_listed(
     }
     (problem,) = answer.problems
     assert "`gone`" in problem
+
+
+async def test_the_catalogue_adds_what_endpoints_have(
+    client: LlmClient, provider: OpenAiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(llm_base_urls={"local": provider.base_url}, llm_models=["local/gpt-test"])
+    models = {model.handle: model for model in await list_models(settings, client)}
+    assert models["local/gpt-test"].context_window == 65536
+    assert "ollama/gpt-test" in models
+    assert "`gone`" in caplog.text
 
 
 async def test_the_log_is_json_without_keys(
