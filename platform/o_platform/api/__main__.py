@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
+import socket
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 
@@ -14,25 +17,32 @@ from o_platform.api.app import create_app
 from o_platform.api.standby import Listener, fork_spare
 from o_platform.settings import Settings
 from o_platform.telemetry import configure_logging
-from o_platform.wiring import build_platform
+from o_platform.wiring import Platform, build_platform
 
 SUCCESSOR_WAIT_S: Final = 30.0
 """How long a spare serves when no successor comes."""
+RELIEF_WAIT_S: Final = 10.0
+"""How long it may take until all is up before a spare is relieved; shorter than the above."""
 STOP_WAIT_S: Final = 5
 """How long requests under way may take when the process is to stop."""
 
 
 class LeadingServer(uvicorn.Server):
-    """Takes over the socket's path as soon as it can serve."""
+    """Takes over the socket's path as soon as it can serve, or serve better than a spare."""
 
-    def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
+    def __init__(self, config: uvicorn.Config, listener: Listener, platform: Platform) -> None:
         """`listener` is not published yet."""
         super().__init__(config)
         self._listener = listener
+        self._platform = platform
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as usual, then publish."""
-        await super().startup(sockets=sockets)  # type: ignore[arg-type]
+        await super().startup(sockets=sockets)
+        if self.started and self._listener.has_predecessor():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELIEF_WAIT_S):
+                    await self._platform.brought_up.wait()
         if self.started:
             self._listener.publish()
 
@@ -59,26 +69,23 @@ def main() -> None:
     listener = Listener.open(settings.run / "control.sock")
     gc.freeze()
     spare = fork_spare()
+    platform = build_platform(settings, leads=spare is not None)
     if spare is None:
         if listener.is_published():
-            _serve(BridgingServer(_config(settings, leads=False), listener), listener)
+            BridgingServer(_config(platform), listener).run([listener.socket])
         return
     # uvicorn raises the signal that ended it once more; it must not end us before the spare.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     try:
-        _serve(LeadingServer(_config(settings, leads=True), listener), listener)
+        LeadingServer(_config(platform), listener, platform).run([listener.socket])
     finally:
         spare.dismiss()
 
 
-def _serve(server: uvicorn.Server, listener: Listener) -> None:
-    server.run(sockets=[listener.socket])
-
-
-def _config(settings: Settings, *, leads: bool) -> uvicorn.Config:
+def _config(platform: Platform) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(build_platform(settings, leads=leads)),
+        create_app(platform),
         loop="uvloop",
         http="httptools",
         ws="none",

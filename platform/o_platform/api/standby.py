@@ -5,9 +5,9 @@ Therefore it forks a spare right after its imports, before any thread or event l
 spare blocks on a pipe. When the serving process dies, the pipe ends, and the spare serves on the
 same socket: connections made meanwhile wait in its queue, none is refused.
 
-The respawned process binds a socket of its own, and moves it to the socket's path once it can
-serve. The spare notices that the path names another socket, finishes what it began, and ends. It
-ends as well if no successor comes.
+The respawned process binds a socket of its own, and moves it to the socket's path once all of it
+is up: until then the spare serves as well. The spare notices that the path names another socket,
+finishes what it began, and ends. It ends as well if no successor comes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Final
 
 BACKLOG: Final = 2048
 _ENOUGH: Final = b"."
+_PROBE_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,16 @@ class Listener:
     def publish(self) -> None:
         """Let `path` name this socket from now on."""
         _staged(self.path).rename(self.path)
+
+    def has_predecessor(self) -> bool:
+        """Whether somebody listens at `path` already: the spare of a process that was killed."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(_PROBE_S)
+            try:
+                probe.connect(str(self.path))
+            except OSError:
+                return False
+            return True
 
     def is_published(self) -> bool:
         """Whether `path` names this socket, and not one of a successor."""

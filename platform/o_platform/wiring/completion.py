@@ -37,6 +37,10 @@ class Completion:
         self.budget.book(request.variant, result)
         return result
 
+    async def close(self) -> None:
+        """Close the connection to the gateway."""
+        await self._gateway.close()
+
 
 async def _last(model: BuiltinModels | LlmClient, request: LlmRequest) -> LlmResult:
     result: LlmResult | None = None

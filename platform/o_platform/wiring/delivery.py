@@ -9,10 +9,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from o_platform.clock import SystemClock
 from o_platform.db.engine import Database
 from o_platform.errors import EngineUnavailableError
+from o_platform.evolution import workflow as evolution_workflow
+from o_platform.evolution.service import EvolutionService
 from o_platform.images.build import ImageBuilder
 from o_platform.images.engine import EngineClient
+from o_platform.rollout.service import RolloutService
+from o_platform.rollout.workflow import DurableEngine, RolloutRuntime, connect_rollouts
 from o_platform.runtimes.docker import DockerRuntime
 from o_platform.runtimes.fleet import Fleet
 from o_platform.runtimes.process import ProcessRuntime
@@ -29,9 +34,28 @@ class Delivery:
     traffic: TrafficController
     fleet: Fleet
     completion: Completion
+    rollout_runtime: RolloutRuntime
+    evolution: EvolutionService
+    engine: DurableEngine
+
+    @property
+    def rollouts(self) -> RolloutService:
+        """Starts, steers and shows rollouts."""
+        return self.rollout_runtime.service
+
+    async def start_cycle(self, lineage: str, policy: str) -> str:
+        """Start one cycle of evolution; the id of its attempt.
+
+        Raises:
+            ConflictError: the lineage has an open attempt.
+            NotFoundError: unknown lineage.
+        """
+        return await evolution_workflow.start_cycle(lineage, policy)
 
     async def close(self) -> None:
-        """Let go of the engine."""
+        """Stop workflows where they are, and let go of the engines."""
+        await self.engine.close()
+        await self.completion.close()
         await self.fleet.runtime.close()
 
 
@@ -43,7 +67,15 @@ async def build_delivery(settings: Settings, database: Database) -> Delivery:
     """
     traffic = await asyncio.to_thread(TrafficController, database, settings)
     fleet = Fleet(database, await _runtime(settings), settings)
-    return Delivery(traffic, fleet, Completion(database, settings))
+    completion = Completion(database, settings)
+    rollout_runtime = await connect_rollouts(database, fleet, traffic, settings)
+    evolution = EvolutionService(
+        database, rollout_runtime.service, completion, SystemClock(), settings.evolution_model
+    )
+    evolution_workflow.connect(evolution)
+    return Delivery(
+        traffic, fleet, completion, rollout_runtime, evolution, DurableEngine(database.url)
+    )
 
 
 async def _runtime(settings: Settings) -> Runtime:

@@ -37,9 +37,11 @@ ROUTES: Final = "routes"
 WATCH: Final = "watch over instances"
 STABLE: Final = "stable instances"
 BUDGET: Final = "budgets"
-STAGES: Final = (SEED, BUILD, ADOPT)
+LAUNCH: Final = "workflows"
+ROLLOUTS: Final = "rollouts"
+STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order."""
-ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET)
+ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS)
 """What runs as long as the control plane does."""
 _NOT_UP: Final = ("waiting", "failed")
 Work = Callable[[], Awaitable[None]]
@@ -61,6 +63,8 @@ class Platform:
         self.cache = BridgeCache(settings.run / "bridge.sock")
         self.agents = AgentService(database, self.cache, ToolCatalogue(SPECS.values()))
         self.blocks = BlockService(database, self.cache)
+        self.brought_up = asyncio.Event()
+        """Set when everything in the background has been started once."""
         self._delivery: Delivery | None = None
 
     def model_handles(self) -> list[str]:
@@ -131,11 +135,17 @@ class Platform:
             always(WATCH, delivery.fleet.watch)
             always(STABLE, StableKeeper(self.database, delivery.fleet).run)
             always(BUDGET, delivery.completion.budget.run)
+            await self.board.keep_running(LAUNCH, self._launch)
+            always(ROLLOUTS, delivery.rollout_runtime.run)
+            self.brought_up.set()
 
     async def _build(self) -> None:
         # Imported in a thread: it takes a second, and requests are served meanwhile.
         module = await asyncio.to_thread(import_module, "o_platform.wiring.delivery")
         self._delivery = await module.build_delivery(self.settings, self.database)
+
+    async def _launch(self) -> None:
+        self.delivery.engine.launch()
 
     async def _adopt(self) -> None:
         await self.delivery.fleet.adopt()

@@ -15,8 +15,7 @@ from o_platform.api.operators.schemas import (
     rollout_state,
 )
 from o_platform.db.engine import Database
-from o_platform.images.repository import resolve
-from o_platform.rollout.policy import PRESETS
+from o_platform.rollout.policy import PRESETS, parse_policy
 from o_platform.rollout.repository import fetch_rollout, list_events, list_rollouts
 
 router = APIRouter(prefix="/o/v1", tags=["operators"])
@@ -27,10 +26,9 @@ Action = Literal["approve", "pause", "resume", "abort"]
 @router.post("/rollouts")
 async def start(body: RolloutCreate, platform: PlatformDep, caller: CallerDep) -> RolloutState:
     """Start a rollout; answers at once."""
-    async with platform.database.unit_of_work() as session:
-        digest = await resolve(session, body.variant)
     rollouts = platform.delivery.rollouts
-    started = await rollouts.start(body.lineage, digest, body.policy, caller)
+    policy = body.policy if isinstance(body.policy, str) else parse_policy(body.policy)
+    started = await rollouts.start(body.lineage, body.variant, policy, caller)
     return await _state(platform.database, started.id)
 
 

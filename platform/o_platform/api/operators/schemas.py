@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from o_platform.api.fields import Input, Str
+from o_platform.api.fields import Input, Json, Str
 from o_platform.db.models import (
     ApiKey,
     Attempt,
@@ -170,7 +170,9 @@ class RolloutCreate(Input):
 
     lineage: str = "default"
     variant: str = Field(description="4 or more hex digits of a digest")
-    policy: Str = Field("default", description="name of a policy; see `/o/v1/policies`")
+    policy: Str | Json = Field(
+        "default", description="name of a policy (see `/o/v1/policies`), or a whole one"
+    )
 
 
 class RolloutState(BaseModel):
