@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import psutil
 
+from o_platform.errors import SetupError
 from o_platform.runtimes.doctor import Finding
 from o_platform.settings import Settings
 from o_platform.supervisor.client import SupervisorClient, SupervisorDownError
@@ -23,6 +24,20 @@ def listener_findings(settings: Settings) -> Iterator[Finding]:
     if not _is_loopback(settings.listen_host) and settings.tls == "off":
         message = f"{settings.listen} is open to the network without TLS: keys can be read"
         yield Finding("weak", "TLS", message, "set O_TLS=auto, or O_TLS=CERT.pem:KEY.pem")
+
+
+def require_free_port(settings: Settings) -> None:
+    """Check that nobody listens where we will.
+
+    Envoy shares its port with whoever lets it (SO_REUSEPORT): two platforms on one port would each
+    get half of the connections, and neither would notice.
+
+    Raises:
+        SetupError: the port is taken (says by whom), or the address is not this machine's.
+    """
+    finding = _port(settings)
+    if finding.level == "missing":
+        raise SetupError(f"{finding.message}; {finding.remedy}")
 
 
 def _runs(settings: Settings) -> bool:

@@ -10,8 +10,10 @@ from pathlib import Path
 from o_platform.cli import terminal
 from o_platform.cli.children import embedded_server, envoy_user, supervisor_spec
 from o_platform.cli.engine import settle_runtime
+from o_platform.cli.listener import require_free_port
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.settings import Settings
+from o_platform.supervisor.loop import end_leftovers
 from o_platform.traffic.process import prepare_run
 
 
@@ -34,6 +36,9 @@ def prepare(settings: Settings) -> str:
     envoy = envoy_user(settings)
     prepare_run(settings, *(envoy or ()))
     spec = supervisor_spec(settings, server, runtime, envoy)
+    for name, pid in end_leftovers(spec):
+        terminal.warn(f"ended `{name}` (process {pid}), left over by a killed supervisor")
+    require_free_port(settings)
     _write_private(spec_file(settings), spec.to_json())
     return runtime
 

@@ -17,10 +17,10 @@ import pytest
 from o_platform.cli import doctor, logs, terminal
 from o_platform.cli.control_api import ControlApi, RefusedError
 from o_platform.cli.kernel import kernel_findings
-from o_platform.cli.listener import listener_findings
+from o_platform.cli.listener import listener_findings, require_free_port
 from o_platform.cli.start import _only_start
 from o_platform.cli.summary import base_url, first_token, print_summary, token_file
-from o_platform.errors import NotFoundError, UnavailableError
+from o_platform.errors import NotFoundError, SetupError, UnavailableError
 from o_platform.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -177,7 +177,11 @@ def test_a_taken_port_is_found_with_its_holder(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (finding,) = listener_findings(make_settings(tmp_path, listen=f"127.0.0.1:{port}"))
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        settings = make_settings(tmp_path, listen=f"127.0.0.1:{port}")
+        (finding,) = listener_findings(settings)
+        with pytest.raises(SetupError, match=f"in use by .*process {os.getpid()}"):
+            require_free_port(settings)
     assert finding.level == "missing"
     assert f"process {os.getpid()}" in finding.message
     assert "O_LISTEN" in finding.remedy
