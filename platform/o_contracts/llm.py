@@ -82,10 +82,15 @@ class LlmResult(Struct, frozen=True, omit_defaults=True):
 
 
 class GatewayWelcome(Struct, frozen=True):
-    """The gateway's answer to `hello`: the version both speak, and its process id (for logs)."""
+    """The gateway's answer to `hello`.
+
+    `version` is what both speak, `pid` its process (for logs), `longest_silence_s` how long an
+    exchange may stay without a frame; a gateway that is silent for longer is stuck.
+    """
 
     version: int
     pid: int
+    longest_silence_s: float
 
 
 class FoundModel(Struct, frozen=True, omit_defaults=True):

@@ -32,7 +32,9 @@ def main() -> None:
     logging.captureWarnings(True)
     listener = listening_socket(str(settings.run / "llm.sock"))
     gateway = _gateway(settings)
-    uvloop.run(_serve(gateway, listener))
+    # A call may wait for its turn as long as for its answer (see `Gateway`).
+    server = FrameServer(gateway.answer, longest_silence_s=2 * settings.llm_timeout_s)
+    uvloop.run(_serve(server, listener))
 
 
 def _gateway(settings: Settings) -> Gateway:
@@ -45,14 +47,14 @@ def _gateway(settings: Settings) -> Gateway:
     return Gateway(provider, finder, policy, settings.llm_concurrency)
 
 
-async def _serve(gateway: Gateway, listener: socket.socket) -> None:
-    server = asyncio.ensure_future(FrameServer(gateway.answer).serve(listener))
+async def _serve(server: FrameServer, listener: socket.socket) -> None:
+    serving = asyncio.ensure_future(server.serve(listener))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.cancel)
+        loop.add_signal_handler(number, serving.cancel)
     _log.info("ready")
     try:
-        await server
+        await serving
     except asyncio.CancelledError:
         _log.info("stopped")
 

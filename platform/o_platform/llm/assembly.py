@@ -31,6 +31,11 @@ class Assembly:
         """The reasoning so far."""
         return "".join(self._reasoning)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has come."""
+        return bool(self._text)
+
     def add(self, delta: LlmDelta) -> None:
         """Append a delta."""
         self._text.append(delta.text)

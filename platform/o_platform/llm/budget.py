@@ -13,15 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime, timedelta
 
-from o_contracts.llm import LlmResult
+from o_contracts.llm import LlmDelta, LlmRequest, LlmResult
 from o_platform.clock import Clock, SystemClock
 from o_platform.db.engine import Database
-from o_platform.errors import BudgetExceededError, DatabaseUnavailableError
+from o_platform.errors import BudgetExceededError, DatabaseUnavailableError, LlmError
+from o_platform.llm.assembly import Assembly
 from o_platform.llm.builtin import is_builtin
+from o_platform.llm.prices import listed_model
 from o_platform.llm.repository import add_spending, fetch_spending
 from o_platform.llm.spending import Spending, spending_of
+from o_platform.llm.tokens import estimate_usage
 from o_platform.settings import Settings
 
 RETRY_S = 1.0
@@ -57,6 +62,38 @@ class Budget:
         spent = self._totals[key]
         if spent.cost_usd >= self._limit_usd or spent.tokens >= self._limit_tokens:
             raise self._exceeded(variant, spent, now)
+
+    async def metered(
+        self,
+        variant: str,
+        request: LlmRequest,
+        pieces: AsyncGenerator[LlmDelta | LlmResult, None],
+    ) -> AsyncGenerator[LlmDelta | LlmResult, None]:
+        """`pieces` of a call, checked before and booked after.
+
+        A call that is left early, or breaks off in the middle, is booked by an estimate: the
+        provider wants its money, and leaving streams must not be a way around the budget.
+
+        Raises:
+            BudgetExceededError: the budget of the day is spent; nothing was called.
+            LlmError: what `pieces` raises.
+        """
+        await self.check(variant)
+        seen, result, owed = Assembly(), None, True
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if isinstance(piece, LlmResult):
+                        result = piece
+                    else:
+                        seen.add(piece)
+                    yield piece
+        except LlmError:
+            owed = seen.has_begun
+            raise
+        finally:
+            if owed:
+                self.book(variant, result or _estimate(request, seen))
 
     def book(self, variant: str, result: LlmResult) -> None:
         """Count a reply; it is in force at once and written soon (see `run`)."""
@@ -145,6 +182,14 @@ class Budget:
             limit_tokens=self._limit_tokens,
             resets_at=resets_at.isoformat(),
         )
+
+
+def _estimate(request: LlmRequest, seen: Assembly) -> LlmResult:
+    usage = estimate_usage(
+        request, text=seen.text, reasoning=seen.reasoning, tool_calls=seen.tool_calls()
+    )
+    price = listed_model(request.model).cost_usd(usage)
+    return LlmResult(usage=usage, model=request.model, cost_usd=price)
 
 
 def _day(now: datetime) -> str:

@@ -2,16 +2,12 @@
 
 Built-in ones always; those of `settings.llm_models`; and, when a connection to the gateway is
 given, whatever the endpoints of `settings.llm_base_urls` say they have. Context windows come from
-the endpoint, else from the list that LiteLLM ships: it is read as a file, because importing
-LiteLLM takes seconds and 160 MB.
+the endpoint, else from the list that LiteLLM ships.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import logging
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -21,6 +17,7 @@ from o_platform.db.models import HASH_EMBEDDING_DIM
 from o_platform.errors import LlmError
 from o_platform.llm.builtin import BUILTIN_MODELS
 from o_platform.llm.client import LlmClient
+from o_platform.llm.prices import listed_model
 from o_platform.llm.providers import PROVIDERS, split_handle
 from o_platform.settings import Settings
 
@@ -28,7 +25,6 @@ BUILTIN_CONTEXT_WINDOW: Final = 1_000_000
 UNKNOWN_CONTEXT_WINDOW: Final = 32_768
 """Tokens assumed where neither the endpoint nor LiteLLM's list says."""
 DEFAULT_MAX_OUTPUT_TOKENS: Final = 4_096
-_PRICE_LIST: Final = "model_prices_and_context_window_backup.json"
 _log = logging.getLogger(__name__)
 
 
@@ -51,13 +47,6 @@ class EmbeddingModelInfo(msgspec.Struct, frozen=True):
     provider_type: str
     name: str
     dimensions: int
-
-
-class _Listed(msgspec.Struct, frozen=True):
-    """What is read of an entry of LiteLLM's list; some entries hold sentences, not numbers."""
-
-    max_input_tokens: int | float | str | None = None
-    max_output_tokens: int | float | str | None = None
 
 
 async def list_models(settings: Settings, gateway: LlmClient | None = None) -> list[ModelInfo]:
@@ -109,21 +98,9 @@ def _info(handle: str, window: int) -> ModelInfo:
 
 
 def _listed_limits(handle: str) -> tuple[int, int]:
-    listed = _price_list()
-    entry = listed.get(handle) or listed.get(handle.partition("/")[2]) or _Listed()
+    entry = listed_model(handle)
     window, output = entry.max_input_tokens, entry.max_output_tokens
     return (
         int(window) if isinstance(window, int | float) else UNKNOWN_CONTEXT_WINDOW,
         int(output) if isinstance(output, int | float) else DEFAULT_MAX_OUTPUT_TOKENS,
     )
-
-
-@functools.cache
-def _price_list() -> dict[str, _Listed]:
-    package = importlib.util.find_spec("litellm")
-    if package is None or package.origin is None:
-        return {}
-    path = Path(package.origin).parent / _PRICE_LIST
-    if not path.exists():
-        return {}
-    return msgspec.json.decode(path.read_bytes(), type=dict[str, _Listed])

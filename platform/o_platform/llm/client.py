@@ -25,16 +25,16 @@ T = TypeVar("T")
 class LlmClient:
     """Calls models through the gateway; one connection for all calls, renewed when it breaks."""
 
-    def __init__(self, path: Path, *, answer_timeout_s: float = 180.0) -> None:
+    def __init__(self, path: Path, *, grace_s: float = 30.0) -> None:
         """Nothing connects yet.
 
         Args:
             path: the gateway's socket.
-            answer_timeout_s: longest silence of the gateway; it has time-outs of its own, so this
-                one, which should be longer, catches a gateway that is stuck.
+            grace_s: added to the longest silence that the gateway announces. It has time-outs of
+                its own; ours catches a gateway that is stuck.
         """
         self._path = path
-        self._answer_timeout_s = answer_timeout_s
+        self._grace_s = grace_s
         self._connection: FrameConnection | None = None
         self._connecting = asyncio.Lock()
 
@@ -75,7 +75,8 @@ class LlmClient:
             answered = False
             try:
                 async with aclosing(connection.exchange(op, body)) as frames:
-                    async for frame in self._timed(frames):
+                    limit_s = connection.longest_silence_s + self._grace_s
+                    async for frame in _timed(frames, limit_s):
                         answered = True
                         if frame.kind == Kind.ERROR:
                             raise llm_error(_decode(frame, ErrorBody))
@@ -86,20 +87,6 @@ class LlmClient:
                     raise LlmError("the LLM gateway went away; see `o logs llm`") from error
             except FrameError as error:
                 raise LlmBadRequestError(f"the request cannot be sent: {error}") from error
-
-    async def _timed(self, frames: AsyncIterator[Frame]) -> AsyncIterator[Frame]:
-        while True:
-            try:
-                async with asyncio.timeout(self._answer_timeout_s):
-                    frame = await anext(frames)
-            except StopAsyncIteration:
-                return
-            except TimeoutError as error:
-                raise LlmTimeoutError(
-                    f"the LLM gateway did not answer within {self._answer_timeout_s:g} s; "
-                    "see `o logs llm`"
-                ) from error
-            yield frame
 
     async def _connected(self) -> FrameConnection:
         async with self._connecting:
@@ -121,6 +108,20 @@ class LlmClient:
                 f"the LLM gateway cannot be reached at {self._path} within "
                 f"{CONNECT_TIMEOUT_S:g} s; see `o status` and `o logs llm`"
             ) from error
+
+
+async def _timed(frames: AsyncIterator[Frame], limit_s: float) -> AsyncIterator[Frame]:
+    while True:
+        try:
+            async with asyncio.timeout(limit_s):
+                frame = await anext(frames)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise LlmTimeoutError(
+                f"the LLM gateway did not answer within {limit_s:g} s; see `o logs llm`"
+            ) from error
+        yield frame
 
 
 def _decode(frame: Frame, kind: type[T]) -> T:

@@ -24,6 +24,7 @@ from o_contracts.frames import (
 from o_contracts.llm import GatewayWelcome
 
 READ_BYTES: Final = 64 * 1024
+HELLO_TIMEOUT_S: Final = 60.0
 CREDIT_STEP: Final = INITIAL_CREDIT // 2
 """Chunks taken before further credit is granted: half of it, so that the producer never waits."""
 
@@ -42,6 +43,8 @@ class FrameConnection:
         self._numbers = itertools.count(1)
         self._open: dict[int, asyncio.Queue[Frame | None]] = {}
         self._reading = asyncio.create_task(self._read())
+        self.longest_silence_s = HELLO_TIMEOUT_S
+        """How long the other side may stay silent in an exchange; it says so in its welcome."""
 
     @classmethod
     async def open(cls, path: Path) -> FrameConnection:
@@ -55,8 +58,8 @@ class FrameConnection:
         try:
             hello = Hello(list(PROTOCOL_VERSIONS), variant="", pid=os.getpid())
             async with contextlib.aclosing(connection.exchange(HELLO, hello)) as frames:
-                async for frame in frames:
-                    decode_body(frame, GatewayWelcome)
+                welcome = decode_body(await anext(frames), GatewayWelcome)
+                connection.longest_silence_s = welcome.longest_silence_s
         except BaseException:
             await connection.close()
             raise

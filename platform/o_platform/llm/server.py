@@ -75,9 +75,10 @@ class Exchange:
 class FrameServer:
     """Serves one handler to every connection of a listening socket."""
 
-    def __init__(self, handler: Handler) -> None:
-        """`handler` is run once per exchange, as a task."""
+    def __init__(self, handler: Handler, *, longest_silence_s: float = 240.0) -> None:
+        """`handler` is run once per exchange, as a task; see `GatewayWelcome` for the other."""
         self._handler = handler
+        self._longest_silence_s = longest_silence_s
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve until cancelled; then close every connection."""
@@ -122,12 +123,22 @@ class FrameServer:
         while data := await reader.read(READ_BYTES):
             for frame in decoder.feed(data):
                 if not greeted:
-                    await _greet(Exchange(frame, writer))
+                    await self._greet(Exchange(frame, writer))
                     greeted = True
                 elif frame.kind == Kind.REQUEST:
                     self._begin(Exchange(frame, writer), running, tasks)
                 elif frame.id in running:
                     _control(frame, *running[frame.id])
+
+    async def _greet(self, exchange: Exchange) -> None:
+        if exchange.frame.kind != Kind.REQUEST or exchange.frame.op != HELLO:
+            raise FrameError(f"expected hello, got {exchange.frame.op!r}")
+        hello = decode_body(exchange.frame, Hello)
+        common = set(hello.versions) & set(PROTOCOL_VERSIONS)
+        if not common:
+            raise FrameError(f"speaks versions {hello.versions}, not {list(PROTOCOL_VERSIONS)}")
+        welcome = GatewayWelcome(max(common), os.getpid(), self._longest_silence_s)
+        await exchange.send(Kind.REPLY, welcome)
 
     def _begin(
         self,
@@ -184,16 +195,6 @@ def _is_activated() -> bool:
     fds = os.environ.pop("LISTEN_FDS", "0")
     pid = os.environ.pop("LISTEN_PID", None)
     return int(fds) >= 1 and (pid is None or int(pid) == os.getpid())
-
-
-async def _greet(exchange: Exchange) -> None:
-    if exchange.frame.kind != Kind.REQUEST or exchange.frame.op != HELLO:
-        raise FrameError(f"expected hello, got {exchange.frame.op!r}")
-    hello = decode_body(exchange.frame, Hello)
-    common = set(hello.versions) & set(PROTOCOL_VERSIONS)
-    if not common:
-        raise FrameError(f"speaks versions {hello.versions}, not {list(PROTOCOL_VERSIONS)}")
-    await exchange.send(Kind.REPLY, GatewayWelcome(version=max(common), pid=os.getpid()))
 
 
 def _control(frame: Frame, exchange: Exchange, task: asyncio.Task[None]) -> None:

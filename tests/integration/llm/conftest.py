@@ -84,6 +84,6 @@ def provider(running_gateway: RunningGateway) -> OpenAiServer:
 
 @pytest.fixture
 async def client(running_gateway: RunningGateway) -> AsyncIterator[LlmClient]:
-    client = LlmClient(running_gateway.socket, answer_timeout_s=30)
+    client = LlmClient(running_gateway.socket)
     yield client
     await client.close()

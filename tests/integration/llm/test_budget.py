@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from o_contracts.llm import LlmResult
+from o_contracts.llm import LlmDelta, LlmMessage, LlmRequest, LlmResult
 from o_contracts.messages import Usage
 from o_platform.db.engine import Database
-from o_platform.errors import BudgetExceededError, DatabaseUnavailableError
+from o_platform.errors import BudgetExceededError, DatabaseUnavailableError, LlmError
 from o_platform.llm.budget import Budget
 from o_platform.llm.repository import fetch_day
 from o_platform.llm.spending import Spending
@@ -18,6 +20,8 @@ pytestmark = pytest.mark.integration
 
 SETTINGS = Settings(variant_budget_usd=1.0, variant_budget_tokens=1000)
 VARIANT = "a" * 64
+
+Piece = LlmDelta | LlmResult
 
 
 class MovableClock:
@@ -51,6 +55,33 @@ async def test_dollars_and_tokens_are_limited(database: Database) -> None:
     budget.book("other", reply(tokens=500))
     with pytest.raises(BudgetExceededError, match="1000 of 1000 tokens"):
         await budget.check("other")
+
+
+async def test_calls_that_are_left_or_break_off_are_estimated(database: Database) -> None:
+    budget = Budget(database, SETTINGS)
+    request = LlmRequest("openai/gpt-4o-mini", [LlmMessage("user", "x" * 400)], stream=True)
+
+    async def call(*pieces: LlmDelta | LlmResult | LlmError) -> AsyncGenerator[Piece, None]:
+        for piece in pieces:
+            if isinstance(piece, LlmError):
+                raise piece
+            yield piece
+
+    async def spend(variant: str, *pieces: LlmDelta | LlmResult | LlmError, take: int) -> Spending:
+        async with aclosing(budget.metered(variant, request, call(*pieces))) as items:
+            try:
+                for _ in range(take):
+                    await anext(items)
+            except LlmError:
+                pass
+        return await budget.spent_today(variant)
+
+    delta, whole = LlmDelta("y" * 40), reply(tokens=3, cost_usd=0.5)
+    assert await spend("whole", delta, whole, take=2) == Spending(1, 3, 3, 0.5)
+    part = Spending(1, 104, 10, pytest.approx(104 * 0.15e-6 + 10 * 0.6e-6))
+    assert await spend("left", delta, whole, take=1) == part
+    assert await spend("broken", delta, LlmError("cut"), take=2) == part
+    assert await spend("refused", LlmError("no"), take=1) == Spending()
 
 
 async def test_it_resets_at_midnight_utc(database: Database) -> None:

@@ -32,9 +32,12 @@ Handler = Callable[[Exchange], Awaitable[object]]
 
 
 @asynccontextmanager
-async def serving(path: Path, handler: Handler) -> AsyncIterator[None]:
+async def serving(
+    path: Path, handler: Handler, longest_silence_s: float = 5
+) -> AsyncIterator[None]:
     listener = listening_socket(str(path))
-    task = asyncio.create_task(FrameServer(handler).serve(listener))
+    server = FrameServer(handler, longest_silence_s=longest_silence_s)
+    task = asyncio.create_task(server.serve(listener))
     try:
         yield
     finally:
@@ -43,8 +46,8 @@ async def serving(path: Path, handler: Handler) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def connected(path: Path, timeout_s: float = 5) -> AsyncIterator[LlmClient]:
-    client = LlmClient(path, answer_timeout_s=timeout_s)
+async def connected(path: Path) -> AsyncIterator[LlmClient]:
+    client = LlmClient(path, grace_s=0.1)
     try:
         yield client
     finally:
@@ -119,7 +122,7 @@ async def test_leaving_early_cancels(short_tmp: Path) -> None:
             cancelled.set()
         raise AssertionError
 
-    async with serving(short_tmp / "s", hang), connected(short_tmp / "s", 0.2) as client:
+    async with serving(short_tmp / "s", hang, 0.1), connected(short_tmp / "s") as client:
         stream = client.complete(REQUEST)
         await anext(stream)
         await stream.aclose()
