@@ -76,6 +76,8 @@ def _listener(name: str, address: Json, chain: Json) -> Json:
         name=name,
         address=address,
         filter_chains=[chain],
+        # Else a second Envoy binds the same port without a word, and takes half the connections.
+        enable_reuse_port=False,
         per_connection_buffer_limit_bytes=_MAX_CONNECTION_BYTES,
     )
 
