@@ -194,6 +194,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["lineage"], ["lineages.name"], name=op.f("fk_agents_lineage")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agents")),
+        postgresql_with={"fillfactor": 50},
     )
     op.create_index("ix_agents_created", "agents", ["created_at", "id"], unique=False)
     op.create_index(op.f("ix_agents_name"), "agents", ["name"], unique=False)
