@@ -2,9 +2,10 @@
 
 Plain psycopg, since this is the hot path. A batch travels as one JSON document, and PostgreSQL
 takes it apart: run, steps, messages and the agent's new version of every turn in one statement,
-which is its own transaction. A turn whose `request_key` has a run already, or whose agent is gone,
-is left out of the statement's effects as a whole; `commit_turns` tells by leaving it out of its
-result. Turns with memory edits need `turn_edits` around it, in one transaction.
+which is its own transaction. It joins nothing but agents by their key, so that a plan made while
+the tables were empty stays right; a batch with a request that has a run, or with an agent that is
+gone, fails as a whole (they are rare) and its turns are written alone. Turns with memory edits need
+`turn_edits` around it, in one transaction.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 from psycopg import AsyncConnection
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from psycopg.types.json import Jsonb
 
 from o_contracts.bridge import FinishedTurn, StepRecord
@@ -25,7 +27,16 @@ from o_tools.catalogue import specs_of
 REPEAT_WINDOW_S: Final = 60
 """How long after its end a run answers an SDK's retry that has no other name for it."""
 
+_ONE_RUN: Final = "uq_runs_agent_id_request_key"
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class DuplicateRunError(Exception):
+    """A request of the batch has a run already."""
+
+
+class AgentGoneError(Exception):
+    """An agent of the batch does not exist any more."""
 
 
 class TurnRecord(Struct, frozen=True):
@@ -118,15 +129,6 @@ WITH turn AS MATERIALIZED (
     variant text, instance_id text, client text, prompt_tokens int, completion_tokens int,
     cached_input_tokens int, reasoning_tokens int, step_count int, duration_us bigint,
     journaled boolean, messages jsonb, steps jsonb)
-), taken AS (
-  UPDATE agents SET
-    version = agents.version + 1, last_run_at = now(),
-    last_run_ms = turn.duration_us / 1000.0, last_stop_reason = turn.stop_reason
-  FROM turn
-  WHERE agents.id = turn.agent_id AND NOT EXISTS (
-    SELECT FROM runs
-    WHERE runs.agent_id = turn.agent_id AND runs.request_key = turn.request_key)
-  RETURNING turn.*, agents.version
 ), run AS (
   INSERT INTO runs (
     id, agent_id, request_key, status, stop_reason, variant, instance_id, client, body_digest,
@@ -136,28 +138,32 @@ WITH turn AS MATERIALIZED (
     run_id, agent_id, request_key, status, stop_reason, variant, instance_id, client, body_digest,
     prompt_tokens, completion_tokens, cached_input_tokens, reasoning_tokens, step_count,
     duration_us
-  FROM taken
+  FROM turn
 ), message AS (
   INSERT INTO messages (id, agent_id, run_id, type, body)
-  SELECT m.body ->> 'id', taken.agent_id, taken.run_id, m.body ->> 'type', m.body
-  FROM taken CROSS JOIN LATERAL
-    jsonb_array_elements(taken.messages) WITH ORDINALITY AS m(body, place)
-  ORDER BY taken.run_id, m.place
+  SELECT m.body ->> 'id', turn.agent_id, turn.run_id, m.body ->> 'type', m.body
+  FROM turn CROSS JOIN LATERAL
+    jsonb_array_elements(turn.messages) WITH ORDINALITY AS m(body, place)
+  ORDER BY turn.run_id, m.place
 ), step AS (
   INSERT INTO steps (
     id, run_id, model, prompt_tokens, completion_tokens, stop_reason, llm_us, tool_us)
   SELECT
-    s.body ->> 'id', taken.run_id, s.body ->> 'model',
+    s.body ->> 'id', turn.run_id, s.body ->> 'model',
     (s.body #>> '{usage,prompt_tokens}')::int, (s.body #>> '{usage,completion_tokens}')::int,
     s.body ->> 'stop_reason', coalesce((s.body ->> 'llm_us')::bigint, 0),
     coalesce((s.body ->> 'tool_us')::bigint, 0)
-  FROM taken CROSS JOIN LATERAL jsonb_array_elements(taken.steps) AS s(body)
+  FROM turn CROSS JOIN LATERAL jsonb_array_elements(turn.steps) AS s(body)
 ), journal_end AS (
   DELETE FROM journal USING turn
   WHERE turn.journaled AND journal.agent_id = turn.agent_id
     AND journal.request_key = turn.request_key
 )
-SELECT run_id, version FROM taken
+UPDATE agents SET
+  version = agents.version + 1, last_run_at = now(),
+  last_run_ms = turn.duration_us / 1000.0, last_stop_reason = turn.stop_reason
+FROM turn WHERE agents.id = turn.agent_id
+RETURNING turn.run_id, agents.version
 """
 
 _CONTEXT = """
@@ -213,20 +219,28 @@ DO UPDATE SET digest = excluded.digest, result = excluded.result, created_at = n
 
 
 async def commit_turns(connection: AsyncConnection, turns: Sequence[TurnRecord]) -> dict[str, int]:
-    """Make the turns durable; at most one turn per agent.
+    """Make the turns durable, all or none; at most one turn per agent.
 
     Outside a transaction block this is one transaction of its own.
 
     Returns:
-        The agent's new version by run id. A turn that is missing here has a run already
-        (`fetch_finished`), or its agent is gone.
+        The agent's new version by run id.
 
     Raises:
-        psycopg.Error: nothing of the whole batch was written (or, when the connection broke, all
-            or nothing of it: ask again).
+        DuplicateRunError: a request has a run already (`fetch_finished`).
+        AgentGoneError: an agent was deleted.
+        psycopg.Error: the batch cannot be written; or, when the connection broke, it may have
+            been: write it again.
     """
     document = Jsonb(turns, dumps=_encode)
-    cursor = await connection.execute(_COMMIT, (document,), prepare=True)
+    try:
+        cursor = await connection.execute(_COMMIT, (document,), prepare=True)
+    except UniqueViolation as error:
+        if error.diag.constraint_name == _ONE_RUN:
+            raise DuplicateRunError(str(error)) from error
+        raise
+    except ForeignKeyViolation as error:
+        raise AgentGoneError(str(error)) from error
     return {run_id: version for run_id, version in await cursor.fetchall()}
 
 

@@ -18,8 +18,10 @@ AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.5
 READERS: Final = 4
-_BATCH_OPTIONS: Final = "-c enable_seqscan=off -c jit=off"
-"""The plan of a batch is made once, perhaps while the tables are empty: never by scanning them."""
+_BATCH_OPTIONS: Final = (
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+)
+"""The plan of a batch is made once, perhaps while the tables are empty: it must look agents up."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

@@ -22,7 +22,13 @@ from o_platform.agents.turn_edits import (
     requests_with_run,
     write_blocks,
 )
-from o_platform.agents.turns import TurnRecord, commit_turns, fetch_finished
+from o_platform.agents.turns import (
+    AgentGoneError,
+    DuplicateRunError,
+    TurnRecord,
+    commit_turns,
+    fetch_finished,
+)
 from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.overlay import BlockEdits, MemoryConflictError, Overlay
 from o_platform.bridge.postgres import AWAY, Postgres
@@ -64,8 +70,7 @@ class PlainWriter:
         if self._connection is None:
             self._connection = await self._postgres.connect(for_batches=True)
         try:
-            versions = await commit_turns(self._connection, [turn.record for turn in batch])
-            return [await _outcome(self._connection, turn, versions) for turn in batch]
+            return await _commit(self._connection, batch)
         except AWAY:
             await self.close()
             raise
@@ -92,10 +97,9 @@ class EditWriter:
             fresh = await _without_run(connection, batch)
             edits = await _fitting_edits(connection, fresh)
             sharing = await write_blocks(connection, edits.values) if edits.values else set()
-            for turn in fresh:
-                if turn.agent_id not in edits.refused:
-                    await _insert_passages(session, turn)
-            written = [turn for turn in batch if turn.agent_id not in edits.refused]
+            written = [turn for turn in fresh if turn.agent_id not in edits.refused]
+            for turn in written:
+                await _insert_passages(session, turn)
             versions = await commit_turns(connection, [turn.record for turn in written])
             outcomes = [
                 edits.refused.get(turn.agent_id) or await _outcome(connection, turn, versions)
@@ -159,6 +163,17 @@ async def _insert_passages(session: AsyncSession, turn: EndedTurn) -> None:
 async def _driver_connection(session: AsyncSession) -> AsyncConnection:
     raw = await (await session.connection()).get_raw_connection()
     return cast(AsyncConnection, raw.driver_connection)
+
+
+async def _commit(connection: AsyncConnection, batch: Sequence[EndedTurn]) -> list[Outcome]:
+    """Write turns without memory edits; a batch that fails for one of them is tried in parts."""
+    try:
+        versions = await commit_turns(connection, [turn.record for turn in batch])
+    except (DuplicateRunError, AgentGoneError):
+        if len(batch) > 1:
+            raise
+        versions = {}
+    return [await _outcome(connection, turn, versions) for turn in batch]
 
 
 async def _outcome(
