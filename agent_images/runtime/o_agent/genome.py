@@ -218,7 +218,10 @@ def _import(root: Path, name: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the edge to foreign code: whatever it raises is its defect
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the edge to foreign code: whatever it raises is its defect
         raise GenomeError(name, f"fails at import: {type(error).__name__}: {error}") from error
     return module
 
