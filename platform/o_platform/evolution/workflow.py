@@ -6,6 +6,8 @@ DBOS registers workflows globally, so the service in use is set once per process
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import Context
 from typing import Final
 
 from dbos import DBOS, SetWorkflowID
@@ -62,7 +64,10 @@ async def _propose(attempt_id: str, lineage: str) -> str:
 
 @DBOS.step(name="start_rollout", retries_allowed=True, interval_seconds=0.5, max_attempts=RETRIES)
 async def _start_rollout(attempt_id: str, policy: str) -> str | None:
-    return await _service().start_rollout(attempt_id, policy)
+    # A step may not start a workflow, and the rollout is one of its own, not a child of this one:
+    # so it is started in an empty context, in which DBOS sees no workflow around it.
+    starting = _service().start_rollout(attempt_id, policy)
+    return await asyncio.create_task(starting, context=Context())
 
 
 @DBOS.step(
