@@ -31,7 +31,9 @@ def main(arguments: list[str]) -> int:
     """Drain the Envoy with this admin socket; the exit code."""
     (path,) = arguments
     try:
+        # Every answer from now on closes its connection; then no connection is accepted any more.
         _call(path, "POST", "/drain_listeners?graceful&skip_exit")
+        _call(path, "POST", "/drain_listeners")
         while _active_requests(path):
             time.sleep(_POLL_S)
     except OSError as error:

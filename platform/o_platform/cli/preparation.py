@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from o_platform.cli.listener import require_free_port
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.settings import Settings
 from o_platform.supervisor.loop import end_leftovers
-from o_platform.traffic.process import prepare_run
+from o_platform.supervisor.spec import SupervisorSpec
+from o_platform.traffic.process import envoy_paths, prepare_run
 
 
 def prepare(settings: Settings) -> str:
@@ -34,11 +36,9 @@ def prepare(settings: Settings) -> str:
     if server is not None:
         _prepare_database(server)
     envoy = envoy_user(settings)
-    prepare_run(settings, *(envoy or ()))
     spec = supervisor_spec(settings, server, runtime, envoy)
-    for name, pid in end_leftovers(spec):
-        terminal.warn(f"ended `{name}` (process {pid}), left over by a killed supervisor")
-    require_free_port(settings)
+    _clear_the_way(settings, spec)
+    prepare_run(settings, *(envoy or ()))
     _write_private(spec_file(settings), spec.to_json())
     return runtime
 
@@ -63,6 +63,15 @@ def make_base_image(settings: Settings) -> float:
 def spec_file(settings: Settings) -> Path:
     """Where the supervisor's specification is."""
     return settings.run / "supervisor.json"
+
+
+def _clear_the_way(settings: Settings, spec: SupervisorSpec) -> None:
+    """End what a killed supervisor left over, and forget what Envoy served then."""
+    for name, pid in end_leftovers(spec):
+        terminal.warn(f"ended `{name}` (process {pid}), left over by a killed supervisor")
+    require_free_port(settings)
+    # Derived anew from the database: an earlier version's resources may not suit this one.
+    shutil.rmtree(envoy_paths(settings).folder, ignore_errors=True)
 
 
 def _prepare_database(server: EmbeddedServer) -> None:

@@ -66,6 +66,8 @@ def envoy_command(settings: Settings) -> list[str]:
         "--reject-unknown-dynamic-fields",
         "--drain-time-s",
         "10",
+        "--drain-strategy",
+        "immediate",
         "--file-flush-interval-msec",
         str(LOG_FLUSH_MS),
         "--log-level",
