@@ -228,7 +228,7 @@ class RolloutController:
             if decision.reason is not Reason.CONTINUES:
                 row.state, row.gate = decision.state.name, decision.state.gate
                 row.reason = decision.reason
-                repository.add_event(session, row, now, case.numbers)
+                repository.add_event(session, row, now, gate=case.state.gate, evidence=case.numbers)
         case.state = decision.state
         case.version += 1
 

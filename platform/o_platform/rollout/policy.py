@@ -193,7 +193,7 @@ DEMO = Policy(
         "small regressions pass, and suspicious code is only reported, to show that it is contained"
     ),
     static=StaticRules(code_findings="report"),
-    load=LoadRules(rate_rps=60.0, window_s=1.0, rounds=5, max_p50_ratio=2.0, max_p99_ratio=3.0),
+    load=LoadRules(rate_rps=60.0, window_s=1.0, rounds=4, max_p50_ratio=2.0, max_p99_ratio=3.0),
     shadow=ShadowRules(
         min_requests=40,
         mirror_permille=500,
@@ -203,7 +203,8 @@ DEMO = Policy(
         provable_error_rate=0.2,
     ),
     canary=CanaryRules(
-        min_requests=60,
+        steps=(100, 250, 500),
+        min_requests=50,
         max_wait_s=90,
         max_latency_ratio=2.0,
         max_error_rate=0.02,

@@ -86,14 +86,21 @@ async def list_events(session: AsyncSession, rollout_id: str) -> Sequence[Rollou
     return (await session.scalars(query.order_by(RolloutEvent.id))).all()
 
 
-def add_event(session: AsyncSession, row: Rollout, at: datetime, evidence: dict[str, Any]) -> None:
-    """Record that the rollout came into its present state."""
+def add_event(
+    session: AsyncSession,
+    row: Rollout,
+    at: datetime,
+    *,
+    gate: str | None,
+    evidence: dict[str, Any],
+) -> None:
+    """Record that the rollout came into its present state, and at which gate that was decided."""
     session.add(
         RolloutEvent(
             rollout_id=row.id,
             at=at,
             state=row.state,
-            gate=row.gate,
+            gate=gate,
             reason=row.reason,
             message=row.message,
             evidence=evidence,

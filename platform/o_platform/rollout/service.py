@@ -198,7 +198,7 @@ class RolloutService:
             )
         await repository.insert_rollout(session, row)
         await set_status(session, row.lineage, row.variant, "candidate")
-        repository.add_event(session, row, row.created_at, {})
+        repository.add_event(session, row, row.created_at, gate=None, evidence={})
 
     async def _wish(self, rollout_id: str, intent: Intent, by: str) -> RolloutView:
         async with self._database.unit_of_work() as session:

@@ -52,11 +52,12 @@ class RolloutView:
 
 @dataclass(frozen=True, slots=True)
 class RolloutEventView:
-    """One transition of a rollout."""
+    """One transition of a rollout, into `state`."""
 
     at: datetime
     state: str
     gate: str | None
+    """The gate that decided it; `message` and `evidence` are about that one."""
     reason: str
     message: str
     evidence: dict[str, Any]

@@ -156,7 +156,7 @@ def test_a_breach_rolls_back_even_while_paused(phase: Phase) -> None:
 def test_a_pause_holds_the_share_and_the_step() -> None:
     state = decide(forward(until=Phase.CANARY), Operator(Intent.PAUSE, "ann"), START).state
     made = decide(state, Look(True, "enough"), START + timedelta(minutes=1))
-    assert (made.state.name, made.state.weight_permille) == ("paused", 50)
+    assert (made.state.name, made.state.weight_permille) == ("paused", 100)
     resumed = decide(made.state, Operator(Intent.RESUME, "ann"), START).state
     assert decide(resumed, Look(True, "enough"), START).state.step == 1
 
@@ -168,7 +168,7 @@ def test_too_little_data_holds_and_neither_passes_nor_fails() -> None:
     held = decide(state, Look(False, "3 of 60"), late)
     assert held.reason is Reason.INSUFFICIENT_DATA
     assert (held.state.name, held.state.gate) == ("insufficient_data", Gate.CANARY)
-    assert held.state.weight_permille == 50
+    assert held.state.weight_permille == 100
     assert decide(held.state, Look(True, "60 of 60"), late).state.step == 1
     end = decide(held.state, Look(False, "4 of 60"), late + timedelta(seconds=DEMO.hold_timeout_s))
     assert (end.state.phase, end.reason) == (Phase.ABORTED, Reason.HOLD_TIMEOUT)
