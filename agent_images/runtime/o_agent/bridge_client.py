@@ -62,9 +62,10 @@ class ConnectionLost(Exception):
 class BridgeError(Exception):
     """The bridge answered with an error."""
 
-    def __init__(self, body: ErrorBody) -> None:
-        """`body` is what it sent."""
+    def __init__(self, op: str, body: ErrorBody) -> None:
+        """`body` is what it sent in answer to `op`."""
         super().__init__(body.message)
+        self.op = op
         self.body = body
 
 
@@ -154,7 +155,7 @@ class _Connection(asyncio.Protocol):
         try:
             data = encode_frame(Kind.REQUEST, number, op, body)
         except FrameError as error:
-            raise BridgeError(ErrorBody("too_large", f"{op}: {error}", 413)) from error
+            raise BridgeError(op, ErrorBody("too_large", str(error), 413)) from error
         deadline = self._loop.time() + LIMITS_S.get(op, _DEFAULT_LIMIT_S)
         exchange = self._exchanges[number] = _Exchange(number, op, deadline, sink)
         self._transport.write(data)
@@ -178,7 +179,8 @@ class _Connection(asyncio.Protocol):
             self.cancel(exchange)
             limit = LIMITS_S.get(exchange.op, _DEFAULT_LIMIT_S)
             message = f"the platform did not answer {exchange.op!r} within {limit:g} s"
-            exchange.fail(BridgeError(ErrorBody("bridge_timeout", message, 504)))
+            body = ErrorBody("bridge_timeout", message, 504)
+            exchange.fail(BridgeError(exchange.op, body))
 
     def close(self) -> None:
         """Close the connection; open exchanges fail."""
@@ -197,7 +199,7 @@ class _Connection(asyncio.Protocol):
         if kind == Kind.REPLY or kind == Kind.END:
             exchange.finish(frame.body)
         elif kind == Kind.ERROR:
-            exchange.fail(BridgeError(_error_decoder.decode(frame.body)))
+            exchange.fail(BridgeError(exchange.op, _error_decoder.decode(frame.body)))
         else:
             raise FrameError(f"frame of kind {kind} for {exchange.op!r}")
         del self._exchanges[frame.id]
@@ -380,7 +382,7 @@ def _nothing() -> None:
 
 def _misunderstood(op: str, error: msgspec.MsgspecError) -> BridgeError:
     message = f"the platform's answer to {op!r} was not understood: {error}"
-    return BridgeError(ErrorBody("bridge_protocol", message, 502))
+    return BridgeError(op, ErrorBody("bridge_protocol", message, 502))
 
 
 def _note_failure(reply: asyncio.Future[Any]) -> None:

@@ -318,7 +318,10 @@ def _is_passing(error: ConnectionLost | BridgeError) -> bool:
     """Whether the same turn may succeed in a moment."""
     if isinstance(error, ConnectionLost):
         return True
-    return error.body.code == FENCED or (error.body.retryable and error.body.status == 503)
+    if error.body.code == FENCED:
+        return True
+    # A model's error is final: whoever calls models has tried again already.
+    return error.op != bridge.LLM_COMPLETE and error.body.retryable and error.body.status == 503
 
 
 def _failure(error: ConnectionLost | BridgeError) -> TurnFailed:
