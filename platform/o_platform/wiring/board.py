@@ -30,9 +30,10 @@ class Note:
 class Board:
     """The notes of every task, by name, in the order in which they were first written."""
 
-    def __init__(self, clock: Clock) -> None:
-        """`clock` dates the notes."""
+    def __init__(self, clock: Clock, *, first_delay_s: float = FIRST_DELAY_S) -> None:
+        """`clock` dates the notes; `first_delay_s` passes after a first failure, then doubles."""
         self._clock = clock
+        self._first_delay_s = first_delay_s
         self._notes: dict[str, Note] = {}
 
     @property
@@ -46,7 +47,7 @@ class Board:
 
     async def keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work`, again after a failure, with growing delays, until it returns."""
-        delay_s = FIRST_DELAY_S
+        delay_s = self._first_delay_s
         while True:
             self.write(name, "running")
             began = self._clock.now()
@@ -54,7 +55,7 @@ class Board:
                 await work()
             except Exception as error:  # noqa: BLE001 — a task's edge: recorded, then tried again
                 if (self._clock.now() - began).total_seconds() > LAST_DELAY_S:
-                    delay_s = FIRST_DELAY_S
+                    delay_s = self._first_delay_s
                 self._record(name, error, delay_s)
             else:
                 self.write(name, "done")

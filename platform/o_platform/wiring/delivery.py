@@ -17,7 +17,7 @@ from o_platform.evolution.service import EvolutionService
 from o_platform.images.build import ImageBuilder
 from o_platform.images.engine import EngineClient
 from o_platform.rollout.service import RolloutService
-from o_platform.rollout.workflow import DurableEngine, RolloutRuntime, connect_rollouts
+from o_platform.rollout.workflow import RolloutRuntime, connect_rollouts
 from o_platform.runtimes.docker import DockerRuntime
 from o_platform.runtimes.fleet import Fleet
 from o_platform.runtimes.process import ProcessRuntime
@@ -25,6 +25,7 @@ from o_platform.runtimes.protocol import Runtime
 from o_platform.settings import Settings
 from o_platform.traffic.controller import TrafficController
 from o_platform.wiring.completion import Completion
+from o_platform.wiring.durable import Workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Delivery:
     completion: Completion
     rollout_runtime: RolloutRuntime
     evolution: EvolutionService
-    engine: DurableEngine
+    workflows: Workflows
 
     @property
     def rollouts(self) -> RolloutService:
@@ -54,7 +55,7 @@ class Delivery:
 
     async def close(self) -> None:
         """Stop workflows where they are, and let go of the engines."""
-        await self.engine.close()
+        await self.workflows.close()
         await self.completion.close()
         await self.fleet.runtime.close()
 
@@ -73,9 +74,7 @@ async def build_delivery(settings: Settings, database: Database) -> Delivery:
         database, rollout_runtime.service, completion, SystemClock(), settings.evolution_model
     )
     evolution_workflow.connect(evolution)
-    return Delivery(
-        traffic, fleet, completion, rollout_runtime, evolution, DurableEngine(database.url)
-    )
+    return Delivery(traffic, fleet, completion, rollout_runtime, evolution, Workflows(database.url))
 
 
 async def _runtime(settings: Settings) -> Runtime:

@@ -135,7 +135,7 @@ class Platform:
             always(WATCH, delivery.fleet.watch)
             always(STABLE, StableKeeper(self.database, delivery.fleet).run)
             always(BUDGET, delivery.completion.budget.run)
-            await self.board.keep_running(LAUNCH, self._launch)
+            await self.board.keep_running(LAUNCH, delivery.workflows.launch)
             always(ROLLOUTS, delivery.rollout_runtime.run)
             self.brought_up.set()
 
@@ -143,9 +143,6 @@ class Platform:
         # Imported in a thread: it takes a second, and requests are served meanwhile.
         module = await asyncio.to_thread(import_module, "o_platform.wiring.delivery")
         self._delivery = await module.build_delivery(self.settings, self.database)
-
-    async def _launch(self) -> None:
-        self.delivery.engine.launch()
 
     async def _adopt(self) -> None:
         await self.delivery.fleet.adopt()
