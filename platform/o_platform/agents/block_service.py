@@ -143,11 +143,13 @@ async def _relabel(session: AsyncSession, block: Block, label: str) -> None:
 
 
 async def _locked(session: AsyncSession, block_id: str) -> tuple[Block, list[str]]:
-    # Agents before the block, as everyone locks; then again, for those that got it meanwhile.
-    await repository.lock_agents(session, await block_repository.fetch_holders(session, block_id))
+    # Agents before the block, as everyone locks; then those that got it meanwhile.
+    before = await block_repository.fetch_holders(session, block_id)
+    await repository.lock_agents(session, before)
     block = _existing(await block_repository.lock_block(session, block_id), block_id)
     holders = await block_repository.fetch_holders(session, block_id)
-    await repository.lock_agents(session, holders)
+    if holders != before:
+        await repository.lock_agents(session, holders)
     return block, holders
 
 

@@ -23,6 +23,8 @@ SUCCESSOR_WAIT_S: Final = 30.0
 """How long a spare serves when no successor comes."""
 RELIEF_WAIT_S: Final = 10.0
 """How long it may take until all is up before a spare is relieved; shorter than the above."""
+KEEP_ALIVE_S: Final = 2 * 3600
+"""Longer than Envoy keeps an idle connection: who closes first must not be us, in its face."""
 STOP_WAIT_S: Final = 5
 """How long requests under way may take when the process is to stop."""
 
@@ -93,6 +95,7 @@ def _config(platform: Platform) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WAIT_S,
     )
 
