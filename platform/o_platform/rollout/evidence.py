@@ -29,6 +29,7 @@ class Arm:
     trials: int = 0
     failures: int = 0
     deaths: int = 0
+    """How often a worker died, whatever number of requests it had."""
     latency: ClusterTotals = field(default_factory=ClusterTotals)
     """Natural log of milliseconds, of successful attempts, by agent."""
     agents: int = 0
@@ -89,10 +90,18 @@ class Evidence:
     earlier_deaths: int = 0
 
     def take(self, attempts: Iterable[Attempt], candidate: set[str], baseline: set[str]) -> None:
-        """Count the attempts at the instances with these ids; others are not our concern."""
+        """Count the attempts at the instances with these ids; others are not our concern.
+
+        A worker takes every request it has under way with it. So of the deaths at one instance that
+        are taken together, as those within one look are, one counts.
+        """
+        dead: set[str] = set()
         for attempt in attempts:
-            if attempt.at < self.since:
+            died = attempt.status == 0 and not attempt.cancelled
+            if attempt.at < self.since or (died and attempt.instance_id in dead):
                 continue
+            if died:
+                dead.add(attempt.instance_id)
             if attempt.instance_id in candidate:
                 self.candidate.take(attempt)
             elif attempt.instance_id in baseline:

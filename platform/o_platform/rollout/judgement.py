@@ -97,7 +97,7 @@ def _deaths(evidence: Evidence, policy: Policy) -> Breach | None:
         return None
     return Breach(
         Reason.CRASHES,
-        f"the variant died on {evidence.deaths} requests; {policy.max_crashes} are tolerated",
+        f"the variant died {evidence.deaths} times on requests; {policy.max_crashes} are tolerated",
     )
 
 

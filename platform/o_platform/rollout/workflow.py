@@ -21,7 +21,7 @@ from dbos import error as dbos_error
 
 from o_platform.clock import Clock, SystemClock
 from o_platform.db.engine import Database
-from o_platform.errors import UnavailableError
+from o_platform.errors import NotFoundError, UnavailableError
 from o_platform.rollout import repository
 from o_platform.rollout.case import Case
 from o_platform.rollout.controller import RolloutController
@@ -45,6 +45,8 @@ SCHEMA: Final = "dbos"
 CONNECTIONS: Final = 6
 TOPIC: Final = "wishes"
 RETRY_S: Final = 1.0
+SWEEP_S: Final = 10.0
+"""Between two looks for rollouts without a workflow, in seconds."""
 _LOGGER = logging.getLogger(__name__)
 _bound: list[RolloutController] = []
 
@@ -116,15 +118,25 @@ class RolloutRuntime:
         _bound[:] = [self.controller]
 
     async def run(self) -> None:
-        """Read the log for ever; first start the workflows that a crash kept from starting.
+        """Read the log, and see to it that every rollout under way has its workflow, for ever.
 
         Call it after `DurableEngine.launch`.
         """
-        async with self._database.unit_of_work() as session:
-            rows = await repository.active_rollouts(session)
-        for row in rows:
-            await _begin(row.id)
-        await self._hub.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._hub.run())
+            while True:
+                await self._begin_all()
+                await asyncio.sleep(SWEEP_S)
+
+    async def _begin_all(self) -> None:
+        """A crash between storing a rollout and starting its workflow leaves one without."""
+        try:
+            async with self._database.unit_of_work() as session:
+                rows = await repository.active_rollouts(session)
+            for row in rows:
+                await _begin(row.id)
+        except UnavailableError as error:
+            _LOGGER.warning("rollouts under way are not looked for: %s", error.message)
 
 
 async def connect_rollouts(
@@ -165,11 +177,16 @@ async def _stretch(rollout_id: str) -> dict[str, Any]:
     while True:
         try:
             outlook = await _controller().work(rollout_id)
+        except NotFoundError:
+            return {"done": True, "wait_s": 0.0}
         except UnavailableError as error:
             _LOGGER.warning("rollout %s waits: %s", rollout_id, error.message)
-            await asyncio.sleep(RETRY_S)
+        except Exception:
+            # A workflow that ends in an error is never started again, and its rollout would hang.
+            _LOGGER.exception("rollout %s cannot be carried on; trying again", rollout_id)
         else:
             return {"done": outlook.done, "wait_s": outlook.wait_s}
+        await asyncio.sleep(RETRY_S)
 
 
 def _controller() -> RolloutController:
@@ -179,12 +196,16 @@ def _controller() -> RolloutController:
 
 
 async def _begin(rollout_id: str) -> None:
-    with SetWorkflowID(rollout_id):
-        await DBOS.start_workflow_async(_rollout, rollout_id)
+    try:
+        with SetWorkflowID(rollout_id):
+            await DBOS.start_workflow_async(_rollout, rollout_id)
+    except dbos_error.DBOSException as error:
+        # The row is stored, so the next sweep starts what could not be started now.
+        _LOGGER.warning("the workflow of rollout %s starts later: %s", rollout_id, error)
 
 
 async def _wake(rollout_id: str) -> None:
     try:
         await DBOS.send_async(rollout_id, "look", TOPIC)
-    except dbos_error.DBOSNonExistentWorkflowError:
-        await _begin(rollout_id)
+    except dbos_error.DBOSException as error:
+        _LOGGER.warning("the workflow of rollout %s was not woken: %s", rollout_id, error)

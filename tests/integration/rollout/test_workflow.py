@@ -142,8 +142,9 @@ async def test_a_variant_that_turns_bad_after_promotion_is_rolled_back(
     database: Database, settings: Settings
 ) -> None:
     old, new = await seed(database, STABLE, "moody")
+    patient = policy(watch=policy().watch.model_copy(update={"min_seconds": 10.0}))
     async with control_plane(database, settings) as (world, runtime):
-        view = await runtime.service.start("default", new, policy(), "ann")
+        view = await runtime.service.start("default", new, patient, "ann")
         await until(runtime.service, view.id, lambda v: v.phase == "watch")
         world.traits_by_instance[world.routes["stable"]].dies_of_100 = 60
         done = await finished(runtime.service, view.id)

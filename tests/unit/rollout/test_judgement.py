@@ -109,13 +109,22 @@ def test_a_wrong_split_is_a_breach() -> None:
 
 def test_deaths_are_counted_over_the_whole_rollout() -> None:
     evidence = Evidence("shadow", NOW)
-    evidence.take([FakeAttempt("c", 1, None, 0)] * 2, CANARY, STABLE)
+    for _ in range(2):
+        evidence.take([FakeAttempt("c", 1, None, 0)], CANARY, STABLE)
     evidence = evidence.next_window("canary:0", NOW, keep_baseline=False)
     evidence.take([FakeAttempt("c", 2, None, 0)], CANARY, STABLE)
     verdict = judge(evidence, DEFAULT, DEFAULT.canary).verdict
     assert isinstance(verdict, Breach)
     assert verdict.reason is Reason.CRASHES
-    assert "3 requests" in verdict.message
+    assert "3 times" in verdict.message
+
+
+def test_requests_that_die_with_one_worker_are_one_death() -> None:
+    evidence = Evidence("watch", NOW)
+    for attempts in (traffic(6, 40), [FakeAttempt("c", n, None, 0) for n in range(30)]):
+        evidence.take(attempts, CANARY, STABLE)
+    assert (evidence.deaths, evidence.candidate.failures) == (1, 1)
+    assert isinstance(judge(evidence, DEFAULT, DEFAULT.watch).verdict, Look)
 
 
 def test_too_few_agents_are_never_enough() -> None:
