@@ -43,6 +43,24 @@ def prepare(settings: Settings) -> str:
     return runtime
 
 
+def has_base_image() -> bool:
+    """Whether the engine has a base image, if perhaps of an earlier version.
+
+    The control plane makes the one it needs; this only tells if there is something to wait for.
+    """
+    from o_platform.images.base import REPOSITORY
+    from o_platform.images.engine import EngineClient
+
+    async def ask() -> bool:
+        engine = EngineClient()
+        try:
+            return bool(await engine.call(lambda api: api.images(REPOSITORY, quiet=True)))
+        finally:
+            await engine.close()
+
+    return asyncio.run(ask())
+
+
 def make_base_image(settings: Settings) -> float:
     """Make the base image of instances unless it is there; the seconds that took."""
     from o_platform.images.base import BaseImages

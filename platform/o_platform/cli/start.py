@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 from o_platform.cli import terminal
 from o_platform.cli.control_api import ControlApi
 from o_platform.cli.health import await_health, await_listener
-from o_platform.cli.preparation import make_base_image, prepare, spec_file
+from o_platform.cli.preparation import has_base_image, make_base_image, prepare, spec_file
 from o_platform.cli.summary import first_token, print_summary
 from o_platform.errors import NotReadyError, OError, SetupError
 from o_platform.settings import Settings
@@ -105,7 +105,7 @@ def _mode_after_stopping(supervisor: SupervisorClient) -> str | None:
 @contextmanager
 def _making_base_image(settings: Settings, runtime: str) -> Iterator[Future[float] | None]:
     """Make the base image of instances beside the rest; the seconds that took."""
-    if runtime != "docker":
+    if runtime != "docker" or has_base_image():
         yield None
         return
     with ThreadPoolExecutor(1) as pool:
@@ -132,7 +132,7 @@ def _start_supervisor(settings: Settings) -> subprocess.Popen[bytes]:
 
 def _become_supervisor(settings: Settings, runtime: str, began: float) -> NoReturn:
     """Turn into the supervisor, leaving a process behind that reports once all is healthy."""
-    if runtime == "docker":
+    if runtime == "docker" and not has_base_image():
         terminal.done("base image", make_base_image(settings))
     sys.stdout.flush()
     if os.fork() == 0:
