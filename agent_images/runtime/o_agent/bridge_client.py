@@ -15,10 +15,11 @@ import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from o_agent.coalesced import CoalescedTransport
 from o_contracts import bridge
 from o_contracts.frames import (
     INITIAL_CREDIT,
@@ -121,12 +122,12 @@ class _Connection(asyncio.Protocol):
         self._decoder = FrameDecoder()
         self._exchanges: dict[int, _Exchange] = {}
         self._next_id = 0
-        self._transport: asyncio.Transport | None = None
+        self._transport: CoalescedTransport | None = None
         self.lost: asyncio.Future[None] = loop.create_future()
         self.lost_callback: Callable[[], None] = _nothing
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = CoalescedTransport(cast(asyncio.Transport, transport), self._loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

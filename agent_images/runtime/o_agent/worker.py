@@ -18,9 +18,9 @@ from typing import Final
 
 import uvloop
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from o_agent.bridge_client import BridgeClient
+from o_agent.coalesced import CoalescedHttpProtocol
 from o_agent.context_cache import ContextCache
 from o_agent.environment import Environment
 from o_agent.genome import INVALID_GENOME_EXIT, Genome, GenomeError, load_genome
@@ -83,7 +83,7 @@ async def _serve_turns(app: TurnApp, listener: socket.socket, go_fd: int) -> Non
     server = Server(
         Config(
             app,
-            http=HttpToolsProtocol,
+            http=CoalescedHttpProtocol,
             loop="none",
             ws="none",
             lifespan="off",
