@@ -97,11 +97,12 @@ def decode_body(frame: Frame, kind: type[T]) -> T:
 class FrameDecoder:
     """Cuts a byte stream into frames; feed it whatever arrived."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "_needed")
 
     def __init__(self) -> None:
         """Start with an empty buffer."""
         self._buffer = bytearray()
+        self._needed = 0
 
     def feed(self, data: bytes) -> list[Frame]:
         """Append `data` and return every frame that is complete now.
@@ -110,20 +111,28 @@ class FrameDecoder:
             FrameError: a length over `MAX_FRAME_BYTES`, or a payload that is not a frame.
         """
         buffer = self._buffer
-        buffer += data
+        if buffer:
+            buffer += data
+            if len(buffer) < self._needed:
+                return []
+            data = bytes(buffer)
+            buffer.clear()
         frames: list[Frame] = []
-        start = 0
-        while len(buffer) - start >= _LENGTH_BYTES:
-            length = int.from_bytes(buffer[start : start + _LENGTH_BYTES], "big")
+        start, available = 0, len(data)
+        self._needed = _LENGTH_BYTES
+        while available - start >= _LENGTH_BYTES:
+            length = int.from_bytes(data[start : start + _LENGTH_BYTES], "big")
             if length > MAX_FRAME_BYTES:
                 raise FrameError(f"frame of {length} bytes exceeds {MAX_FRAME_BYTES}")
             end = start + _LENGTH_BYTES + length
-            if len(buffer) < end:
+            if available < end:
+                self._needed = _LENGTH_BYTES + length
                 break
             try:
-                frames.append(_frame_decoder.decode(bytes(buffer[start + _LENGTH_BYTES : end])))
+                frames.append(_frame_decoder.decode(data[start + _LENGTH_BYTES : end]))
             except msgspec.MsgspecError as error:
                 raise FrameError(f"malformed frame: {error}") from error
             start = end
-        del buffer[:start]
+        if start < available:
+            buffer += data[start:]
         return frames

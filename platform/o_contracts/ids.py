@@ -7,7 +7,6 @@ random (UUID version 4). A conversation's id copies the key of its agent, so bot
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import time
@@ -80,5 +79,5 @@ def now_us() -> int:
 
 
 def _format_uuid(hex32: str) -> str:
-    variant = "89ab"[os.urandom(1)[0] & 3]
+    variant = "89ab"[int(hex32[16], 16) & 3]
     return f"{hex32[:8]}-{hex32[8:12]}-4{hex32[13:16]}-{variant}{hex32[17:20]}-{hex32[20:32]}"
