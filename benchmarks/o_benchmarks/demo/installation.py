@@ -125,12 +125,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def answer(client: httpx.AsyncClient, path: str, **parameters: Any) -> Any:
-    """The JSON answer to a GET, asked again while the control plane is coming back (10 s)."""
-    async with asyncio.timeout(10):
+async def answer(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> Any:
+    """The JSON answer to a request, asked again while the control plane comes back (20 s).
+
+    Only what is safe to repeat may be sent: reads, and starting a cycle (a second one is refused).
+    """
+    async with asyncio.timeout(20):
         while True:
             try:
-                response = await client.get(path, params=parameters)
+                response = await client.request(method, path, **options)
             except httpx.TransportError:
                 await asyncio.sleep(0.1)
                 continue

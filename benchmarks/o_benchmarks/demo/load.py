@@ -11,6 +11,11 @@ from letta_client import APIError, AsyncLetta
 
 TURN_TIMEOUT_S = 20.0
 CREATE_CONCURRENCY = 8
+TALK = (
+    "please remember that the shipment of garden chairs to the harbour office is late again, that "
+    "the customer asked twice for a discount, and that somebody should call her before Friday noon"
+)
+"""What a client says besides the number of its turn: a history of such texts costs tokens."""
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ class SteadyLoad:
             return
 
     async def _turn(self, agent_id: str, number: int) -> None:
-        text = f"turn {number}"
+        text = f"turn {number}: {TALK}"
         began = time.monotonic()
         try:
             response = await self._client.agents.messages.create(agent_id, input=text)

@@ -59,7 +59,7 @@ class Story:
         """The four cycles, each with the kill that goes with it."""
         kills: list[tuple[str, Callable[[], Awaitable[None]]] | None] = [
             ("canary", self._kill_stable_worker),
-            ("load", self._kill_bridge),
+            ("shadow", self._kill_bridge),
             ("load", self._kill_control_plane),
             None,
         ]
@@ -72,19 +72,18 @@ class Story:
         return ["promoted" if a["outcome"] == "promoted" else "thrown out" for a in self.attempts]
 
     async def _cycle(self, disaster: tuple[str, Callable[[], Awaitable[None]]] | None) -> None:
-        response = await self.api.post("/o/v1/evolve", json={"lineage": LINEAGE, "policy": POLICY})
-        response.raise_for_status()
-        attempt_id = response.json()["attempt_id"]
+        body = {"lineage": LINEAGE, "policy": POLICY}
+        attempt_id = (await answer(self.api, "POST", "/o/v1/evolve", json=body))["attempt_id"]
         seen = 0
         async with asyncio.timeout(CYCLE_LIMIT_S):
             while True:
                 attempt = await self._attempt(attempt_id)
                 if attempt is not None and attempt["rollout_id"]:
                     path = f"/o/v1/rollouts/{attempt['rollout_id']}/events"
-                    events = await answer(self.api, path)
+                    events = await answer(self.api, "GET", path)
                     self._tell_events(events[seen:])
                     seen = len(events)
-                    if disaster and any(event["gate"] == disaster[0] for event in events):
+                    if disaster and any(event["state"] == disaster[0] for event in events):
                         await disaster[1]()
                         disaster = None
                 if attempt is not None and attempt["finished_at"]:
@@ -92,13 +91,13 @@ class Story:
                 await asyncio.sleep(LOOK_S)
         if attempt["rollout_id"]:
             self.evidence += await answer(
-                self.api, f"/o/v1/rollouts/{attempt['rollout_id']}/events"
+                self.api, "GET", f"/o/v1/rollouts/{attempt['rollout_id']}/events"
             )
         self.attempts.append(attempt)
         self.tell(f"  → [bold]{attempt['outcome']}[/]: {attempt['lesson']}", attempt["outcome"])
 
     async def _attempt(self, attempt_id: str) -> dict[str, Any] | None:
-        attempts = await answer(self.api, "/o/v1/attempts", lineage=LINEAGE)
+        attempts = await answer(self.api, "GET", "/o/v1/attempts", params={"lineage": LINEAGE})
         return next((a for a in attempts if a["id"] == attempt_id), None)
 
     def _tell_events(self, events: list[dict[str, Any]]) -> None:
@@ -106,7 +105,7 @@ class Story:
             self.tell(f"  {event['state']:<11} {event['message']}")
 
     async def _kill_stable_worker(self) -> None:
-        instances = await answer(self.api, "/o/v1/instances")
+        instances = await answer(self.api, "GET", "/o/v1/instances")
         stable = next(
             i
             for i in instances

@@ -9,11 +9,14 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.ids import new_agent_id
-from o_platform.db.models import Agent, Attempt, Event, Lineage, Rollout, Run
+from o_platform.db.models import Agent, Attempt, Event, Lineage, Rollout, RolloutEvent, Run
 from o_platform.errors import NotFoundError
 
 MEMORY_TAG = "o:lineage-memory"
 FAILURE_WINDOW = timedelta(days=1)
+CANARY = "canary"
+PARTS = frozenset({CANARY, "paused", "insufficient_data"})
+"""States of a rollout in which its canary goes on."""
 
 
 async def fetch_lineage(session: AsyncSession, name: str, *, lock: bool = False) -> Lineage:
@@ -132,11 +135,16 @@ async def recent_failures(session: AsyncSession, lineage: Lineage, now: datetime
 
 
 async def measured_effect(session: AsyncSession, rollout: Rollout) -> dict[str, Any]:
-    """Change in percent of the variant against its baseline, over the rollout's live turns.
+    """Change in percent of the variant against its baseline, over the canary's live turns.
 
-    Means over agents of each agent's mean, since traffic is split by agent; tokens as the bridge
-    counted them, latency from opening a turn to its commit. Empty when either side served no turn.
+    Both sides are taken from the same time, from the first canary step to the end of the last one:
+    conversations grow, so turns of different times cannot be compared. Means over agents of each
+    agent's mean, since traffic is split by agent; tokens as the bridge counted them, latency from
+    opening a turn to its commit. Empty when either side served no turn in that time.
     """
+    began, ended = await _canary_time(session, rollout)
+    if began is None:
+        return {}
     per_agent = (
         select(
             Run.variant.label("variant"),
@@ -145,8 +153,8 @@ async def measured_effect(session: AsyncSession, rollout: Rollout) -> dict[str, 
         )
         .where(
             Run.variant.in_([rollout.variant, rollout.baseline]),
-            Run.created_at >= rollout.created_at,
-            Run.created_at <= func.coalesce(rollout.finished_at, func.now()),
+            Run.created_at >= began,
+            Run.created_at <= ended,
         )
         .group_by(Run.variant, Run.agent_id)
         .subquery()
@@ -166,6 +174,20 @@ async def measured_effect(session: AsyncSession, rollout: Rollout) -> dict[str, 
         "latency_ms": _change(float(ours[3]), float(base[3])),
         "agents": {"variant": int(ours[1]), "baseline": int(base[1])},
     }
+
+
+async def _canary_time(
+    session: AsyncSession, rollout: Rollout
+) -> tuple[datetime | None, datetime | None]:
+    query = (
+        select(RolloutEvent.at, RolloutEvent.state)
+        .where(RolloutEvent.rollout_id == rollout.id)
+        .order_by(RolloutEvent.id)
+    )
+    times = [(row.at, row.state) for row in (await session.execute(query)).all()]
+    began = next((at for at, state in times if state == CANARY), None)
+    after = (at for at, state in times if began is not None and at > began and state not in PARTS)
+    return began, next(after, rollout.finished_at)
 
 
 def _change(value: float, base: float) -> float:
