@@ -1,65 +1,23 @@
-"""The SQL of turns: one statement to load an agent, one to make a whole batch of turns durable.
+"""The SQL of turns apart from writing them: agents as they open with them, runs, the journal.
 
-Plain psycopg, since this is the hot path. A batch travels as one JSON document, and PostgreSQL
-takes it apart: run, steps, messages and the agent's new version of every turn in one statement,
-which is its own transaction. It joins nothing but agents by their key, so that a plan made while
-the tables were empty stays right; a batch with a request that has a run, or with an agent that is
-gone, fails as a whole (they are rare) and its turns are written alone. Turns with memory edits need
-`turn_edits` around it, in one transaction.
+Plain psycopg, since this is the hot path; an agent is loaded by one statement, as JSON.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 from psycopg import AsyncConnection
-from psycopg.errors import ForeignKeyViolation, UniqueViolation
-from psycopg.types.json import Jsonb
 
-from o_contracts.bridge import FinishedTurn, StepRecord
+from o_contracts.bridge import FinishedTurn
 from o_contracts.messages import AgentContext, Block, Message, StopReason, Usage
 from o_tools.catalogue import specs_of
 
 REPEAT_WINDOW_S: Final = 60
 """How long after its end a run answers an SDK's retry that has no other name for it."""
-
-_ONE_RUN: Final = "uq_runs_agent_id_request_key"
-_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-
-
-class DuplicateRunError(Exception):
-    """A request of the batch has a run already."""
-
-
-class AgentGoneError(Exception):
-    """An agent of the batch does not exist any more."""
-
-
-class TurnRecord(Struct, frozen=True):
-    """A turn as it is written: its run, its messages in order and its steps."""
-
-    run_id: str
-    agent_id: str
-    request_key: str
-    body_digest: str
-    status: str
-    stop_reason: StopReason
-    variant: str
-    instance_id: str
-    client: str
-    prompt_tokens: int
-    completion_tokens: int
-    cached_input_tokens: int
-    reasoning_tokens: int
-    step_count: int
-    duration_us: int
-    journaled: bool
-    messages: list[Message]
-    steps: list[StepRecord]
 
 
 class LoadedAgent(NamedTuple):
@@ -117,54 +75,9 @@ class _RunRow(Struct):
     step_count: int
 
 
-_records = msgspec.json.Encoder()
 _context_rows = msgspec.json.Decoder(_ContextRow)
 _run_rows = msgspec.json.Decoder(_RunRow)
 _journal_rows = msgspec.json.Decoder(list[JournalRow])
-
-_COMMIT = """
-WITH turn AS MATERIALIZED (
-  SELECT * FROM jsonb_to_recordset(%s) AS t(
-    run_id text, agent_id text, request_key text, body_digest text, status text, stop_reason text,
-    variant text, instance_id text, client text, prompt_tokens int, completion_tokens int,
-    cached_input_tokens int, reasoning_tokens int, step_count int, duration_us bigint,
-    journaled boolean, messages jsonb, steps jsonb)
-), run AS (
-  INSERT INTO runs (
-    id, agent_id, request_key, status, stop_reason, variant, instance_id, client, body_digest,
-    prompt_tokens, completion_tokens, cached_input_tokens, reasoning_tokens, step_count,
-    duration_us)
-  SELECT
-    run_id, agent_id, request_key, status, stop_reason, variant, instance_id, client, body_digest,
-    prompt_tokens, completion_tokens, cached_input_tokens, reasoning_tokens, step_count,
-    duration_us
-  FROM turn
-), message AS (
-  INSERT INTO messages (id, agent_id, run_id, type, body)
-  SELECT m.body ->> 'id', turn.agent_id, turn.run_id, m.body ->> 'type', m.body
-  FROM turn CROSS JOIN LATERAL
-    jsonb_array_elements(turn.messages) WITH ORDINALITY AS m(body, place)
-  ORDER BY turn.run_id, m.place
-), step AS (
-  INSERT INTO steps (
-    id, run_id, model, prompt_tokens, completion_tokens, stop_reason, llm_us, tool_us)
-  SELECT
-    s.body ->> 'id', turn.run_id, s.body ->> 'model',
-    (s.body #>> '{usage,prompt_tokens}')::int, (s.body #>> '{usage,completion_tokens}')::int,
-    s.body ->> 'stop_reason', coalesce((s.body ->> 'llm_us')::bigint, 0),
-    coalesce((s.body ->> 'tool_us')::bigint, 0)
-  FROM turn CROSS JOIN LATERAL jsonb_array_elements(turn.steps) AS s(body)
-), journal_end AS (
-  DELETE FROM journal USING turn
-  WHERE turn.journaled AND journal.agent_id = turn.agent_id
-    AND journal.request_key = turn.request_key
-)
-UPDATE agents SET
-  version = agents.version + 1, last_run_at = now(),
-  last_run_ms = turn.duration_us / 1000.0, last_stop_reason = turn.stop_reason
-FROM turn WHERE agents.id = turn.agent_id
-RETURNING turn.run_id, agents.version
-"""
 
 _CONTEXT = """
 SELECT json_build_object(
@@ -216,32 +129,6 @@ VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT (agent_id, request_key, kind, seq)
 DO UPDATE SET digest = excluded.digest, result = excluded.result, created_at = now()
 """
-
-
-async def commit_turns(connection: AsyncConnection, turns: Sequence[TurnRecord]) -> dict[str, int]:
-    """Make the turns durable, all or none; at most one turn per agent.
-
-    Outside a transaction block this is one transaction of its own.
-
-    Returns:
-        The agent's new version by run id.
-
-    Raises:
-        DuplicateRunError: a request has a run already (`fetch_finished`).
-        AgentGoneError: an agent was deleted.
-        psycopg.Error: the batch cannot be written; or, when the connection broke, it may have
-            been: write it again.
-    """
-    document = Jsonb(turns, dumps=_encode)
-    try:
-        cursor = await connection.execute(_COMMIT, (document,), prepare=True)
-    except UniqueViolation as error:
-        if error.diag.constraint_name == _ONE_RUN:
-            raise DuplicateRunError(str(error)) from error
-        raise
-    except ForeignKeyViolation as error:
-        raise AgentGoneError(str(error)) from error
-    return {run_id: version for run_id, version in await cursor.fetchall()}
 
 
 async def load_agent(
@@ -330,11 +217,3 @@ def _finished_run(document: str) -> FinishedRun:
     row = _run_rows.decode(document)
     turn = FinishedTurn(row.messages, row.stop_reason, row.usage, row.step_count)
     return FinishedRun(row.run_id, turn)
-
-
-def _encode(turns: Sequence[TurnRecord]) -> bytes:
-    document = _records.encode(turns)
-    if b"\\u0000" in document:
-        # PostgreSQL's text cannot hold NUL; a turn must not be lost for it.
-        document = _NUL.sub(rb"\1\\ufffd", document)
-    return document

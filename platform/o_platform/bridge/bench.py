@@ -19,15 +19,16 @@ from o_platform.agents.defaults import (
     DEFAULT_TOOLS,
 )
 from o_platform.agents.turns import Past
-from o_platform.bridge.history import KEPT_MESSAGES, after_turn
 from o_platform.bridge.lru import Lru
 from o_platform.bridge.records import Committed, Remembered, Settle
 from o_platform.bridge.turn import Turn
+from o_platform.bridge.views import AgentView
 from o_platform.errors import NotFoundError
 from o_tools.catalogue import specs_of
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
 BENCH_AGENTS: Final = 10_000
+KEPT_TEXTS: Final = 100
 BENCH_MODEL: Final = "o/echo"
 _PREFIX: Final = f"agent-{BENCH_LINEAGE_KEY:08x}-"
 
@@ -37,7 +38,7 @@ class BenchRecords:
 
     def __init__(self) -> None:
         """No agents yet."""
-        self._agents: Lru[str, AgentContext] = Lru(BENCH_AGENTS)
+        self._agents: Lru[str, AgentView] = Lru(BENCH_AGENTS)
         self._archive: Lru[str, list[Remembered]] = Lru(BENCH_AGENTS)
 
     def needs_look_up(self, turn: Turn) -> bool:
@@ -48,16 +49,16 @@ class BenchRecords:
         """Nothing."""
         return Past()
 
-    def cached(self, turn: Turn) -> AgentContext | None:
+    def cached(self, turn: Turn) -> AgentView | None:
         """The agent, made up at its first turn; None for any that is not a bench agent."""
         agent_id = turn.key.agent_id
-        context = self._agents.get(agent_id)
-        if context is None and agent_id.startswith(_PREFIX):
-            context = bench_agent(agent_id)
-            self._agents.put(agent_id, context)
-        return context
+        view = self._agents.get(agent_id)
+        if view is None and agent_id.startswith(_PREFIX):
+            view = AgentView.of(bench_agent(agent_id))
+            self._agents.put(agent_id, view)
+        return view
 
-    async def load(self, turn: Turn) -> AgentContext:
+    async def load(self, turn: Turn) -> AgentView:
         """Nothing more than `cached`.
 
         Raises:
@@ -68,19 +69,19 @@ class BenchRecords:
 
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
         """Keep the outcome in memory."""
-        base = turn.running_context
-        blocks = base.blocks
+        view = turn.opened_view
+        blocks = view.base.blocks
         if turn.overlay is not None:
             blocks = turn.overlay.blocks()
             self._remember(turn)
-        following = after_turn(base, base.version + 1, body.messages, blocks)
+        following = view.after(view.version + 1, body.messages, blocks)
         self._agents.put(turn.key.agent_id, following)
         settle(Committed(following.version))
 
     async def search_messages(self, turn: Turn, query: ConversationSearch) -> list[Message]:
         """The agent's newest messages that hold the query's text."""
         words = query.query.lower()
-        found = [m for m in turn.running_context.messages if words in str(m.content).lower()]
+        found = [m for m in turn.opened_view.messages() if words in str(m.content).lower()]
         return found[::-1][: query.limit]
 
     async def search_archive(self, turn: Turn, query: ArchivalMemorySearch) -> list[Remembered]:
@@ -90,7 +91,7 @@ class BenchRecords:
     def _remember(self, turn: Turn) -> None:
         texts = self._archive.get(turn.key.agent_id) or []
         added = [Remembered(text, tags, None) for text, tags in turn.edits().passages]
-        self._archive.put(turn.key.agent_id, [*texts, *added][-KEPT_MESSAGES:])
+        self._archive.put(turn.key.agent_id, [*texts, *added][-KEPT_TEXTS:])
 
 
 def bench_agent(agent_id: str) -> AgentContext:

@@ -8,25 +8,25 @@ from typing import Final
 from psycopg import AsyncConnection
 
 from o_contracts.bridge import TurnCommit
-from o_contracts.messages import AgentContext, Message
+from o_contracts.messages import Message
+from o_platform.agents.turn_batch import TurnRecord
 from o_platform.agents.turns import (
     FinishedRun,
     LoadedAgent,
     Past,
-    TurnRecord,
     fetch_finished,
     fetch_past,
     find_repeated,
     load_agent,
 )
 from o_platform.bridge.commits import GroupCommit
-from o_platform.bridge.contexts import ContextCache
-from o_platform.bridge.history import KEPT_MESSAGES, after_turn
+from o_platform.bridge.contexts import CachedAgent, ContextCache
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Committed, Outcome, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
 from o_platform.bridge.turn import Turn
+from o_platform.bridge.views import KEPT_MESSAGES, AgentView
 from o_platform.bridge.writing import EndedTurn
 from o_platform.errors import NotFoundError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
@@ -80,19 +80,18 @@ class DurableRecords:
 
         return await self._postgres.run(read, wait_s=self._wait_s)
 
-    def cached(self, turn: Turn) -> AgentContext | None:
-        """The context from the cache, if it holds enough of the history."""
+    def cached(self, turn: Turn) -> AgentView | None:
+        """The agent from the cache, if that holds enough of its history."""
         entry = self._cache.get(turn.key.agent_id)
         if entry is None or entry.lineage != turn.opening.caller.lineage:
             return None
-        context = entry.context
-        if context.earlier_messages and len(context.messages) < _history(turn):
+        if not entry.view.holds(_history(turn)):
             return None
-        self._snapshots.put(turn.opening.request.request_id, context)
-        return context
+        self._snapshots.put(turn.opening.request.request_id, entry.view)
+        return entry.view
 
-    async def load(self, turn: Turn) -> AgentContext:
-        """The context from the database."""
+    async def load(self, turn: Turn) -> AgentView:
+        """The agent from the database."""
         agent_id = turn.key.agent_id
         drops = self._cache.drops
 
@@ -102,27 +101,27 @@ class DurableRecords:
         loaded = await self._postgres.run(read, wait_s=self._wait_s)
         if loaded is None or loaded.lineage != turn.opening.caller.lineage:
             raise NotFoundError(f"Agent {agent_id} not found", agent_id=agent_id)
+        view = AgentView.of(loaded.context)
         if self._cache.drops == drops:
-            self._cache.put(loaded)
-        self._snapshots.put(turn.opening.request.request_id, loaded.context)
-        return loaded.context
+            self._cache.put(CachedAgent(loaded.lineage, view))
+        self._snapshots.put(turn.opening.request.request_id, view)
+        return view
 
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
         """Have the turn written with the next batch."""
-        base = turn.running_context
+        view = turn.opened_view
         overlay = turn.overlay if turn.overlay else None
 
         def settled(outcome: Outcome) -> None:
             if isinstance(outcome, Committed) and outcome.version:
-                blocks = overlay.blocks() if overlay is not None else base.blocks
-                following = after_turn(base, outcome.version, body.messages, blocks)
-                self._cache.advance(base, following)
+                blocks = overlay.blocks() if overlay is not None else view.base.blocks
+                self._cache.advance(view, view.after(outcome.version, body.messages, blocks))
             else:
                 self._cache.drop((turn.key.agent_id,))
             settle(outcome)
 
         duration_us = int((self._loop.time() - turn.started_at) * 1e6)
-        ended = EndedTurn(_record(turn, body, duration_us), base.version, overlay)
+        ended = EndedTurn(_record(turn, body, duration_us), view.version, overlay)
         (self._plain if overlay is None else self._edited).submit(ended, settled)
 
     async def search_messages(self, turn: Turn, query: ConversationSearch) -> list[Message]:

@@ -18,11 +18,6 @@ AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.5
 READERS: Final = 4
-_BATCH_OPTIONS: Final = (
-    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
-)
-"""The plan of a batch is made once, perhaps while the tables are empty: it must look agents up."""
-
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -73,13 +68,15 @@ class Postgres:
                 _log.warning("PostgreSQL does not answer: %s", error)
             await pauses.wait()
 
-    async def connect(self, *, for_batches: bool = False) -> AsyncConnection:
+    async def connect(self, options: str = "") -> AsyncConnection:
         """A connection of one's own, in autocommit mode.
+
+        Args:
+            options: settings for its session, as `-c name=value …`.
 
         Raises:
             psycopg.OperationalError: PostgreSQL is away.
         """
-        options = _BATCH_OPTIONS if for_batches else ""
         return await AsyncConnection.connect(self._url, autocommit=True, options=options)
 
     @asynccontextmanager

@@ -196,6 +196,7 @@ class Bridge:
 
     async def _reconcile(self) -> None:
         rows = await self._postgres.run(fetch_instances, wait_s=START_WAIT_S)
+        self._snapshots.enabled = any(row.caller.role == "shadow" for row in rows)
         await self._listeners.reconcile(rows)
 
     async def _keep_house(self) -> None:

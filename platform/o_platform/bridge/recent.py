@@ -10,11 +10,12 @@ from o_platform.bridge.lru import Lru
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.turn import Turn, TurnKey
 
-FINISHED_TURNS: Final = 4096
+FINISHED_TURNS: Final = 1024
 """Outcomes at hand; older ones are read from the database."""
 GONE_TURNS: Final = 1024
 """Turns without an outcome whose results are kept for another attempt."""
-REPEATS: Final = 65536
+REPEATS: Final = 8192
+"""Requests whose client and body are at hand; older ones are found in the database."""
 
 
 class Gone(NamedTuple):

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from o_contracts.bridge import TurnCommit
-from o_contracts.messages import AgentContext, Message
+from o_contracts.messages import Message
 from o_platform.agents.turns import FinishedRun, Past
 from o_platform.bridge.turn import Turn
+from o_platform.bridge.views import AgentView
 from o_platform.errors import OError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
@@ -63,12 +64,12 @@ class Records(Protocol):
         """
         ...
 
-    def cached(self, turn: Turn) -> AgentContext | None:
-        """The agent's context, if it is at hand."""
+    def cached(self, turn: Turn) -> AgentView | None:
+        """The agent, if it is at hand."""
         ...
 
-    async def load(self, turn: Turn) -> AgentContext:
-        """The agent's context.
+    async def load(self, turn: Turn) -> AgentView:
+        """The agent.
 
         Raises:
             NotFoundError: this caller has no such agent.

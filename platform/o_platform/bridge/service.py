@@ -27,17 +27,16 @@ from o_contracts.bridge import (
     TurnOpened,
 )
 from o_contracts.ids import new_id
-from o_contracts.messages import AgentContext
 from o_platform.agents.turns import FinishedRun
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
-from o_platform.bridge.history import with_newest
 from o_platform.bridge.lanes import Lanes
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.recent import Recent
 from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Opening, State, Turn, TurnKey, request_key
+from o_platform.bridge.views import AgentView
 from o_platform.errors import ConflictError, OError
 
 _log = logging.getLogger(__name__)
@@ -247,44 +246,46 @@ class TurnService:
             turn.timer.cancel()
         if turn.looking_up:
             return
-        context = self.records.cached(turn)
-        if context is None:
+        view = self.records.cached(turn)
+        if view is None:
             self._counters.context_misses += 1
             self._tasks.spawn(self._load(turn))
         else:
             self._counters.context_hits += 1
-            self._start(turn, context)
+            self._start(turn, view)
 
     async def _load(self, turn: Turn) -> None:
         try:
-            context = await self.records.load(turn)
+            view = await self.records.load(turn)
         except OError as error:
             self._fail(turn, error)
             return
         if turn.state is State.WAITING:
-            self._start(turn, context)
+            self._start(turn, view)
 
-    def _start(self, turn: Turn, context: AgentContext) -> None:
-        request = turn.opening.request
+    def _start(self, turn: Turn, view: AgentView) -> None:
+        opening = turn.opening
         turn.state = State.RUNNING
         turn.token = self._tokens.fresh()
-        turn.context = context
+        turn.view = view
         turn.started_at = turn.active_at = self._loop.time()
         self._running[turn.token] = turn
         self._counters.open_turns += 1
-        shown = None
-        if request.have_version != context.version:
-            shown = with_newest(context, request.history)
-        self._send(turn.opening, TurnOpened(turn.run_id, context.version, turn.token, shown))
+        if opening.request.have_version == view.version:
+            body = TurnOpened(turn.run_id, view.version, turn.token)
+            opening.connection.reply(opening.exchange, TURN_OPEN, body)
+        else:
+            self._send_context(turn, view, opening.request.history)
 
-    def _send(self, opening: Opening, body: TurnOpened) -> None:
-        connection, exchange, context = opening.connection, opening.exchange, body.context
-        if context is None or not context.messages:
+    def _send_context(self, turn: Turn, view: AgentView, history: int) -> None:
+        connection, exchange = turn.opening.connection, turn.opening.exchange
+        context = view.shown(history)
+        body = TurnOpened(turn.run_id, view.version, turn.token, context)
+        if not context.messages:
             connection.reply(exchange, TURN_OPEN, body)
         elif not connection.try_reply(exchange, TURN_OPEN, body):
             # A history of very long messages: the newest half of them has to do.
-            half = with_newest(context, len(context.messages) // 2)
-            self._send(opening, TurnOpened(body.run_id, body.version, body.token, half))
+            self._send_context(turn, view, len(context.messages) // 2)
 
     # Ending
 
@@ -311,7 +312,8 @@ class TurnService:
 
     def _answer(self, opening: Opening, finished: FinishedRun) -> None:
         self._counters.answered_from_record += 1
-        self._send(opening, TurnOpened(finished.run_id, finished=finished.turn))
+        body = TurnOpened(finished.run_id, finished=finished.turn)
+        opening.connection.reply(opening.exchange, TURN_OPEN, body)
 
     def _finish(self, turn: Turn, finished: FinishedRun) -> None:
         """The turn has an outcome: everybody who waits for it gets it."""
@@ -344,7 +346,7 @@ class TurnService:
         self._let_go(turn.opening.connection, turn)
         turn.opening = heir
         self._held[heir.connection].add(turn)
-        turn.context = turn.overlay = None
+        turn.view = turn.overlay = None
         turn.state = State.WAITING
         self._counters.resumed += 1
         if turn.granted:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Final
 
 from o_contracts.bridge import TurnCommit
-from o_contracts.messages import AgentContext, Message
+from o_contracts.messages import Message
 from o_platform.agents.turns import Past
 from o_platform.bridge.records import Committed, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
 from o_platform.bridge.turn import Turn
+from o_platform.bridge.views import AgentView
 from o_platform.errors import ConflictError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
@@ -44,27 +45,27 @@ class ShadowRecords:
         """Nothing."""
         return Past()
 
-    def cached(self, turn: Turn) -> AgentContext | None:
-        """The original's context, if it has opened."""
+    def cached(self, turn: Turn) -> AgentView | None:
+        """The agent as the original opened with it, if it has."""
         snapshot = self._snapshots.get(turn.opening.request.request_id)
-        if snapshot is None or snapshot.context.agent_id != turn.key.agent_id:
+        if snapshot is None or snapshot.view.base.agent_id != turn.key.agent_id:
             return None
-        return snapshot.context
+        return snapshot.view
 
-    async def load(self, turn: Turn) -> AgentContext:
-        """The original's context, once it has opened.
+    async def load(self, turn: Turn) -> AgentView:
+        """The agent as the original opened with it, once it has.
 
         Raises:
             NoOriginalError: it did not within two seconds, or is another agent's turn.
         """
         request = turn.opening.request
         snapshot = await self._snapshots.wait(request.request_id, wait_s=ORIGINAL_WAIT_S)
-        if snapshot is None or snapshot.context.agent_id != request.agent_id:
+        if snapshot is None or snapshot.view.base.agent_id != request.agent_id:
             raise NoOriginalError(
                 f"no turn of {request.agent_id} opened for request {request.request_id}",
                 request_id=request.request_id,
             )
-        return snapshot.context
+        return snapshot.view
 
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
         """Throw the outcome away."""

@@ -1,4 +1,4 @@
-"""The contexts that turns opened with, by request id, so that a shadow's turn reads the same."""
+"""The views that turns opened with, by request id, so that a shadow's turn reads the same."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from o_contracts.messages import AgentContext
 from o_platform.bridge.lru import Lru
+from o_platform.bridge.views import AgentView
 
 KEPT_SNAPSHOTS: Final = 2048
 
@@ -15,21 +15,24 @@ KEPT_SNAPSHOTS: Final = 2048
 class Snapshot(NamedTuple):
     """An agent as of one turn's start."""
 
-    context: AgentContext
+    view: AgentView
     opened_at: datetime
 
 
 class Snapshots:
-    """The newest snapshots; contexts share their parts with the cache's."""
+    """The newest snapshots, while there is a shadow to read them."""
 
     def __init__(self) -> None:
-        """None yet."""
+        """None yet, and none kept before `enabled` is set."""
+        self.enabled = False
         self._kept: Lru[str, Snapshot] = Lru(KEPT_SNAPSHOTS)
         self._awaited: dict[str, asyncio.Future[Snapshot]] = {}
 
-    def put(self, request_id: str, context: AgentContext) -> None:
+    def put(self, request_id: str, view: AgentView) -> None:
         """Keep what the turn of this request opened with."""
-        snapshot = Snapshot(context, datetime.now(UTC))
+        if not self.enabled:
+            return
+        snapshot = Snapshot(view, datetime.now(UTC))
         self._kept.put(request_id, snapshot)
         waiting = self._awaited.pop(request_id, None)
         if waiting is not None and not waiting.done():

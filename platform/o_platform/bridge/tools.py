@@ -72,7 +72,7 @@ class Tools:
 
 
 def _arguments(turn: Turn, request: ToolCallRequest) -> msgspec.Struct:
-    attached = [tool.name for tool in turn.running_context.tools]
+    attached = [tool.name for tool in turn.opened_view.base.tools]
     if request.name not in attached:
         raise ToolError(
             f"there is no tool {request.name!r}; the tools are: {', '.join(attached) or 'none'}"

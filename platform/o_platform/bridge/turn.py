@@ -8,10 +8,10 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from o_contracts.bridge import Role, TurnOpen
-from o_contracts.messages import AgentContext
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.overlay import Overlay
+from o_platform.bridge.views import AgentView
 
 _LONGEST_NAME: Final = 200
 
@@ -63,8 +63,8 @@ class Turn:
     """One turn; `opening` is its runner, or the one that will run it when its agent is free."""
 
     __slots__ = (
-        "active_at", "calls", "context", "granted", "joiners", "journaled", "key", "looking_up",
-        "memo", "opening", "overlay", "run_id", "started_at", "state", "timer", "token",
+        "active_at", "calls", "granted", "joiners", "journaled", "key", "looking_up",
+        "memo", "opening", "overlay", "run_id", "started_at", "state", "timer", "token", "view",
     )  # fmt: skip
 
     def __init__(self, key: TurnKey, opening: Opening, run_id: str, memo: Memo) -> None:
@@ -78,7 +78,7 @@ class Turn:
         """Its agent is free for it; it starts once it is looked up and loaded."""
         self.looking_up = False
         self.token = 0
-        self.context: AgentContext | None = None
+        self.view: AgentView | None = None
         self.overlay: Overlay | None = None
         self.journaled = False
         self.joiners: list[Opening] = []
@@ -90,20 +90,20 @@ class Turn:
         """When its runner last asked for something (seconds of the event loop's clock)."""
 
     @property
-    def running_context(self) -> AgentContext:
-        """The context it opened with.
+    def opened_view(self) -> AgentView:
+        """The agent as it opened with it.
 
         Raises:
             LookupError: it has not started.
         """
-        if self.context is None:
+        if self.view is None:
             raise LookupError(f"{self.run_id} has not started")
-        return self.context
+        return self.view
 
     def edits(self) -> Overlay:
         """Its memory edits, to be added to."""
         if self.overlay is None:
-            self.overlay = Overlay(self.running_context.blocks)
+            self.overlay = Overlay(self.opened_view.base.blocks)
         return self.overlay
 
 

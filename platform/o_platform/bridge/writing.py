@@ -6,14 +6,24 @@ means that nobody else changed the agent, anything else that caches of it must b
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from functools import partial
+from typing import Final, cast
 
 import msgspec
 from psycopg import AsyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from o_platform.agents.turn_batch import (
+    BATCH_OPTIONS,
+    AgentGoneError,
+    DuplicateRunError,
+    TurnRecord,
+    TurnWriter,
+    commit_turns,
+)
 from o_platform.agents.turn_edits import (
     BlockValue,
     LockedBlock,
@@ -22,13 +32,7 @@ from o_platform.agents.turn_edits import (
     requests_with_run,
     write_blocks,
 )
-from o_platform.agents.turns import (
-    AgentGoneError,
-    DuplicateRunError,
-    TurnRecord,
-    commit_turns,
-    fetch_finished,
-)
+from o_platform.agents.turns import fetch_finished
 from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.overlay import BlockEdits, MemoryConflictError, Overlay
 from o_platform.bridge.postgres import AWAY, Postgres
@@ -36,6 +40,8 @@ from o_platform.bridge.records import Committed, Duplicate, Outcome, Refused
 from o_platform.db.engine import Database
 from o_platform.errors import NotFoundError
 from o_platform.memory.passages import insert_passage
+
+PAST_WAIT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +69,28 @@ class PlainWriter:
     def __init__(self, postgres: Postgres) -> None:
         """Connects at the first batch."""
         self._postgres = postgres
-        self._connection: AsyncConnection | None = None
+        self._writer: TurnWriter | None = None
 
     async def write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
         """Write the batch in one transaction; outcomes in its order."""
-        if self._connection is None:
-            self._connection = await self._postgres.connect(for_batches=True)
+        if self._writer is None:
+            self._writer = TurnWriter(await self._postgres.connect(BATCH_OPTIONS))
         try:
-            return await _commit(self._connection, batch)
-        except AWAY:
+            versions = await self._writer.write([turn.record for turn in batch])
+        except (*AWAY, asyncio.CancelledError):
             await self.close()
             raise
+        except (DuplicateRunError, AgentGoneError):
+            if len(batch) > 1:
+                raise
+            return [await self._postgres.run(partial(_past, turn=batch[0]), wait_s=PAST_WAIT_S)]
+        return [_committed(turn, versions) for turn in batch]
 
     async def close(self) -> None:
         """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
 
 
 class EditWriter:
@@ -101,8 +112,11 @@ class EditWriter:
             for turn in written:
                 await _insert_passages(session, turn)
             versions = await commit_turns(connection, [turn.record for turn in written])
+            ended = {turn.agent_id: _committed(turn, versions) for turn in written}
             outcomes = [
-                edits.refused.get(turn.agent_id) or await _outcome(connection, turn, versions)
+                edits.refused.get(turn.agent_id)
+                or ended.get(turn.agent_id)
+                or await _past(connection, turn)
                 for turn in batch
             ]
         self._cache.drop(sharing)
@@ -165,23 +179,13 @@ async def _driver_connection(session: AsyncSession) -> AsyncConnection:
     return cast(AsyncConnection, raw.driver_connection)
 
 
-async def _commit(connection: AsyncConnection, batch: Sequence[EndedTurn]) -> list[Outcome]:
-    """Write turns without memory edits; a batch that fails for one of them is tried in parts."""
-    try:
-        versions = await commit_turns(connection, [turn.record for turn in batch])
-    except (DuplicateRunError, AgentGoneError):
-        if len(batch) > 1:
-            raise
-        versions = {}
-    return [await _outcome(connection, turn, versions) for turn in batch]
+def _committed(turn: EndedTurn, versions: Mapping[str, int]) -> Committed:
+    version = versions[turn.record.run_id]
+    return Committed(version if version == turn.base_version + 1 else 0)
 
 
-async def _outcome(
-    connection: AsyncConnection, turn: EndedTurn, versions: Mapping[str, int]
-) -> Outcome:
-    version = versions.get(turn.record.run_id)
-    if version is not None:
-        return Committed(version if version == turn.base_version + 1 else 0)
+async def _past(connection: AsyncConnection, turn: EndedTurn) -> Outcome:
+    """What became of a turn whose request has a run already, or whose agent is gone."""
     finished = await fetch_finished(connection, turn.agent_id, turn.record.request_key)
     if finished is None:
         return Refused(NotFoundError(f"Agent {turn.agent_id} not found", agent_id=turn.agent_id))

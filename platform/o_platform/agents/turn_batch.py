@@ -1,0 +1,175 @@
+"""Makes batches of turns durable, each turn whole or absent.
+
+A batch travels as one JSON document, and PostgreSQL takes it apart: run, steps, messages and the
+agent's new version of every turn in one statement, which is its own transaction. It joins nothing
+but agents by their key, so that a plan made while the tables were empty stays right. A batch with a
+request that has a run, or with an agent that is gone, fails as a whole (they are rare); then its
+turns are to be written alone. Turns with memory edits need `turn_edits` in the same transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
+from psycopg.types.json import Jsonb
+
+from o_contracts.bridge import StepRecord
+from o_contracts.messages import Message, StopReason
+from o_platform.agents.prepared import PreparedStatement
+
+BATCH_OPTIONS: Final = (
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+)
+"""For connections of a `TurnWriter`: the plan must look agents up, whatever the statistics say."""
+
+_ONE_RUN: Final = "uq_runs_agent_id_request_key"
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_records = msgspec.json.Encoder()
+
+
+class DuplicateRunError(Exception):
+    """A request of the batch has a run already."""
+
+
+class AgentGoneError(Exception):
+    """An agent of the batch does not exist any more."""
+
+
+class TurnRecord(Struct, frozen=True):
+    """A turn as it is written: its run, its messages in order and its steps."""
+
+    run_id: str
+    agent_id: str
+    request_key: str
+    body_digest: str
+    status: str
+    stop_reason: StopReason
+    variant: str
+    instance_id: str
+    client: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_input_tokens: int
+    reasoning_tokens: int
+    step_count: int
+    duration_us: int
+    journaled: bool
+    messages: list[Message]
+    steps: list[StepRecord]
+
+
+_COMMIT = """
+WITH turn AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset($1) AS t(
+    run_id text, agent_id text, request_key text, body_digest text, status text, stop_reason text,
+    variant text, instance_id text, client text, prompt_tokens int, completion_tokens int,
+    cached_input_tokens int, reasoning_tokens int, step_count int, duration_us bigint,
+    journaled boolean, messages jsonb, steps jsonb)
+), run AS (
+  INSERT INTO runs (
+    id, agent_id, request_key, status, stop_reason, variant, instance_id, client, body_digest,
+    prompt_tokens, completion_tokens, cached_input_tokens, reasoning_tokens, step_count,
+    duration_us)
+  SELECT
+    run_id, agent_id, request_key, status, stop_reason, variant, instance_id, client, body_digest,
+    prompt_tokens, completion_tokens, cached_input_tokens, reasoning_tokens, step_count,
+    duration_us
+  FROM turn
+), message AS (
+  INSERT INTO messages (id, agent_id, run_id, type, body)
+  SELECT m.body ->> 'id', turn.agent_id, turn.run_id, m.body ->> 'type', m.body
+  FROM turn CROSS JOIN LATERAL
+    jsonb_array_elements(turn.messages) WITH ORDINALITY AS m(body, place)
+  ORDER BY turn.run_id, m.place
+), step AS (
+  INSERT INTO steps (
+    id, run_id, model, prompt_tokens, completion_tokens, stop_reason, llm_us, tool_us)
+  SELECT
+    s.body ->> 'id', turn.run_id, s.body ->> 'model',
+    (s.body #>> '{usage,prompt_tokens}')::int, (s.body #>> '{usage,completion_tokens}')::int,
+    s.body ->> 'stop_reason', coalesce((s.body ->> 'llm_us')::bigint, 0),
+    coalesce((s.body ->> 'tool_us')::bigint, 0)
+  FROM turn CROSS JOIN LATERAL jsonb_array_elements(turn.steps) AS s(body)
+), journal_end AS (
+  DELETE FROM journal USING turn
+  WHERE turn.journaled AND journal.agent_id = turn.agent_id
+    AND journal.request_key = turn.request_key
+)
+UPDATE agents SET
+  version = agents.version + 1, last_run_at = now(),
+  last_run_ms = turn.duration_us / 1000.0, last_stop_reason = turn.stop_reason
+FROM turn WHERE agents.id = turn.agent_id
+RETURNING turn.run_id, agents.version
+"""
+
+
+class TurnWriter:
+    """Writes batches over a connection of its own, in autocommit mode and with `BATCH_OPTIONS`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """The connection is used for nothing else from now on."""
+        self._statement = PreparedStatement(connection, _COMMIT)
+
+    async def write(self, turns: Sequence[TurnRecord]) -> dict[str, int]:
+        """Make the turns durable, all or none; at most one turn per agent.
+
+        Returns:
+            The agent's new version by run id.
+
+        Raises:
+            DuplicateRunError: a request has a run already (`fetch_finished`).
+            AgentGoneError: an agent was deleted.
+            psycopg.Error: the batch cannot be written; or, when the connection broke, it may have
+                been: write it again.
+        """
+        try:
+            rows = await self._statement.execute(_encode(turns))
+        except (UniqueViolation, ForeignKeyViolation) as error:
+            raise _told_apart(error) from error
+        return {run_id.decode(): int(version) for run_id, version in rows}
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._statement.close()
+
+
+async def commit_turns(connection: AsyncConnection, turns: Sequence[TurnRecord]) -> dict[str, int]:
+    """Make the turns durable, all or none; at most one turn per agent.
+
+    For use inside a transaction; `TurnWriter` is the fast way outside of one.
+
+    Returns:
+        The agent's new version by run id.
+
+    Raises:
+        DuplicateRunError: a request has a run already (`fetch_finished`).
+        AgentGoneError: an agent was deleted.
+        psycopg.Error: the batch cannot be written.
+    """
+    document = Jsonb(turns, dumps=_encode)
+    try:
+        cursor = await connection.execute(_COMMIT.replace("$1", "%s"), (document,))
+    except (UniqueViolation, ForeignKeyViolation) as error:
+        raise _told_apart(error) from error
+    return {run_id: version for run_id, version in await cursor.fetchall()}
+
+
+def _told_apart(error: psycopg.IntegrityError) -> Exception:
+    if isinstance(error, ForeignKeyViolation):
+        return AgentGoneError(str(error))
+    return DuplicateRunError(str(error)) if error.diag.constraint_name == _ONE_RUN else error
+
+
+def _encode(turns: Sequence[TurnRecord]) -> bytes:
+    document = _records.encode(turns)
+    if b"\\u0000" in document:
+        # PostgreSQL's text cannot hold NUL; a turn must not be lost for it.
+        document = _NUL.sub(rb"\1\\ufffd", document)
+    return document

@@ -1,0 +1,78 @@
+"""An agent as of one version, with its newest messages in a log that versions share.
+
+Every turn makes a new version of its agent. Copying the history each time would touch every message
+of it, so views of following versions append to one log and remember where it ended for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from o_contracts.messages import AgentContext, Block, Message
+
+KEPT_MESSAGES: Final = 60
+"""Newest messages that are kept of an agent at least."""
+_LONGEST_LOG: Final = 180
+
+
+class AgentView:
+    """One version of an agent. Immutable, though later views append to the same log."""
+
+    __slots__ = ("_before", "_end", "_log", "base")
+
+    def __init__(self, base: AgentContext, log: list[Message], end: int, before: int) -> None:
+        """The first `end` messages of `log` belong to it; `before` older ones are left out."""
+        self.base = base
+        """The agent without its messages."""
+        self._log = log
+        self._end = end
+        self._before = before
+
+    @classmethod
+    def of(cls, context: AgentContext) -> AgentView:
+        """The view that shows this context."""
+        base = msgspec.structs.replace(context, messages=[], earlier_messages=0)
+        messages = list(context.messages)
+        return cls(base, messages, len(messages), context.earlier_messages)
+
+    @property
+    def version(self) -> int:
+        """The agent's version."""
+        return self.base.version
+
+    @property
+    def length(self) -> int:
+        """How many messages it holds."""
+        return self._end
+
+    def holds(self, count: int) -> bool:
+        """Whether it has the newest `count` messages, or all there are."""
+        return self._before == 0 or self._end >= count
+
+    def messages(self) -> list[Message]:
+        """The messages it holds, oldest first."""
+        return self._log[: self._end]
+
+    def shown(self, count: int) -> AgentContext:
+        """The agent with at most its newest `count` messages."""
+        start = max(self._end - max(count, 0), 0)
+        return msgspec.structs.replace(
+            self.base,
+            messages=self._log[start : self._end],
+            earlier_messages=self._before + start,
+        )
+
+    def after(self, version: int, messages: Sequence[Message], blocks: list[Block]) -> AgentView:
+        """The next version, after a turn that added `messages` and left the blocks as `blocks`."""
+        log, end, before = self._log, self._end, self._before
+        if end > _LONGEST_LOG:
+            before += end - KEPT_MESSAGES
+            log = log[end - KEPT_MESSAGES : end]
+        elif len(log) > end:
+            log = log[:end]
+        log.extend(messages)
+        base = msgspec.structs.replace(self.base, version=version, blocks=blocks)
+        return AgentView(base, log, len(log), before)
