@@ -25,7 +25,15 @@ import msgspec
 import pytest
 
 from o_contracts import bridge
-from o_contracts.frames import Empty, ErrorBody, Frame, FrameDecoder, Kind, encode_frame
+from o_contracts.frames import (
+    INITIAL_CREDIT,
+    Empty,
+    ErrorBody,
+    Frame,
+    FrameDecoder,
+    Kind,
+    encode_frame,
+)
 from o_contracts.ids import new_agent_id, new_id
 from o_contracts.llm import LlmDelta, LlmRequest, LlmResult
 from o_contracts.messages import AgentContext, Block, ToolReturn, ToolSpec, Usage
@@ -69,11 +77,14 @@ class FrameBridge:
         self.commits: list[bridge.TurnCommit] = []
         self.abandoned: list[bridge.TurnAbandon] = []
         self.cancelled = threading.Event()
-        self.credits: list[int] = []
+        self.granted = 0
         self._records: dict[str, tuple[str, bridge.FinishedTurn]] = {}
         self._memo: dict[tuple[str, int], LlmResult] = {}
         self._running: dict[int, str] = {}
         self._next_token = 0
+        self._is_up = False
+        self._answers: set[asyncio.Task[None]] = set()
+        self._credit: dict[tuple[int, int], asyncio.Semaphore] = {}
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -91,6 +102,7 @@ class FrameBridge:
     def close(self) -> None:
         self.hold.set()
         self.stop()
+        self._run(self._drain())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -116,18 +128,28 @@ class FrameBridge:
 
     async def _start(self) -> None:
         self.path.unlink(missing_ok=True)
+        self._is_up = True
         self._server = await asyncio.start_unix_server(self._serve, str(self.path))
 
     async def _stop(self) -> None:
+        self._is_up = False
         if self._server is not None:
             self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in self._answers:
             task.cancel()
         self._running.clear()
 
+    async def _drain(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=5)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._is_up:  # accepted just before
+            writer.transport.abort()
+            return
         self._writers.add(writer)
         decoder = FrameDecoder()
         tasks: dict[int, asyncio.Task[None]] = {}
@@ -135,12 +157,15 @@ class FrameBridge:
             while data := await reader.read(65536):
                 for frame in decoder.feed(data):
                     if frame.kind == Kind.REQUEST:
-                        tasks[frame.id] = asyncio.ensure_future(self._answer(frame, writer))
+                        task = asyncio.ensure_future(self._answer(frame, writer))
+                        self._answers.add(task)
+                        task.add_done_callback(self._answers.discard)
+                        tasks[frame.id] = task
                     elif frame.kind == Kind.CANCEL:
                         tasks[frame.id].cancel()
                         self.cancelled.set()
                     else:
-                        self.credits.append(msgspec.msgpack.decode(frame.body, type=int))
+                        self._grant(writer, frame)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -161,10 +186,20 @@ class FrameBridge:
         kind = Kind.ERROR if isinstance(answer, ErrorBody) else Kind.REPLY
         if isinstance(answer, tuple):
             deltas, answer = answer
+            credit = self._credit_of(writer, frame)
             for delta in deltas:
+                await credit.acquire()
                 writer.write(encode_frame(Kind.CHUNK, frame.id, frame.op, delta))
             kind = Kind.END
         writer.write(encode_frame(kind, frame.id, frame.op, answer))
+
+    def _credit_of(self, writer: asyncio.StreamWriter, frame: Frame) -> asyncio.Semaphore:
+        return self._credit.setdefault((id(writer), frame.id), asyncio.Semaphore(INITIAL_CREDIT))
+
+    def _grant(self, writer: asyncio.StreamWriter, frame: Frame) -> None:
+        for _ in range(msgspec.msgpack.decode(frame.body, type=int)):
+            self._credit_of(writer, frame).release()
+            self.granted += 1
 
     async def _hello(self, body: msgspec.Raw) -> bridge.Welcome:
         hello = msgspec.msgpack.decode(body, type=bridge.Hello)
