@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from o_platform.cli.reach import reachable_program
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.errors import SetupError
 from o_platform.settings import Settings
@@ -129,9 +130,10 @@ def _migrations(env_set: Mapping[str, str]) -> ChildSpec:
 
 def _envoy(settings: Settings, user: tuple[int, int] | None) -> ChildSpec:
     paths = envoy_paths(settings)
+    program, *arguments = envoy_command(settings)
     return ChildSpec(
         "envoy",
-        tuple(envoy_command(settings)),
+        (str(reachable_program(Path(program), settings.home / "cache")), *arguments),
         probe=Probe(ProbeKind.HTTP, paths.admin_socket, "/ready"),
         gates=False,
         env=_PLAIN,

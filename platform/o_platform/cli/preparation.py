@@ -12,6 +12,7 @@ from o_platform.cli import terminal
 from o_platform.cli.children import embedded_server, envoy_user, supervisor_spec
 from o_platform.cli.engine import settle_runtime
 from o_platform.cli.listener import require_free_port
+from o_platform.cli.reach import require_reachable
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.settings import Settings
 from o_platform.supervisor.loop import end_leftovers
@@ -30,6 +31,7 @@ def prepare(settings: Settings) -> str:
     """
     for folder, mode in ((settings.home / "log", 0o750), (settings.home / "keys", 0o700)):
         folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    require_reachable(settings.home, settings.run)
     with terminal.step("container engine") as shown:
         runtime, shown.detail = settle_runtime(settings)
     server = embedded_server(settings)

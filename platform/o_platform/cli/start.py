@@ -139,7 +139,7 @@ def _become_supervisor(settings: Settings, runtime: str, began: float) -> NoRetu
         code = 0
         try:
             _follow(SupervisorClient(settings.run / "supervisor.sock"), None)
-            _finish(settings, began)
+            _finish(settings, began, show_key=sys.stdout.isatty())
         except OError as error:
             terminal.failed("start", error.message)
             code = 1
@@ -187,10 +187,13 @@ def _events(
     raise NotReadyError("the supervisor ended before all was up; see `o logs supervisor`")
 
 
-def _finish(settings: Settings, began: float | None) -> None:
+def _finish(settings: Settings, began: float | None, *, show_key: bool = True) -> None:
     """Wait for the stable instance and the first answer through Envoy; print the summary.
 
-    `began` is when this start began; None if there was nothing to start.
+    Args:
+        settings: of this platform.
+        began: when this start began; None if there was nothing to start.
+        show_key: whether to print the key itself.
     """
     api = ControlApi(settings.run / "control.sock")
     with terminal.step("stable instance"):
@@ -202,4 +205,4 @@ def _finish(settings: Settings, began: float | None) -> None:
         headline = "Project O runs already."
     else:
         headline = f"Project O is up ({time.perf_counter() - began:.1f} s)."
-    print_summary(settings, token, headline)
+    print_summary(settings, token, headline, show_key=show_key)

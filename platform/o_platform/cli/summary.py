@@ -44,14 +44,17 @@ def base_url(settings: Settings) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.listen_port}"
 
 
-def print_summary(settings: Settings, token: str, headline: str) -> None:
-    """Print it."""
+def print_summary(settings: Settings, token: str, headline: str, *, show_key: bool = True) -> None:
+    """Print it; `show_key` is false where the output is kept as a log."""
     url, key = base_url(settings), shlex.quote(str(token_file(settings)))
     say(f"\n{headline}\n")
     say(f"  API      {url}")
     say(f"  docs     {url}/docs")
-    say(f"  API key  {token}")
-    say(f"           (operator; kept in {token_file(settings)}; more: o keys create NAME)")
+    if show_key:
+        say(f"  API key  {token}")
+    say(
+        f"  {'' if show_key else 'API key':<9}{token_file(settings)} (operator; more: o keys create)"
+    )
     say(f"  home     {settings.home.absolute()}")
     say("  see      o status · o logs -f · o doctor · o down\n")
     say("Try it with curl:\n")
