@@ -3,6 +3,9 @@
 A `Session` is told of requests and cancellations and answers through the connection. Answers to an
 exchange that is over, or on a closed connection, are dropped: whoever works for an instance need
 not know whether it still listens. While the peer does not read, its requests are not read either.
+
+What is sent while one piece of input is worked through, or in one round of the event loop, is
+written together: a write costs more than most answers.
 """
 
 from __future__ import annotations
@@ -90,6 +93,9 @@ class Connection(asyncio.Protocol):
         self._decoder = FrameDecoder()
         self._session = make_session(self)
         self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._is_receiving = False
+        self._unsent: list[bytes] = []
         self._open: set[int] = set()
         self._streams: dict[int, Stream] = {}
 
@@ -108,12 +114,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
+        self._is_receiving = True
         try:
             for frame in self._decoder.feed(data):
                 self._receive(frame)
         except (FrameError, msgspec.MsgspecError) as error:
             self._session.malformed(str(error))
             self.abort()
+        finally:
+            self._is_receiving = False
+            if self._unsent:
+                self._flush()
 
     def pause_writing(self) -> None:
         """Called by the event loop: the peer does not read."""
@@ -177,6 +188,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once everything was written."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -216,8 +228,17 @@ class Connection(asyncio.Protocol):
             stream.grant(chunks)
 
     def _send(self, kind: Kind, exchange: int, op: str, body: object) -> None:
-        if self._transport is not None:
-            self._transport.write(encode_frame(kind, exchange, op, body))
+        if self._transport is None:
+            return
+        unsent = self._unsent
+        unsent.append(encode_frame(kind, exchange, op, body))
+        if len(unsent) == 1 and not self._is_receiving:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None and unsent:
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def _close_exchange(self, exchange: int) -> None:
         self._open.discard(exchange)

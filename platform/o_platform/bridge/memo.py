@@ -30,8 +30,10 @@ class Memo:
 
     def __init__(self, rows: Iterable[JournalRow] = ()) -> None:
         """Start with what the journal holds."""
-        self._done = {(row.kind, row.seq): (row.digest, row.result) for row in rows}
+        self._done: dict[tuple[str, int], tuple[str, bytes]] = {}
         self._running: dict[tuple[str, int], tuple[str, asyncio.Future[None]]] = {}
+        for row in rows:
+            self._done[row.kind, row.seq] = (row.digest, row.result)
 
     def __bool__(self) -> bool:
         """Whether there is anything worth keeping."""

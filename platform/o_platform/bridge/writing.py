@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 from psycopg import AsyncConnection
@@ -44,8 +44,7 @@ from o_platform.memory.passages import insert_passage
 PAST_WAIT_S: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class EndedTurn:
+class EndedTurn(NamedTuple):
     """A turn to be written; `base_version` is the agent's version that it opened with."""
 
     record: TurnRecord
