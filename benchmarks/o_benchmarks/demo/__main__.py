@@ -21,6 +21,7 @@ from o_benchmarks.demo.report import Findings, print_report
 from o_benchmarks.demo.story import Story
 
 AFTERMATH_S = 2.0
+WARM_UP_TURNS = 10
 
 
 async def demonstrate(agents: int, rate: float, folder: Path, console: Console) -> int:
@@ -49,10 +50,12 @@ async def _under_load(
     began: float,
 ) -> int:
     load = SteadyLoad(installation.base_url, agents, rate)
+    console.print(f"{agents} agents, a conversation of {WARM_UP_TURNS} turns with each first …")
     await load.prepare()
+    await load.warm_up(WARM_UP_TURNS)
     console.print(
-        f"{agents} agents, {rate:g} turns per second through Envoy; policy [bold]demo[/]: small "
-        "samples and wide limits, so that each rollout takes a minute"
+        f"now {rate:g} turns per second through Envoy; policy [bold]demo[/]: small samples and "
+        "wide limits, so that each rollout takes a minute"
     )
     since = datetime.now(UTC)
     async with installation.operator() as api:
@@ -86,7 +89,7 @@ async def _under_load(
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--agents", type=int, default=240, help="agents under load")
+    parser.add_argument("--agents", type=int, default=200, help="agents under load")
     parser.add_argument("--rate", type=float, default=60.0, help="turns per second")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder of the report")
     options = parser.parse_args()

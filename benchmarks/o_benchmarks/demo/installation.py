@@ -126,11 +126,11 @@ def free_port() -> int:
 
 
 async def answer(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> Any:
-    """The JSON answer to a request, asked again while the control plane comes back (20 s).
+    """The JSON answer to a request, asked again while the control plane comes back (40 s).
 
     Only what is safe to repeat may be sent: reads, and starting a cycle (a second one is refused).
     """
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while True:
             try:
                 response = await client.request(method, path, **options)

@@ -10,7 +10,8 @@ import httpx
 from letta_client import APIError, AsyncLetta
 
 TURN_TIMEOUT_S = 20.0
-CREATE_CONCURRENCY = 8
+CONVERSATIONS = 8
+"""Agents created, and conversations held, at the same time."""
 TALK = (
     "please remember that the shipment of garden chairs to the harbour office is late again, that "
     "the customer asked twice for a discount, and that somebody should call her before Friday noon"
@@ -57,7 +58,7 @@ class SteadyLoad:
 
     async def prepare(self) -> None:
         """Create the agents."""
-        gate = asyncio.Semaphore(CREATE_CONCURRENCY)
+        gate = asyncio.Semaphore(CONVERSATIONS)
 
         async def create(number: int) -> str:
             async with gate:
@@ -69,6 +70,19 @@ class SteadyLoad:
                 return agent.id
 
         self._agents = list(await asyncio.gather(*(create(n) for n in range(self._count))))
+
+    async def warm_up(self, turns: int) -> None:
+        """Let every agent have a conversation of this many turns, sent one after the other."""
+        gate = asyncio.Semaphore(CONVERSATIONS)
+
+        async def converse(agent_id: str) -> None:
+            async with gate:
+                for _ in range(turns):
+                    number = self.tally.sent
+                    self.tally.sent += 1
+                    await self._turn(agent_id, number)
+
+        await asyncio.gather(*(converse(agent_id) for agent_id in self._agents))
 
     async def run(self) -> None:
         """Send turns at the fixed rate until `stop`, then wait for those under way."""

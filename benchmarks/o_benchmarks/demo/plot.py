@@ -15,6 +15,8 @@ matplotlib.use("Agg")
 WIDTH = 72
 HEIGHT = 10
 COLOURS = ("green", "cyan", "magenta", "yellow", "red", "blue")
+GLYPHS = "█▒▓░▚▞"
+"""A glyph each, too: a log has no colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def terminal_chart(series: ShareSeries, labels: Mapping[str, str]) -> Text:
     """The same as stacked blocks, `WIDTH` columns wide, one colour a variant."""
     shares = series.shares()
     colours = dict(zip(shares, COLOURS * len(shares), strict=False))
+    glyphs = dict(zip(shares, GLYPHS * len(shares), strict=False))
     chart = Text()
     columns = _columns(shares, len(series.seconds))
     for row in range(HEIGHT, 0, -1):
@@ -71,12 +74,14 @@ def terminal_chart(series: ShareSeries, labels: Mapping[str, str]) -> Text:
         chart.append(f"{round(100 * row / HEIGHT):4d} % ")
         for column in columns:
             name = _variant_at(column, level)
-            chart.append("█" if name else " ", style=colours.get(name or "", "default"))
+            chart.append(glyphs.get(name or "", " "), style=colours.get(name or "", "default"))
         chart.append("\n")
     span = series.seconds[-1] - series.seconds[0] if series.seconds else 0
     chart.append(f"       0 s{f'{span:.0f} s':>{WIDTH - 3}}\n       ")
     for name in shares:
-        chart.append("█ ", style=colours[name]).append(labels.get(name, name[:12]) + "   ")
+        chart.append(f"{glyphs[name]} ", style=colours[name]).append(
+            labels.get(name, name[:12]) + "   "
+        )
     return chart
 
 

@@ -16,14 +16,14 @@ import yaml
 
 from o_platform.images.genome import seed_genome_dir
 
-SHORT_HISTORY = 10
+SHORT_HISTORY = 12
 
 CRASHES = '''\
 """Looks up similar passages before each step of a long conversation."""
 
 import zlib
 
-LONG_CONVERSATION = 9
+LONG_CONVERSATION = 12
 
 
 def before_step(step, params):

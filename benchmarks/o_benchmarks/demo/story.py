@@ -89,6 +89,8 @@ class Story:
                 if attempt is not None and attempt["finished_at"]:
                     break
                 await asyncio.sleep(LOOK_S)
+        if disaster:
+            await disaster[1]()
         if attempt["rollout_id"]:
             self.evidence += await answer(
                 self.api, "GET", f"/o/v1/rollouts/{attempt['rollout_id']}/events"

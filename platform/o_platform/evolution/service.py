@@ -63,7 +63,7 @@ class RolloutStarter(Protocol):
 
 
 class EvolutionService:
-    """Proposes, starts, concludes and lists attempts."""
+    """Proposes, starts and concludes attempts."""
 
     def __init__(
         self,
@@ -153,12 +153,6 @@ class EvolutionService:
                 await self._take_over(session, attempt, rollout)
             await self._remember(session, attempt, reason)
             return attempt.outcome
-
-    async def attempts(self, lineage: str, *, limit: int = 50) -> list[Attempt]:
-        """The lineage's newest attempts, newest first."""
-        async with self._database.unit_of_work() as session:
-            await repository.fetch_lineage(session, lineage)
-            return await repository.list_attempts(session, lineage, limit=limit)
 
     async def _context(self, session: AsyncSession, name: str) -> tuple[ProposalContext, Genome]:
         lineage = await repository.fetch_lineage(session, name)

@@ -11,17 +11,12 @@ from dataclasses import dataclass
 
 from o_platform.clock import SystemClock
 from o_platform.db.engine import Database
-from o_platform.errors import EngineUnavailableError
 from o_platform.evolution import workflow as evolution_workflow
 from o_platform.evolution.service import EvolutionService
-from o_platform.images.build import ImageBuilder
-from o_platform.images.engine import EngineClient
 from o_platform.rollout.service import RolloutService
 from o_platform.rollout.workflow import RolloutRuntime, connect_rollouts
-from o_platform.runtimes.docker import DockerRuntime
+from o_platform.runtimes.choice import open_runtime
 from o_platform.runtimes.fleet import Fleet
-from o_platform.runtimes.process import ProcessRuntime
-from o_platform.runtimes.protocol import Runtime
 from o_platform.settings import Settings
 from o_platform.traffic.controller import TrafficController
 from o_platform.wiring.completion import Completion
@@ -67,7 +62,7 @@ async def build_delivery(settings: Settings, database: Database) -> Delivery:
         SetupError: a key or a script cannot be read.
     """
     traffic = await asyncio.to_thread(TrafficController, database, settings)
-    fleet = Fleet(database, await _runtime(settings), settings)
+    fleet = Fleet(database, await open_runtime(settings), settings)
     completion = Completion(database, settings)
     rollout_runtime = await connect_rollouts(database, fleet, traffic, settings)
     evolution = EvolutionService(
@@ -75,21 +70,3 @@ async def build_delivery(settings: Settings, database: Database) -> Delivery:
     )
     evolution_workflow.connect(evolution)
     return Delivery(traffic, fleet, completion, rollout_runtime, evolution, Workflows(database.url))
-
-
-async def _runtime(settings: Settings) -> Runtime:
-    if settings.runtime == "process":
-        return ProcessRuntime(settings)
-    engine = EngineClient()
-    if settings.runtime == "auto" and not await _answers(engine):
-        await engine.close()
-        return ProcessRuntime(settings)
-    return DockerRuntime(engine, ImageBuilder(engine, settings), settings)
-
-
-async def _answers(engine: EngineClient) -> bool:
-    try:
-        await engine.info()
-    except EngineUnavailableError:
-        return False
-    return True
