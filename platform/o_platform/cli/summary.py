@@ -52,9 +52,8 @@ def print_summary(settings: Settings, token: str, headline: str, *, show_key: bo
     say(f"  docs     {url}/docs")
     if show_key:
         say(f"  API key  {token}")
-    say(
-        f"  {'' if show_key else 'API key':<9}{token_file(settings)} (operator; more: o keys create)"
-    )
+    kept = f"{token_file(settings)} (operator; more: o keys create)"
+    say(f"  {'' if show_key else 'API key':<9}{kept}")
     say(f"  home     {settings.home.absolute()}")
     say("  see      o status · o logs -f · o doctor · o down\n")
     say("Try it with curl:\n")
