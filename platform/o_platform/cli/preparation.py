@@ -12,6 +12,7 @@ from o_platform.cli import terminal
 from o_platform.cli.children import embedded_server, envoy_user, supervisor_spec
 from o_platform.cli.engine import settle_runtime
 from o_platform.cli.listener import require_free_port
+from o_platform.cli.postmaster import clear_dead_postmaster
 from o_platform.cli.reach import require_reachable
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.settings import Settings
@@ -40,6 +41,8 @@ def prepare(settings: Settings) -> str:
     envoy = envoy_user(settings)
     spec = supervisor_spec(settings, server, runtime, envoy)
     _clear_the_way(settings, spec)
+    if server is not None:
+        clear_dead_postmaster(server.data)
     prepare_run(settings, *(envoy or ()))
     _write_private(spec_file(settings), spec.to_json())
     return runtime
