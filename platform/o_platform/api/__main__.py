@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from importlib import import_module
 from types import FrameType
 from typing import Final
 
@@ -18,6 +19,7 @@ from o_platform.api.standby import Listener, fork_spare
 from o_platform.settings import Settings
 from o_platform.telemetry import configure_logging
 from o_platform.wiring import Platform, build_platform
+from o_platform.wiring.parts import STEERING
 
 SUCCESSOR_WAIT_S: Final = 30.0
 """How long a spare serves when no successor comes."""
@@ -70,7 +72,7 @@ def main() -> None:
     configure_logging("control", settings.log_level)
     listener = Listener.open(settings.run / "control.sock")
     gc.freeze()
-    spare = fork_spare()
+    spare = fork_spare(_import_steering)
     platform = build_platform(settings, leads=spare is not None)
     if spare is None:
         if listener.is_published():
@@ -83,6 +85,10 @@ def main() -> None:
         LeadingServer(_config(platform), listener, platform).run([listener.socket])
     finally:
         spare.dismiss()
+
+
+def _import_steering() -> None:
+    import_module(STEERING)
 
 
 def _config(platform: Platform) -> uvicorn.Config:

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -93,10 +94,14 @@ class Spare:
         os.waitpid(self.pid, 0)
 
 
-def fork_spare() -> Spare | None:
+def fork_spare(prepare: Callable[[], object]) -> Spare | None:
     """Fork a spare; returns it, or None in the spare once the serving process was killed.
 
     Must be called before any thread or event loop exists. A spare that is dismissed never returns.
+
+    Args:
+        prepare: what the spare does before it waits, such as imports that must not delay the
+            serving process; it starts no thread.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -105,6 +110,7 @@ def fork_spare() -> Spare | None:
         return Spare(pid, writing)
     os.close(writing)
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare()
     if os.read(reading, 1) == _ENOUGH:
         os._exit(0)
     os.close(reading)

@@ -1,4 +1,8 @@
-"""One rollout as its controller holds it between reading the row and writing it again."""
+"""One rollout as its controller holds it between reading the row and writing it again.
+
+Steering a rollout needs no statistics, so the evidence stays in its stored form here: the spare of
+a killed control plane must be able to abort at once, not after importing what judges evidence.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ from typing import Any
 import msgspec
 
 from o_platform.db.models import Rollout
-from o_platform.rollout.evidence import Evidence
 from o_platform.rollout.observations import LogMark
 from o_platform.rollout.policy import Policy, parse_policy
 from o_platform.rollout.states import Intent, State
@@ -16,7 +19,7 @@ from o_platform.rollout.states import Intent, State
 
 @dataclass(slots=True)
 class Case:
-    """What the row says, parsed. `evidence` and `mark` change in place during a look."""
+    """What the row says, parsed. `evidence` and `mark` change during a look."""
 
     rollout_id: str
     lineage: str
@@ -34,15 +37,18 @@ class Case:
     canary_instance: str | None
     shadow_instance: str | None
     finished: bool
-    evidence: Evidence | None = None
+    evidence: dict[str, Any] | None = None
+    """`evidence.Evidence` as JSON."""
     mark: LogMark | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
+    uncompared: str = ""
+    """Why nothing runs that the promoted candidate can be compared with; empty: it does."""
 
     @classmethod
     def of(cls, row: Rollout) -> Case:
         """Read a row."""
         data = row.data
-        evidence, mark = data.get("evidence"), data.get("mark")
+        mark = data.get("mark")
         return cls(
             rollout_id=row.id,
             lineage=row.lineage,
@@ -56,9 +62,10 @@ class Case:
             canary_instance=row.canary_instance,
             shadow_instance=row.shadow_instance,
             finished=row.finished_at is not None,
-            evidence=None if evidence is None else Evidence.from_json(evidence),
+            evidence=data.get("evidence"),
             mark=None if mark is None else LogMark.from_json(mark),
             numbers=data.get("numbers", {}),
+            uncompared=data.get("uncompared", ""),
         )
 
     def data(self, state: State) -> dict[str, Any]:
@@ -67,9 +74,10 @@ class Case:
             "state": msgspec.to_builtins(state),
             "version": self.version + 1,
             "by": self.by,
-            "evidence": None if self.evidence is None else self.evidence.to_json(),
+            "evidence": self.evidence,
             "mark": None if self.mark is None else asdict(self.mark),
             "numbers": self.numbers,
+            "uncompared": self.uncompared,
         }
 
 

@@ -24,6 +24,16 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """A shadow of the baseline runs and gets copies of this share of turns; 0: it only runs.
+
+    If none can be started, the rollout goes on, and its row says why nothing is compared.
+    """
+
+    mirror_permille: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stable:
     """This one is the lineage's stable variant, and no share goes to a canary or a shadow.
 
@@ -53,7 +63,7 @@ class Mark:
     status: Literal["candidate", "rejected"]
 
 
-Effect: TypeAlias = Ensure | Route | Stable | Free | RetireBaseline | Mark
+Effect: TypeAlias = Ensure | Route | Compare | Stable | Free | RetireBaseline | Mark
 
 
 def effects_of(state: State) -> tuple[Effect, ...]:
@@ -66,9 +76,10 @@ def effects_of(state: State) -> tuple[Effect, ...]:
         case Phase.CANARY | Phase.AWAITING_APPROVAL:
             return (Ensure("canary"), Route(state.weight_permille, 0), Free("canary"))
         case Phase.PROMOTING:
-            return (Ensure("stable"), Stable("candidate"))
+            return (Ensure("stable"), Compare(0), Stable("candidate"))
         case Phase.WATCH:
-            return (Ensure("stable"), Stable("candidate"), Free("stable"))
+            compare = Compare(state.plan.watch_mirror_permille)
+            return (Ensure("stable"), Stable("candidate"), Free("shadow"), compare)
         case Phase.PROMOTED:
             return (Stable("candidate"), Free("stable"), RetireBaseline())
         case Phase.REJECTED | Phase.ROLLED_BACK:

@@ -12,11 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.db.engine import CHANNEL_ROUTES, Database, announce
 from o_platform.db.models import Rollout
-from o_platform.errors import NotFoundError
+from o_platform.errors import BuildError, ForbiddenError, NotFoundError, NotReadyError
 from o_platform.images.repository import set_status
 from o_platform.rollout import repository
 from o_platform.rollout.case import Case
-from o_platform.rollout.effects import Effect, Ensure, Free, Mark, RetireBaseline, Route, Stable
+from o_platform.rollout.effects import (
+    Compare,
+    Effect,
+    Ensure,
+    Free,
+    Mark,
+    RetireBaseline,
+    Route,
+    Stable,
+)
 from o_platform.rollout.ports import FleetPort, TrafficPort
 from o_platform.rollout.states import Intent
 
@@ -47,6 +56,8 @@ class Enforcer:
                 await self._ensure(case, effect)
             case Route():
                 await self._route(case, effect)
+            case Compare(mirror_permille):
+                await self._compare(case, mirror_permille)
             case Stable("candidate"):
                 await self._promote(case)
             case Stable():
@@ -79,6 +90,20 @@ class Enforcer:
             row.shadow_instance = case.shadow_instance if effect.mirror_permille else None
             await announce(session, CHANNEL_ROUTES, case.lineage)
         await self._traffic.apply()
+
+    async def _compare(self, case: Case, mirror_permille: int) -> None:
+        """Asked for once: what could not be started is not waited for a second time."""
+        case.shadow_instance = None
+        if not case.uncompared:
+            try:
+                shadow = await self._fleet.ensure(
+                    case.lineage, case.baseline, "shadow", case.rollout_id
+                )
+                case.shadow_instance = shadow.id
+            except (NotReadyError, BuildError, ForbiddenError) as error:
+                case.uncompared = f"no copy of the former variant runs: {error.message}"
+        if mirror_permille:
+            await self._route(case, Route(0, mirror_permille if case.shadow_instance else 0))
 
     async def _promote(self, case: Case) -> None:
         async with self._database.unit_of_work() as session:

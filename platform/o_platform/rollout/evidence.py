@@ -112,16 +112,9 @@ class Evidence:
         """The candidate's deaths in the whole rollout."""
         return self.earlier_deaths + self.candidate.deaths
 
-    def next_window(self, window: str, since: datetime, *, keep_baseline: bool) -> Evidence:
-        """An empty window after this one.
-
-        Args:
-            window: its name.
-            since: when it begins.
-            keep_baseline: compare with this window's baseline, since there is none any more.
-        """
-        baseline = self.baseline if keep_baseline else Arm()
-        return Evidence(window, since, Arm(), baseline, self.deaths)
+    def next_window(self, window: str, since: datetime) -> Evidence:
+        """An empty window after this one, named `window`, that begins at `since`."""
+        return Evidence(window, since, earlier_deaths=self.deaths)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready form."""

@@ -41,14 +41,20 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    ratio: Interval
+    ratio: Interval | None
+    """None: latency is not compared."""
     candidate: Interval
     baseline: Interval
     agents: tuple[int, int]
 
 
 def judge(
-    evidence: Evidence, policy: Policy, rules: TrafficRules, *, weight_permille: int = 0
+    evidence: Evidence,
+    policy: Policy,
+    rules: TrafficRules,
+    *,
+    weight_permille: int = 0,
+    uncompared: str = "",
 ) -> Judgement:
     """Judge one window.
 
@@ -58,10 +64,12 @@ def judge(
         rules: the rules of the window's gate.
         weight_permille: the candidate's share of agents; 0 when agents are not split, then the
             split is not tested.
+        uncompared: why there is nothing to compare with, if there is not: then latency neither
+            passes nor fails, and only failures and deaths are judged.
     """
     windows = len(policy.canary.steps) + 2
     budget = AlphaBudget(policy.alpha, _WEIGHTS)
-    figures = _figures(evidence, budget, windows)
+    figures = _figures(evidence, budget, windows, uncompared)
     verdict = (
         _deaths(evidence, policy)
         or _failures(evidence, rules, figures)
@@ -69,22 +77,22 @@ def judge(
         or _split(figures, weight_permille, budget.share("split", of=windows))
         or _look(evidence, rules, figures)
     )
-    return Judgement(verdict, _numbers(evidence, figures))
+    return Judgement(verdict, _numbers(evidence, figures) | {"uncompared": uncompared})
 
 
-def _figures(evidence: Evidence, budget: AlphaBudget, windows: int) -> _Figures:
-    latency = mean_difference(
-        evidence.candidate.latency.means(),
-        evidence.baseline.latency.means(),
-        alpha=budget.share("latency", of=windows),
-    )
+def _figures(evidence: Evidence, budget: AlphaBudget, windows: int, uncompared: str) -> _Figures:
     failures = budget.share("failures", of=2 * windows)
     return _Figures(
-        latency.exp(),
+        None if uncompared else _latency_ratio(evidence, budget.share("latency", of=windows)),
         rate_interval(evidence.candidate.tally, alpha=failures),
         rate_interval(evidence.baseline.tally, alpha=failures),
         _distinct_agents(evidence.candidate, evidence.baseline),
     )
+
+
+def _latency_ratio(evidence: Evidence, alpha: float) -> Interval:
+    candidate, baseline = evidence.candidate.latency.means(), evidence.baseline.latency.means()
+    return mean_difference(candidate, baseline, alpha=alpha).exp()
 
 
 def _distinct_agents(candidate: Arm, baseline: Arm) -> tuple[int, int]:
@@ -116,7 +124,7 @@ def _failures(evidence: Evidence, rules: TrafficRules, figures: _Figures) -> Bre
 
 
 def _latency(rules: TrafficRules, figures: _Figures) -> Breach | None:
-    if figures.ratio.lower <= rules.max_latency_ratio:
+    if figures.ratio is None or figures.ratio.lower <= rules.max_latency_ratio:
         return None
     return Breach(
         Reason.LATENCY,
@@ -140,7 +148,9 @@ def _split(figures: _Figures, weight_permille: int, alpha: float) -> Breach | No
 def _look(evidence: Evidence, rules: TrafficRules, figures: _Figures) -> Look:
     missing = _missing(evidence, rules, figures)
     done = f"{evidence.candidate.trials} requests"
-    if math.isfinite(figures.ratio.upper):
+    if figures.ratio is None:
+        done += ", latency not compared"
+    elif math.isfinite(figures.ratio.upper):
         done += f", latency ratio {figures.ratio.lower:.2f} … {figures.ratio.upper:.2f}"
     if missing:
         return Look(False, f"{done}; needs {missing}")
@@ -150,9 +160,9 @@ def _look(evidence: Evidence, rules: TrafficRules, figures: _Figures) -> Look:
 def _missing(evidence: Evidence, rules: TrafficRules, figures: _Figures) -> str:
     if evidence.candidate.trials < rules.min_requests:
         return f"{rules.min_requests} requests"
-    if not math.isfinite(figures.ratio.upper):
+    if figures.ratio is not None and not math.isfinite(figures.ratio.upper):
         return "more agents on both sides"
-    if figures.ratio.upper > rules.max_latency_ratio:
+    if figures.ratio is not None and figures.ratio.upper > rules.max_latency_ratio:
         return f"a latency ratio surely below {rules.max_latency_ratio:.2f}"
     if figures.candidate.upper > rules.provable_error_rate:
         return f"a failure rate surely below {rules.provable_error_rate:.1%}"
@@ -169,7 +179,7 @@ def _numbers(evidence: Evidence, figures: _Figures) -> dict[str, Any]:
         },
         "deaths": evidence.deaths,
         "agents": {"candidate": figures.agents[0], "baseline": figures.agents[1]},
-        "latency_ratio": _ends(figures.ratio),
+        "latency_ratio": None if figures.ratio is None else _ends(figures.ratio),
         "failure_rate": _ends(figures.candidate),
     }
 

@@ -114,8 +114,14 @@ class CanaryRules(TrafficRules):
 
 
 class WatchRules(TrafficRules):
-    """After promotion, with the old stable instance still at hand."""
+    """After promotion, with the old stable instance still at hand.
 
+    The former variant gets copies of live turns meanwhile: latency is compared with theirs.
+    """
+
+    mirror_permille: Permille = Field(
+        default=200, description="share of turns that are copied to the former variant"
+    )
     min_seconds: Seconds = Field(default=120.0, description="watch at least this long")
 
 
@@ -212,6 +218,7 @@ DEMO = Policy(
     ),
     watch=WatchRules(
         min_requests=60,
+        mirror_permille=300,
         min_seconds=4,
         max_wait_s=60,
         max_latency_ratio=2.0,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from o_contracts.bridge import Role
-from o_platform.images.build import BuiltImage
-from o_platform.runtimes.protocol import InstanceSpec
+
+if TYPE_CHECKING:  # else whoever steers rollouts would import the container engine's client
+    from o_platform.images.build import BuiltImage
+    from o_platform.runtimes.protocol import InstanceSpec
 
 
 class InstanceInfo(Protocol):

@@ -117,6 +117,7 @@ class Plan:
 
     steps: tuple[int, ...]
     mirror_permille: int
+    watch_mirror_permille: int
     person_for: frozenset[Risk]
     shadow_wait_s: float
     canary_wait_s: float
@@ -132,6 +133,7 @@ class Plan:
         return cls(
             steps=policy.canary.steps,
             mirror_permille=policy.shadow.mirror_permille,
+            watch_mirror_permille=policy.watch.mirror_permille,
             person_for=frozenset(risk for risk in RISKS if policy.needs_person(risk)),
             shadow_wait_s=policy.shadow.max_wait_s,
             canary_wait_s=policy.canary.max_wait_s,

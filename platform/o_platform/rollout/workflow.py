@@ -129,12 +129,17 @@ class RolloutRuntime:
                 await asyncio.sleep(SWEEP_S)
 
     async def _begin_all(self) -> None:
-        """A crash between storing a rollout and starting its workflow leaves one without."""
+        """See to rollouts and wishes that were stored without their workflow being told.
+
+        A crash between the two leaves them so, and whoever stands in for this process does.
+        """
         try:
             async with self._database.unit_of_work() as session:
                 rows = await repository.active_rollouts(session)
             for row in rows:
                 await _begin(row.id)
+                if row.intent is not None:
+                    await _wake(row.id)
         except UnavailableError as error:
             _LOGGER.warning("rollouts under way are not looked for: %s", error.message)
 

@@ -27,6 +27,7 @@ from o_platform.wiring.supervisor_events import SupervisorEvents
 from o_tools.catalogue import SPECS
 
 if TYPE_CHECKING:
+    from o_platform.rollout.service import RolloutService
     from o_platform.wiring.delivery import Delivery
 
 SEED: Final = "seed"
@@ -43,6 +44,8 @@ STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order."""
 ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS)
 """What runs as long as the control plane does."""
+STEERING: Final = "o_platform.wiring.steering"
+"""A module that takes a moment to import, and that a spare imports in advance."""
 _NOT_UP: Final = ("waiting", "failed")
 Work = Callable[[], Awaitable[None]]
 
@@ -51,7 +54,7 @@ class Platform:
     """Everything the API needs.
 
     `leads` is false in a process that only bridges the time until the leading one is back: it
-    serves agents, and starts nothing in the background.
+    serves agents, steers rollouts, and starts nothing in the background.
     """
 
     def __init__(self, settings: Settings, database: Database, *, leads: bool = True) -> None:
@@ -66,6 +69,7 @@ class Platform:
         self.brought_up = asyncio.Event()
         """Set when everything in the background has been started once."""
         self._delivery: Delivery | None = None
+        self._steering: RolloutService | None = None
 
     def model_handles(self) -> list[str]:
         """Handles of the built-in models and of those that the settings name."""
@@ -94,6 +98,15 @@ class Platform:
         if self._delivery is None:
             raise UnavailableError("the control plane is still starting; try again in a second")
         return self._delivery
+
+    async def rollouts(self) -> RolloutService:
+        """Steers rollouts; available before everything that carries them out is."""
+        if self._delivery is not None:
+            return self._delivery.rollouts
+        if self._steering is None:
+            module = await asyncio.to_thread(import_module, STEERING)
+            self._steering = module.steering(self.database, self.settings)
+        return self._steering
 
     def coming(self) -> list[str]:
         """Names of what is not up yet."""

@@ -191,6 +191,7 @@ class World:
         self.servers: dict[str, EchoInstance] = {}
         self.routes: dict[str, Any] = {}
         self.envoy_is_down = False
+        self.slowness = 1.0
         self.rng = random.Random(4)  # noqa: S311
         self.agents = [routing_key(new_agent_id(1)) for _ in range(AGENTS)]
         self.internal = InternalListener("internal", settings.run / "internal.sock")
@@ -316,7 +317,7 @@ class World:
         if instance_id is None or traits is None:
             return
         died = self.rng.randrange(100) < traits.dies_of_100
-        took_ms = traits.latency_ms * self.rng.lognormvariate(0, 0.2)
+        took_ms = self.slowness * traits.latency_ms * self.rng.lognormvariate(0, 0.2)
         self.log_attempt(instance_id, 0 if died else 200, took_ms, key)
 
     async def take_time(self, traits: Traits) -> float:

@@ -154,6 +154,74 @@ async def test_a_variant_that_turns_bad_after_promotion_is_rolled_back(
     assert await instances(database) == {("stable", old)}
 
 
+async def test_a_machine_that_gets_slower_is_no_regression_of_the_variant(
+    database: Database, settings: Settings
+) -> None:
+    old, new = await seed(database, STABLE, "new")
+    patient = policy(watch=policy().watch.model_copy(update={"min_seconds": 2.0}))
+    async with control_plane(database, settings) as (world, runtime):
+        view = await runtime.service.start("default", new, patient, "ann")
+        await until(runtime.service, view.id, lambda v: v.phase == "watch")
+        world.slowness = 4.0
+        watched = await until(runtime.service, view.id, lambda v: v.mirror_permille > 0)
+        assert {("shadow", old), ("stable", old), ("stable", new)} == await instances(database)
+        done = await finished(runtime.service, view.id)
+        last = (await runtime.service.events(view.id))[-1]
+    assert (watched.weight_permille, watched.mirror_permille) == (0, 200)
+    assert (done.state, done.mirror_permille) == ("promoted", 0)
+    assert last.evidence["requests"]["baseline"] > 0
+    assert last.evidence["latency_ratio"]["upper"] < 2.0
+    assert await instances(database) == {("stable", new)}
+
+
+async def test_a_variant_that_gets_slow_after_promotion_is_rolled_back(
+    database: Database, settings: Settings
+) -> None:
+    old, new = await seed(database, STABLE, "new")
+    patient = policy(watch=policy().watch.model_copy(update={"min_seconds": 10.0}))
+    async with control_plane(database, settings) as (world, runtime):
+        view = await runtime.service.start("default", new, patient, "ann")
+        await until(runtime.service, view.id, lambda v: v.phase == "watch")
+        world.traits_by_instance[world.routes["stable"]].latency_ms = 16
+        done = await finished(runtime.service, view.id)
+        assert (world.routes["shadow"], world.routes["mirror"]) == (None, 0)
+    assert (done.state, done.gate, done.reason) == ("rolled_back", "watch", "latency")
+    assert await instances(database) == {("stable", old)}
+
+
+async def test_a_watch_without_anything_to_compare_with_judges_the_rest(
+    database: Database, settings: Settings
+) -> None:
+    _, new = await seed(database, f"{STABLE} ready=shadow", "new")
+    async with control_plane(database, settings) as (_, runtime):
+        view = await runtime.service.start("default", new, policy(), "ann")
+        done = await finished(runtime.service, view.id)
+        last = (await runtime.service.events(view.id))[-1]
+    assert done.state == "promoted"
+    assert last.evidence["latency_ratio"] is None
+    assert "exited with 78" in last.evidence["uncompared"]
+
+
+async def test_a_comparison_that_is_lost_stops_counting(
+    database: Database, settings: Settings
+) -> None:
+    _, new = await seed(database, STABLE, "new")
+    patient = policy(watch=policy().watch.model_copy(update={"min_seconds": 3.0}))
+    async with control_plane(database, settings) as (world, runtime):
+        view = await runtime.service.start("default", new, patient, "ann")
+        await until(runtime.service, view.id, lambda v: v.mirror_permille == 200)
+        async with database.unit_of_work() as session:
+            query = select(Instance.id).where(Instance.wanted, Instance.role == "shadow")
+            shadow = await session.scalar(query)
+        assert shadow is not None
+        await world.retire(shadow)
+        done = await finished(runtime.service, view.id)
+    assert (done.state, done.evidence["uncompared"]) == (
+        "promoted",
+        "the copy of the former variant is gone",
+    )
+
+
 async def test_an_abort_takes_the_canary_out_at_once(
     database: Database, settings: Settings
 ) -> None:
@@ -281,9 +349,11 @@ async def test_a_killed_control_plane_goes_on_where_it_was(
     third = await asyncio.to_thread(start)
     await kill_at(third, "canary")
     fourth = await asyncio.to_thread(start)
+    await kill_at(fourth, "watch")
+    fifth = await asyncio.to_thread(start)
     done = await finished(service, view.id)
-    fourth.send_signal(signal.SIGKILL)
-    fourth.wait(10)
+    fifth.send_signal(signal.SIGKILL)
+    fifth.wait(10)
     assert done.state == "promoted", done.message
     assert await stable_of(database) == new
     assert await instances(database) == {("stable", new)}

@@ -111,7 +111,7 @@ def test_deaths_are_counted_over_the_whole_rollout() -> None:
     evidence = Evidence("shadow", NOW)
     for _ in range(2):
         evidence.take([FakeAttempt("c", 1, None, 0)], CANARY, STABLE)
-    evidence = evidence.next_window("canary:0", NOW, keep_baseline=False)
+    evidence = evidence.next_window("canary:0", NOW)
     evidence.take([FakeAttempt("c", 2, None, 0)], CANARY, STABLE)
     verdict = judge(evidence, DEFAULT, DEFAULT.canary).verdict
     assert isinstance(verdict, Breach)
@@ -125,6 +125,22 @@ def test_requests_that_die_with_one_worker_are_one_death() -> None:
         evidence.take(attempts, CANARY, STABLE)
     assert (evidence.deaths, evidence.candidate.failures) == (1, 1)
     assert isinstance(judge(evidence, DEFAULT, DEFAULT.watch).verdict, Look)
+
+
+def test_without_a_comparison_latency_neither_passes_nor_fails() -> None:
+    evidence = Evidence("watch", NOW)
+    evidence.take([FakeAttempt("c", n, 90_000) for n in range(400)], CANARY, STABLE)
+    policy, rules = DEFAULT, DEFAULT.watch
+    compared = judge(evidence, policy, rules)
+    alone = judge(evidence, policy, rules, uncompared="no copy runs")
+    assert compared.verdict == Look(False, compared.verdict.message)
+    assert alone.verdict == Look(True, alone.verdict.message)
+    assert "latency not compared" in alone.verdict.message
+    assert (alone.numbers["latency_ratio"], alone.numbers["uncompared"]) == (None, "no copy runs")
+    evidence.take([FakeAttempt("c", n, None, 500) for n in range(60)], CANARY, STABLE)
+    failing = judge(evidence, policy, rules, uncompared="no copy runs").verdict
+    assert isinstance(failing, Breach)
+    assert failing.reason is Reason.ERRORS
 
 
 def test_too_few_agents_are_never_enough() -> None:

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_platform.rollout.effects import Free, Mark, RetireBaseline, Route, Stable, effects_of
+from o_platform.rollout.effects import (
+    Compare,
+    Ensure,
+    Free,
+    Mark,
+    RetireBaseline,
+    Route,
+    Stable,
+    effects_of,
+)
 from o_platform.rollout.machine import (
     Applied,
     Breach,
@@ -134,6 +143,22 @@ def test_abort_works_from_every_state(phase: Phase, hold: Hold | None) -> None:
     assert Free(None) in made.effects
     assert Mark("candidate") in made.effects
     assert "ann" in made.message
+
+
+@given(policies, history)
+def test_copies_for_comparison_run_only_between_switch_and_end(policy, steps) -> None:
+    start = initial(policy, START)
+    for made in play(start, steps):
+        compares = [effect for effect in made.effects if isinstance(effect, Compare)]
+        expected = {Phase.PROMOTING: [Compare(0)], Phase.WATCH: [Compare(_watch_share(policy))]}
+        assert compares == expected.get(made.state.phase, [])
+        if compares:
+            assert Ensure("stable") in made.effects
+            assert not any(isinstance(effect, Ensure) for effect in made.effects[1:])
+
+
+def _watch_share(policy) -> int:
+    return policy.watch.mirror_permille
 
 
 def test_the_whole_way_without_trouble() -> None:

@@ -26,7 +26,7 @@ Action = Literal["approve", "pause", "resume", "abort"]
 @router.post("/rollouts")
 async def start(body: RolloutCreate, platform: PlatformDep, caller: CallerDep) -> RolloutState:
     """Start a rollout; answers at once."""
-    rollouts = platform.delivery.rollouts
+    rollouts = await platform.rollouts()
     policy = body.policy if isinstance(body.policy, str) else parse_policy(body.policy)
     started = await rollouts.start(body.lineage, body.variant, policy, caller)
     return await _state(platform.database, started.id)
@@ -67,7 +67,7 @@ async def act(
 
     When an abort answers, no request reaches the variant any more.
     """
-    rollouts = platform.delivery.rollouts
+    rollouts = await platform.rollouts()
     acts = {
         "approve": rollouts.approve,
         "pause": rollouts.pause,

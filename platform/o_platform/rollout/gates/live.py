@@ -3,6 +3,12 @@
 A look takes what Envoy logged since the last one, asks the engine what the candidate's instance
 used, and judges both. Where traffic is too thin for the shadow gate and the policy says so, the
 missing requests are made on a pair of bench instances.
+
+Both sides of a comparison are observed at the same time, so that a change of the machine's load is
+no difference between them. In the canary both answer live turns. In the shadow gate the candidate
+answers copies, and in the watch the former variant does: there a copy's own cost is on one side. A
+shadow's turn waits for the original's turn to open, but its commit is thrown away instead of made
+durable; PENALTY
 """
 
 from __future__ import annotations
@@ -24,10 +30,12 @@ from o_platform.rollout.judgement import judge
 from o_platform.rollout.machine import Breach, Look
 from o_platform.rollout.observations import ObservationHub
 from o_platform.rollout.policy import LoadRules, TrafficRules
-from o_platform.rollout.ports import FleetPort
+from o_platform.rollout.ports import Attempt, FleetPort
 from o_platform.rollout.states import Hold, Phase, Reason
 from o_platform.settings import Settings
 
+NO_ORIGINAL: Final = 409
+"""HTTP status of a shadow's turn whose original did not open (`bridge.shadow`)."""
 DEMAND_RPS: Final = 20.0
 DEMAND_WINDOW_S: Final = 1.0
 
@@ -63,37 +71,53 @@ class LiveGates:
             UnavailableError: a part of the platform is away; try again.
         """
         sides = await self._sides(case)
-        case.evidence = _window(case, now)
-        await self._collect(case, case.evidence, sides)
+        evidence = _window(case, now)
+        await self._collect(case, evidence, sides)
+        case.evidence = evidence.to_json()
         if broken := await self._broken_instance(case, sides):
             return broken
         if _wants_load(case):
-            await self._add_load(case, case.evidence)
+            await self._add_load(case, evidence)
+            case.evidence = evidence.to_json()
         judgement = judge(
-            case.evidence, case.policy, _rules(case), weight_permille=case.state.weight_permille
+            evidence,
+            case.policy,
+            _rules(case),
+            weight_permille=case.state.weight_permille,
+            uncompared=case.uncompared,
         )
         case.numbers = judgement.numbers
         return judgement.verdict
 
     async def _sides(self, case: Case) -> _Sides:
+        shadow = {case.shadow_instance} if case.shadow_instance else set()
+        canary = {case.canary_instance} if case.canary_instance else set()
+        if case.state.phase is Phase.WATCH:
+            await self._check_comparison(case)
+            return _Sides(await self._stable(case, case.candidate), shadow)
+        own = shadow if case.state.phase is Phase.SHADOW else canary
+        return _Sides(own, await self._stable(case, case.baseline))
+
+    async def _stable(self, case: Case, variant: str) -> set[str]:
         async with self._database.unit_of_work() as session:
-            baseline = await repository.stable_instances(session, case.lineage, case.baseline)
-            stable = await repository.stable_instances(session, case.lineage, case.candidate)
-        match case.state.phase:
-            case Phase.SHADOW:
-                own = [case.shadow_instance] if case.shadow_instance else []
-            case Phase.WATCH:
-                own = list(stable)
-            case _:
-                own = [case.canary_instance] if case.canary_instance else []
-        return _Sides(set(own), set(baseline))
+            return set(await repository.stable_instances(session, case.lineage, variant))
+
+    async def _check_comparison(self, case: Case) -> None:
+        """Note when the copy of the former variant is gone: what it did is of another time."""
+        if case.uncompared:
+            return
+        async with self._database.unit_of_work() as session:
+            row = await repository.fetch_instance(session, case.shadow_instance or "")
+        if row is None or not row.wanted:
+            case.uncompared = "the copy of the former variant is gone"
 
     async def _collect(self, case: Case, evidence: Evidence, sides: _Sides) -> None:
         subscription = self._hub.subscribe(case.rollout_id)
         subscription.instances = sides.candidate | sides.baseline
         batch = await subscription.take()
-        watched = case.state.phase is Phase.WATCH
-        evidence.take(batch.attempts, sides.candidate, set() if watched else sides.baseline)
+        copies = sides.baseline if case.state.phase is Phase.WATCH else set()
+        attempts = (a for a in batch.attempts if not _lacks_original(a, copies))
+        evidence.take(attempts, sides.candidate, sides.baseline)
         case.mark = batch.mark
 
     async def _broken_instance(self, case: Case, sides: _Sides) -> Breach | None:
@@ -136,6 +160,11 @@ class LiveGates:
         evidence.take(load.attempts, {load.candidate}, {load.baseline})
 
 
+def _lacks_original(attempt: Attempt, copies: set[str]) -> bool:
+    """Whether a copy was refused because the candidate never opened the original's turn."""
+    return attempt.instance_id in copies and attempt.status == NO_ORIGINAL
+
+
 def _rules(case: Case) -> TrafficRules:
     match case.state.phase:
         case Phase.SHADOW:
@@ -152,9 +181,8 @@ def _window(case: Case, now: datetime) -> Evidence:
     name = f"{phase}:{case.state.step}" if phase is Phase.CANARY else str(phase)
     if case.evidence is None:
         return Evidence(name, now)
-    if case.evidence.window == name:
-        return case.evidence
-    return case.evidence.next_window(name, now, keep_baseline=phase is Phase.WATCH)
+    known = Evidence.from_json(case.evidence)
+    return known if known.window == name else known.next_window(name, now)
 
 
 def _wants_load(case: Case) -> bool:
