@@ -271,6 +271,8 @@ class Instance:
     def __init__(self, folder: Path, genome: Path, variables: dict[str, str]) -> None:
         self.socket = folder / "agent.sock"
         self.log = folder / "instance.log"
+        self.logs = [self.log]
+        """Shown when a wait fails."""
         environment = os.environ | {
             "O_AGENT_SOCKET": str(self.socket),
             "O_BRIDGE_SOCKET": str(folder / "bridge.sock"),
@@ -285,38 +287,43 @@ class Instance:
             transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://o", timeout=30
         )
 
+    def notes(self) -> str:
+        """The logs, for a failure's message."""
+        return "\n".join(path.read_text() for path in self.logs)
+
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def wait_ready(self, limit_s: float = 10.0) -> None:
         """Wait until `/healthz` is 200."""
-        wait_for(self._is_healthy, limit_s, self.log.read_text)
+        wait_for(self._is_healthy, limit_s, self.notes)
 
     def wait_unready(self) -> None:
         """Wait until `/healthz` is not 200."""
-        wait_for(lambda: not self._is_healthy(), 5, self.log.read_text)
+        wait_for(lambda: not self._is_healthy(), 5, self.notes)
 
     def active_pid(self) -> int:
         """The worker that was promoted last."""
+        self.wait_message("is active")
         return int([line for line in self.lines() if "is active" in line["message"]][-1]["worker"])
 
     def wait_active(self, other_than: int) -> int:
         """Wait until another worker than this is active."""
-        wait_for(lambda: self.active_pid() != other_than, 10, self.log.read_text)
+        wait_for(lambda: self.active_pid() != other_than, 10, self.notes)
         return self.active_pid()
 
     def spare_pid(self) -> int:
         """A worker that is ready and not promoted."""
-        wait_for(lambda: self._named("o-spare") != [], 10, self.log.read_text)
+        wait_for(lambda: self._named("o-spare") != [], 10, self.notes)
         return self._named("o-spare")[0]
 
     def wait_message(self, text: str) -> None:
         """Wait until a line of the log says this."""
-        wait_for(lambda: text in self.log.read_text(), 10, self.log.read_text)
+        wait_for(lambda: text in self.log.read_text(), 10, self.notes)
 
     def wait_gone(self, pids: list[int]) -> None:
         """Wait until none of these processes runs."""
-        wait_for(lambda: not any(map(_runs, pids)), 10, self.log.read_text)
+        wait_for(lambda: not any(map(_runs, pids)), 10, self.notes)
 
     def children(self) -> list[int]:
         pid = self.process.pid

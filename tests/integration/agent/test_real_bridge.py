@@ -35,7 +35,7 @@ class RealBridge:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.socket = folder / "instances" / INSTANCE / "out" / "bridge.sock"
-        self._log = folder / "bridge.log"
+        self.log = folder / "bridge.log"
         self._environment = os.environ | {
             "DATABASE_URL": url,
             "O_RUN_DIR": str(folder),
@@ -44,7 +44,7 @@ class RealBridge:
         self.start()
 
     def start(self) -> None:
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             command = [sys.executable, "-m", "o_platform.bridge"]
             self.process = subprocess.Popen(command, env=self._environment, stderr=log)
 
@@ -104,6 +104,7 @@ def test_a_conversation_is_stored_once_whatever_dies(
     database_rows: psycopg.Connection[Any],
 ) -> None:
     instance = start_instance(O_BRIDGE_SOCKET=str(real_bridge.socket))
+    instance.logs.append(real_bridge.log)
     instance.wait_ready(20)
     agents = [add_agent(database_rows) for _ in range(3)]
     stop = threading.Event()
@@ -149,6 +150,7 @@ def test_streams_and_errors_of_the_real_bridge(
     database_rows: psycopg.Connection[Any],
 ) -> None:
     instance = start_instance(O_BRIDGE_SOCKET=str(real_bridge.socket))
+    instance.logs.append(real_bridge.log)
     instance.wait_ready(20)
     agent_id = add_agent(database_rows)
     path = f"/v1/agents/{agent_id}/messages/stream"

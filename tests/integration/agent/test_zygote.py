@@ -65,8 +65,8 @@ def test_a_killed_worker_is_replaced_by_the_spare(instance: Any, frame_bridge: A
     died = [line for line in instance.lines() if "died" in line["message"]]
     assert [(line["role"], line["reason"]) for line in died] == [("active", "signal SIGKILL")] * 7
     assert len(frame_bridge.commits) == 8
-    # 20 ms is the target on a quiet machine; the tests share two cores with others.
-    assert statistics.median(took_ms) < 100, took_ms
+    # 20 ms on a quiet machine; a cold start, which this must not be, takes 750 ms there.
+    assert statistics.median(took_ms) < 500, took_ms
 
 
 def test_kills_under_load_cost_no_turn(instance: Any, frame_bridge: Any) -> None:
