@@ -80,6 +80,8 @@ class Bridge:
             self.counters,
         )
         self._tools = Tools(self._tasks, self.counters)
+        root = settings.run / "instances"
+        self._listeners = Listeners(root, self._service_of, self._session, self._malformed)
         self._control: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -100,9 +102,7 @@ class Bridge:
                 wait_s=self._settings.turn_wait_s,
             )
         )
-        root = self._settings.run / "instances"
-        root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self._listeners = Listeners(root, self._service_of, self._session, self._malformed)
+        (self._settings.run / "instances").mkdir(mode=0o711, parents=True, exist_ok=True)
         for work in (self._plain.run, self._edited.run, self._budget.run, self._keep_house):
             self._tasks.spawn(work())
         in_step = asyncio.Event()
@@ -113,7 +113,7 @@ class Bridge:
         )
 
     async def stop(self) -> None:
-        """Finish the commits under way, then close everything."""
+        """Finish the commits under way, then close everything, started or not."""
         if self._control is not None:
             self._control.close()
         try:

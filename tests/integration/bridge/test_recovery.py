@@ -6,11 +6,15 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from o_contracts.bridge import HELLO, Hello
+from o_contracts.control import ControlWelcome
 from o_contracts.frames import Empty, Kind
 from o_contracts.llm import LlmResult
 from o_platform.testing.peer import Peer, RefusedError
@@ -143,14 +147,8 @@ async def bridge_process(settings: Any, url: str) -> Any:
     )  # fmt: skip
     try:
         async with asyncio.timeout(30):
-            while True:
-                try:
-                    peer = await Peer.connect(settings.run / "bridge.sock")
-                except (FileNotFoundError, ConnectionRefusedError):
-                    await asyncio.sleep(0.02)
-                else:
-                    break
-        await peer.die()
+            while await serving_pid(settings.run / "bridge.sock") != process.pid:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         yield process
     finally:
         if process.returncode is None:
@@ -186,3 +184,45 @@ async def test_a_killed_bridge_loses_no_turn(
     assert rows.one("SELECT count(*) FROM runs") == len(agents)
     assert rows.one("SELECT count(*) FROM messages") == 2 * len(agents)
     assert rows.one("SELECT count(*) FROM journal") == 0
+
+
+async def test_a_spare_serves_at_once_and_its_successor_takes_over(
+    settings: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    control = settings.run / "bridge.sock"
+    async with bridge_process(settings, rows.url) as first:
+        worker = await new_worker()
+        instance_id = worker.instance_id
+        await worker.run(agent, "r1")
+        assert await serving_pid(control) == first.pid
+        killed_at = time.monotonic()
+        first.kill()
+        await first.wait()
+        worker = await new_worker(instance_id=instance_id)
+        assert (await worker.open(agent, "r1")).finished is not None
+        away_s = time.monotonic() - killed_at
+        spare = await serving_pid(control)
+        assert spare != first.pid
+        # Far below what a start takes, and far above what it is on a quiet machine (30 ms).
+        assert away_s < 0.5
+        running = await worker.open(agent, "r2")
+        async with bridge_process(settings, rows.url) as second:
+            await asyncio.wait_for(worker.peer.lost.wait(), 20)
+            worker = await new_worker(instance_id=instance_id)
+            again = await worker.open(agent, "r2")
+            assert again.token >> 32 > running.token >> 32
+            await worker.commit(agent, again)
+            assert await serving_pid(control) == second.pid
+            await until(lambda: not Path(f"/proc/{spare}").exists())
+    assert rows.one("SELECT count(*) FROM runs") == 2
+
+
+async def serving_pid(control: Path) -> int:
+    try:
+        peer = await Peer.connect(control, hello=False)
+        welcome = await peer.ask(HELLO, Hello([1], "", os.getpid()), ControlWelcome)
+    except (FileNotFoundError, ConnectionError):
+        return 0
+    await peer.die()
+    return welcome.pid
