@@ -1,8 +1,9 @@
 """Makes way for a new PostgreSQL after its predecessor was killed together with its parent.
 
-A server that was killed leaves `postmaster.pid`, and PostgreSQL starts only if that process is gone.
-Where the process that inherits orphans is slow to collect them, a dead server is a zombie for a
-while, which PostgreSQL takes for a running one. The file may go once nobody works in the folder.
+A server that was killed leaves two lock files, and PostgreSQL starts only if the process they name
+is gone. Where the process that inherits orphans is slow to collect them, a dead server is a zombie
+for a while, which PostgreSQL takes for a running one. The files may go once nobody works in the
+folder any more.
 """
 
 from __future__ import annotations
@@ -20,16 +21,22 @@ _WAIT_S: Final = 20.0
 _POLL_S: Final = 0.05
 
 
-def clear_dead_postmaster(data: Path) -> None:
-    """Remove `postmaster.pid` of a dead server that still has a process id.
+def clear_dead_postmaster(data: Path, socket_dir: Path) -> None:
+    """Remove the lock files of a dead server that still has a process id.
 
     Raises:
         SetupError: its server processes do not end.
     """
-    file = data / "postmaster.pid"
-    pid = _recorded_pid(file)
-    if pid is None or not _is_zombie(pid):
+    locks = [data / "postmaster.pid", socket_dir / ".s.PGSQL.5432.lock"]
+    stale = [lock for lock in locks if _is_zombie(_recorded_pid(lock))]
+    if not stale:
         return
+    _await_nobody_in(data)
+    for lock in stale:
+        lock.unlink(missing_ok=True)
+
+
+def _await_nobody_in(data: Path) -> None:
     deadline = time.monotonic() + _WAIT_S
     while workers := list(_processes_in(data)):
         if time.monotonic() > deadline:
@@ -38,7 +45,6 @@ def clear_dead_postmaster(data: Path) -> None:
                 f"{', '.join(map(str, workers))}; end them, then start again"
             )
         time.sleep(_POLL_S)
-    file.unlink(missing_ok=True)
 
 
 def _recorded_pid(file: Path) -> int | None:
@@ -48,8 +54,8 @@ def _recorded_pid(file: Path) -> int | None:
         return None
 
 
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() and start_time(pid) is None
+def _is_zombie(pid: int | None) -> bool:
+    return pid is not None and Path(f"/proc/{pid}").exists() and start_time(pid) is None
 
 
 def _processes_in(folder: Path) -> Iterator[int]:

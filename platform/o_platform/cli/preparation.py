@@ -42,7 +42,7 @@ def prepare(settings: Settings) -> str:
     spec = supervisor_spec(settings, server, runtime, envoy)
     _clear_the_way(settings, spec)
     if server is not None:
-        clear_dead_postmaster(server.data)
+        clear_dead_postmaster(server.data, server.socket_dir)
     prepare_run(settings, *(envoy or ()))
     _write_private(spec_file(settings), spec.to_json())
     return runtime

@@ -109,7 +109,8 @@ class Load:
             while not self.failures:
                 try:
                     answer = client.post(f"/v1/agents/{agent_id}/messages", json=body)
-                except httpx.ConnectError:
+                except (httpx.ConnectError, httpx.ReadError):
+                    # Refused; or reset, if it waited to be accepted as the listener closed.
                     return
                 except httpx.HTTPError as error:
                     self.failures.append(repr(error))

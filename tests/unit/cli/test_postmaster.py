@@ -24,12 +24,13 @@ def make_zombie() -> subprocess.Popen[bytes]:
 
 def test_a_zombies_file_goes_when_nobody_works_in_the_folder_any_more(tmp_path: Path) -> None:
     zombie = make_zombie()
-    file = tmp_path / "postmaster.pid"
-    file.write_text(f"{zombie.pid}\n{tmp_path}\n")
+    file, lock = tmp_path / "postmaster.pid", tmp_path / ".s.PGSQL.5432.lock"
+    for one in (file, lock):
+        one.write_text(f"{zombie.pid}\n{tmp_path}\n")
     worker = subprocess.Popen(
         [sys.executable, "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE
     )
-    clearing = threading.Thread(target=clear_dead_postmaster, args=(tmp_path,))
+    clearing = threading.Thread(target=clear_dead_postmaster, args=(tmp_path, tmp_path))
     clearing.start()
     clearing.join(0.2)
     assert clearing.is_alive()
@@ -37,6 +38,7 @@ def test_a_zombies_file_goes_when_nobody_works_in_the_folder_any_more(tmp_path: 
     worker.communicate(b"\n")
     clearing.join(10)
     assert not file.exists()
+    assert not lock.exists()
     zombie.wait()
 
 
@@ -44,8 +46,8 @@ def test_the_file_of_a_running_or_vanished_server_is_postgresqls_own_affair(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "postmaster.pid"
-    clear_dead_postmaster(tmp_path)
+    clear_dead_postmaster(tmp_path, tmp_path)
     for pid in ("1", "4194305", "nonsense"):
         file.write_text(f"{pid}\n")
-        clear_dead_postmaster(tmp_path)
+        clear_dead_postmaster(tmp_path, tmp_path)
         assert file.exists()
