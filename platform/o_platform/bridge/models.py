@@ -68,6 +68,7 @@ class Models:
                 connection.fail(exchange, LLM_COMPLETE, error)
                 return
             if result is not None:
+                turn.spent[request.seq] = result.usage
                 connection.reply(exchange, LLM_COMPLETE, result)
                 return
         call = _Call(turn, connection, exchange, request)
@@ -83,7 +84,9 @@ class Models:
     async def _serve(self, call: _Call) -> None:
         call.turn.calls += 1
         try:
-            call.end(await self._result(call))
+            result = await self._result(call)
+            call.turn.spent[call.request.seq] = result.usage
+            call.end(result)
         except OError as error:
             call.connection.fail(call.exchange, LLM_COMPLETE, error)
         finally:
@@ -106,13 +109,12 @@ class Models:
 
     async def _pay(self, call: _Call, memo: Memo, digest: str) -> LlmResult:
         variant = call.turn.opening.caller.variant
-        await self._budget.check(variant)
         request = msgspec.structs.replace(call.request, variant=variant)
         answered = memo.begin("llm", request.seq, digest)
         try:
-            async with aclosing(self._client.complete(request)) as pieces:
-                result = await call.play(pieces)
-            self._budget.book(variant, result)
+            pieces = self._budget.metered(variant, request, self._client.complete(request))
+            async with aclosing(pieces) as metered:
+                result = await call.play(metered)
             await self._journal(call.turn, memo.keep("llm", request.seq, digest, result))
         finally:
             answered.set_result(None)

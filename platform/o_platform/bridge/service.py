@@ -116,6 +116,7 @@ class TurnService:
             connection.fail(exchange, TURN_COMMIT, self.fenced(body.run_id))
             return
         turn.state = State.COMMITTING
+        body = turn.counted(body)
 
         def settle(outcome: Outcome) -> None:
             self._settled(turn, body, connection, exchange, outcome)

@@ -7,13 +7,17 @@ from enum import Enum, auto
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from o_contracts.bridge import Role, TurnOpen
+from msgspec.structs import replace
+
+from o_contracts.bridge import Role, TurnCommit, TurnOpen
+from o_contracts.messages import Usage
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.overlay import Overlay
 from o_platform.bridge.views import AgentView
 
 _LONGEST_NAME: Final = 200
+_NOTHING: Final = Usage()
 
 
 class Caller(NamedTuple):
@@ -64,7 +68,8 @@ class Turn:
 
     __slots__ = (
         "active_at", "calls", "granted", "joiners", "journaled", "key", "looking_up",
-        "memo", "opening", "overlay", "run_id", "started_at", "state", "timer", "token", "view",
+        "memo", "opening", "overlay", "run_id", "spent", "started_at", "state", "timer", "token",
+        "view",
     )  # fmt: skip
 
     def __init__(self, key: TurnKey, opening: Opening, run_id: str, memo: Memo) -> None:
@@ -86,6 +91,8 @@ class Turn:
         self.started_at = 0.0
         self.calls = 0
         """How many of its model and tool calls are under way."""
+        self.spent: dict[int, Usage] = {}
+        """Tokens of each model call by its number in the run, as the models counted them."""
         self.active_at = 0.0
         """When its runner last asked for something (seconds of the event loop's clock)."""
 
@@ -100,11 +107,33 @@ class Turn:
             raise LookupError(f"{self.run_id} has not started")
         return self.view
 
+    def counted(self, body: TurnCommit) -> TurnCommit:
+        """The outcome with our own counts of tokens: a genome does not report on itself."""
+        spent = self.spent
+        total = spent.get(0, _NOTHING) if len(spent) < 2 else _sum(spent)
+        if body.usage == total and len(body.steps) < 2:
+            return body
+        steps = [
+            replace(step, usage=spent.get(number, _NOTHING))
+            for number, step in enumerate(body.steps)
+        ]
+        return replace(body, usage=total, steps=steps)
+
     def edits(self) -> Overlay:
         """Its memory edits, to be added to."""
         if self.overlay is None:
             self.overlay = Overlay(self.opened_view.base.blocks)
         return self.overlay
+
+
+def _sum(spent: dict[int, Usage]) -> Usage:
+    counts = spent.values()
+    return Usage(
+        sum(usage.prompt_tokens for usage in counts),
+        sum(usage.completion_tokens for usage in counts),
+        sum(usage.cached_input_tokens for usage in counts),
+        sum(usage.reasoning_tokens for usage in counts),
+    )
 
 
 def request_key(request: TurnOpen) -> str:

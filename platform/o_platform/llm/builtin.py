@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -71,7 +71,7 @@ class BuiltinModels:
         script.spend(match, request)
         return play(match, request)
 
-    async def complete(self, request: LlmRequest) -> AsyncIterator[LlmDelta | LlmResult]:
+    async def complete(self, request: LlmRequest) -> AsyncGenerator[LlmDelta | LlmResult, None]:
         """The reply as it is made: deltas of one word each when `request.stream`, then the result.
 
         Raises:

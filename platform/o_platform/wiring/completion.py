@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from o_contracts.llm import LlmRequest, LlmResult
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from o_contracts.llm import LlmDelta, LlmRequest, LlmResult
 from o_platform.db.engine import Database
 from o_platform.errors import LlmError
 from o_platform.llm.budget import Budget
@@ -30,23 +33,17 @@ class Completion:
         Raises:
             LlmError: the model failed after retries, or the budget is spent.
         """
-        if is_builtin(request.model):
-            return await _last(self._builtin, request)
-        await self.budget.check(request.variant)
-        result = await _last(self._gateway, request)
-        self.budget.book(request.variant, result)
-        return result
+        async with aclosing(self._pieces(request)) as reply:
+            async for piece in reply:
+                if isinstance(piece, LlmResult):
+                    return piece
+        raise LlmError(f"{request.model} ended its reply without a result", model=request.model)
 
     async def close(self) -> None:
         """Close the connection to the gateway."""
         await self._gateway.close()
 
-
-async def _last(model: BuiltinModels | LlmClient, request: LlmRequest) -> LlmResult:
-    result: LlmResult | None = None
-    async for piece in model.complete(request):
-        if isinstance(piece, LlmResult):
-            result = piece
-    if result is None:
-        raise LlmError(f"{request.model} ended its reply without a result", model=request.model)
-    return result
+    def _pieces(self, request: LlmRequest) -> AsyncGenerator[LlmDelta | LlmResult, None]:
+        if is_builtin(request.model):
+            return self._builtin.complete(request)
+        return self.budget.metered(request.variant, request, self._gateway.complete(request))

@@ -10,9 +10,15 @@ import pytest
 from o_contracts.bridge import TURN_ABANDON, TurnAbandon, TurnCommitted, TurnOpened
 from o_contracts.frames import Empty, Kind
 from o_contracts.ids import new_agent_id, new_id
+from o_contracts.messages import Usage
 from o_platform.testing.peer import RefusedError
 
 pytestmark = pytest.mark.integration
+
+TOKENS = (
+    "SELECT prompt_tokens, completion_tokens FROM runs "
+    "UNION ALL SELECT prompt_tokens, completion_tokens FROM steps"
+)
 
 
 async def test_a_turn_is_written_whole(bridge: Any, new_worker: Any, rows: Any) -> None:
@@ -20,23 +26,36 @@ async def test_a_turn_is_written_whole(bridge: Any, new_worker: Any, rows: Any) 
     worker = await new_worker()
     turn = await worker.open(agent, "r1", client="key-1")
     assert turn.context.system == "be good"
-    assert (await worker.llm(turn, "hello")).text == "echo: hello"
+    reply = await worker.llm(turn, "hello")
+    assert reply.text == "echo: hello"
     committed = await worker.commit(agent, turn, "hello")
 
     assert committed == TurnCommitted(2)
     run = rows.all(
-        "SELECT id, request_key, status, variant, instance_id, client, step_count, prompt_tokens "
-        "FROM runs"
+        "SELECT id, request_key, status, variant, instance_id, client, step_count FROM runs"
     )
     assert run == [
-        (turn.run_id, "request:r1", "completed", "v" * 64, worker.instance_id, "key-1", 1, 7)
+        (turn.run_id, "request:r1", "completed", "v" * 64, worker.instance_id, "key-1", 1)
     ]
+    assert rows.all(TOKENS) == [(reply.usage.prompt_tokens, reply.usage.completion_tokens)] * 2
     assert rows.all("SELECT type, body ->> 'content' FROM messages ORDER BY seq") == [
         ("user_message", "hello"),
         ("assistant_message", "echo: hello"),
     ]
     assert rows.all("SELECT run_id, model, llm_us FROM steps") == [(turn.run_id, "o/echo", 12)]
     assert rows.all("SELECT version, last_stop_reason FROM agents") == [(2, "end_turn")]
+
+
+async def test_an_instance_does_not_count_its_own_tokens(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    worker = await new_worker()
+    turn = await worker.open(agent, "r1")
+    await worker.commit(agent, turn)
+    assert rows.all(TOKENS) == [(0, 0)] * 2
+    again = await worker.open(agent, "r1", attempt=2)
+    assert again.finished.usage == Usage()
 
 
 async def test_the_context_is_sent_only_when_it_changed(
