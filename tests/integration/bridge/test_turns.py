@@ -347,7 +347,10 @@ async def test_turns_wait_while_postgres_breaks_connections(
     worker = await new_worker()
     await worker.run(agent)
     turn = await worker.open(agent)
-    rows.all("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    rows.all(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
     assert (await worker.commit(agent, turn)).version == 3
     fresh = rows.agent()
     assert (await worker.open(fresh)).context.agent_id == fresh
