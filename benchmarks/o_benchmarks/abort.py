@@ -148,7 +148,8 @@ async def _abort_once(
     began, began_at = time.perf_counter(), time.time()
     response = await api.post(f"{path}/abort")
     answered_s = time.perf_counter() - began
-    response.raise_for_status()
+    if response.is_error:
+        raise RuntimeError(f"the abort was answered {response.status_code}: {response.text}")
     await asyncio.sleep(AFTERMATH_S)
     requests = _requests_at(installation.home, canary)
     await _until(api, path, lambda state: state["finished_at"] is not None)

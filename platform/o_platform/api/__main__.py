@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import signal
 import socket
 import time
@@ -15,7 +16,7 @@ from typing import Final
 import uvicorn
 
 from o_platform.api.app import create_app
-from o_platform.api.standby import Listener, fork_spare
+from o_platform.api.standby import Listener, Vigil, fork_spare
 from o_platform.settings import Settings
 from o_platform.telemetry import configure_logging
 from o_platform.wiring import Platform, build_platform
@@ -58,7 +59,12 @@ class BridgingServer(uvicorn.Server):
         """`listener` was published by the process that is gone."""
         super().__init__(config)
         self._listener = listener
+        self._until = math.inf
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as usual, and count from now how long no successor comes."""
         self._until = time.monotonic() + SUCCESSOR_WAIT_S
+        await super().startup(sockets=sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Every 0.1 s: whether to stop."""
@@ -72,12 +78,11 @@ def main() -> None:
     configure_logging("control", settings.log_level)
     listener = Listener.open(settings.run / "control.sock")
     gc.freeze()
-    spare = fork_spare(_import_steering)
-    platform = build_platform(settings, leads=spare is not None)
-    if spare is None:
-        if listener.is_published():
-            BridgingServer(_config(platform), listener).run([listener.socket])
+    spare = fork_spare()
+    if isinstance(spare, Vigil):
+        _stand_by(spare, settings, listener)
         return
+    platform = build_platform(settings)
     # uvicorn raises the signal that ended it once more; it must not end us before the spare.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
@@ -87,8 +92,13 @@ def main() -> None:
         spare.dismiss()
 
 
-def _import_steering() -> None:
+def _stand_by(vigil: Vigil, settings: Settings, listener: Listener) -> None:
+    """Serve in place of the leading process, should that be killed."""
     import_module(STEERING)
+    server = BridgingServer(_config(build_platform(settings, leads=False)), listener)
+    vigil.hold()
+    if listener.is_published():
+        server.run([listener.socket])
 
 
 def _config(platform: Platform) -> uvicorn.Config:

@@ -2,8 +2,9 @@
 
 Importing the control plane takes more than a second, so a killed one would be missed for as long.
 Therefore it forks a spare right after its imports, before any thread or event loop exists. The
-spare blocks on a pipe. When the serving process dies, the pipe ends, and the spare serves on the
-same socket: connections made meanwhile wait in its queue, none is refused.
+spare builds what it will serve with, then blocks on a pipe. When the serving process dies, the pipe
+ends, and the spare serves on the same socket: connections made meanwhile wait in its queue, none is
+refused.
 
 The respawned process binds a socket of its own, and moves it to the socket's path once all of it
 is up: until then the spare serves as well. The spare notices that the path names another socket,
@@ -16,7 +17,6 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -94,14 +94,25 @@ class Spare:
         os.waitpid(self.pid, 0)
 
 
-def fork_spare(prepare: Callable[[], object]) -> Spare | None:
-    """Fork a spare; returns it, or None in the spare once the serving process was killed.
+@dataclass(frozen=True, slots=True)
+class Vigil:
+    """The spare, from its own side; `lifeline` is the pipe's reading end."""
 
-    Must be called before any thread or event loop exists. A spare that is dismissed never returns.
+    lifeline: int
 
-    Args:
-        prepare: what the spare does before it waits, such as imports that must not delay the
-            serving process; it starts no thread.
+    def hold(self) -> None:
+        """Return when the serving process was killed; if it stops on purpose, end this one."""
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if os.read(self.lifeline, 1) == _ENOUGH:
+            os._exit(0)
+        os.close(self.lifeline)
+        signal.signal(signal.SIGINT, interrupt)
+
+
+def fork_spare() -> Spare | Vigil:
+    """Fork a spare: the serving process gets it as `Spare`, the spare itself as `Vigil`.
+
+    Must be called before any thread or event loop exists.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -109,13 +120,7 @@ def fork_spare(prepare: Callable[[], object]) -> Spare | None:
         os.close(reading)
         return Spare(pid, writing)
     os.close(writing)
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prepare()
-    if os.read(reading, 1) == _ENOUGH:
-        os._exit(0)
-    os.close(reading)
-    signal.signal(signal.SIGINT, interrupt)
-    return None
+    return Vigil(reading)
 
 
 def _staged(path: Path) -> Path:

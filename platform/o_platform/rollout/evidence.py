@@ -3,6 +3,11 @@
 A window is one phase, or one step of the canary: shares change between steps, so each is compared
 within itself only. Worker deaths are counted over the whole rollout. Everything has a JSON form,
 since a control plane that restarts must not forget what it saw.
+
+A copy of a turn does not take as long as the original would: it waits for the original to open, and
+its commit is not made durable. By how much depends on the machine, so each rollout measures it: the
+shadow gate compares a copy with an original, the canary two originals. The quotient of these ratios
+is what a copy costs, and the watch, where the baseline answers copies, is corrected by it.
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ from o_platform.stats.rates import Tally
 
 CLUSTERS: Final = 1024
 """Latency is kept for at most this many groups of agents; agents of one group count as one."""
+MAX_COPY_COST: Final = math.log(2.0)
+"""A copy is believed to be at most twice as slow, or as fast, as an original."""
 _NO_AGENT: Final = -1
 
 
@@ -88,6 +95,10 @@ class Evidence:
     candidate: Arm = field(default_factory=Arm)
     baseline: Arm = field(default_factory=Arm)
     earlier_deaths: int = 0
+    shadow_log_ratio: float = 0.0
+    """Candidate's copies over the baseline's originals, as last seen in the shadow gate."""
+    canary_log_ratio: float = 0.0
+    """Candidate's originals over the baseline's, as last seen in the newest step of the canary."""
 
     def take(self, attempts: Iterable[Attempt], candidate: set[str], baseline: set[str]) -> None:
         """Count the attempts at the instances with these ids; others are not our concern.
@@ -114,7 +125,22 @@ class Evidence:
 
     def next_window(self, window: str, since: datetime) -> Evidence:
         """An empty window after this one, named `window`, that begins at `since`."""
-        return Evidence(window, since, earlier_deaths=self.deaths)
+        ratios = (self.shadow_log_ratio, self.canary_log_ratio)
+        if self.window == "shadow":
+            ratios = (self._log_ratio(), self._log_ratio())
+        elif self.window.startswith("canary"):
+            ratios = (self.shadow_log_ratio, self._log_ratio())
+        return Evidence(window, since, Arm(), Arm(), self.deaths, *ratios)
+
+    @property
+    def copy_cost(self) -> float:
+        """Natural log of a copy's latency over an original's; 0 as long as it is not known."""
+        cost = self.shadow_log_ratio - self.canary_log_ratio
+        return min(max(cost, -MAX_COPY_COST), MAX_COPY_COST)
+
+    def _log_ratio(self) -> float:
+        ours, theirs = self.candidate.latency.means(), self.baseline.latency.means()
+        return float(ours.mean() - theirs.mean()) if ours.size and theirs.size else 0.0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready form."""
@@ -124,6 +150,8 @@ class Evidence:
             "candidate": self.candidate.to_json(),
             "baseline": self.baseline.to_json(),
             "earlier_deaths": self.earlier_deaths,
+            "shadow_log_ratio": self.shadow_log_ratio,
+            "canary_log_ratio": self.canary_log_ratio,
         }
 
     @classmethod
@@ -135,6 +163,8 @@ class Evidence:
             Arm.from_json(data["candidate"]),
             Arm.from_json(data["baseline"]),
             data["earlier_deaths"],
+            data["shadow_log_ratio"],
+            data["canary_log_ratio"],
         )
 
 

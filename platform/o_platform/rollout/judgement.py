@@ -55,6 +55,7 @@ def judge(
     *,
     weight_permille: int = 0,
     uncompared: str = "",
+    copy_cost: float = 0.0,
 ) -> Judgement:
     """Judge one window.
 
@@ -66,10 +67,14 @@ def judge(
             split is not tested.
         uncompared: why there is nothing to compare with, if there is not: then latency neither
             passes nor fails, and only failures and deaths are judged.
+        copy_cost: natural log of a copy's latency over an original's, where the baseline answers
+            copies.
     """
     windows = len(policy.canary.steps) + 2
     budget = AlphaBudget(policy.alpha, _WEIGHTS)
-    figures = _figures(evidence, budget, windows, uncompared)
+    alpha = budget.share("latency", of=windows)
+    ratio = None if uncompared else _latency_ratio(evidence, alpha, copy_cost)
+    figures = _figures(evidence, ratio, budget.share("failures", of=2 * windows))
     verdict = (
         _deaths(evidence, policy)
         or _failures(evidence, rules, figures)
@@ -77,22 +82,25 @@ def judge(
         or _split(figures, weight_permille, budget.share("split", of=windows))
         or _look(evidence, rules, figures)
     )
-    return Judgement(verdict, _numbers(evidence, figures) | {"uncompared": uncompared})
+    numbers = _numbers(evidence, figures) | {
+        "uncompared": uncompared,
+        "copy_cost": round(math.exp(copy_cost), 3),
+    }
+    return Judgement(verdict, numbers)
 
 
-def _figures(evidence: Evidence, budget: AlphaBudget, windows: int, uncompared: str) -> _Figures:
-    failures = budget.share("failures", of=2 * windows)
+def _figures(evidence: Evidence, ratio: Interval | None, alpha: float) -> _Figures:
     return _Figures(
-        None if uncompared else _latency_ratio(evidence, budget.share("latency", of=windows)),
-        rate_interval(evidence.candidate.tally, alpha=failures),
-        rate_interval(evidence.baseline.tally, alpha=failures),
+        ratio,
+        rate_interval(evidence.candidate.tally, alpha=alpha),
+        rate_interval(evidence.baseline.tally, alpha=alpha),
         _distinct_agents(evidence.candidate, evidence.baseline),
     )
 
 
-def _latency_ratio(evidence: Evidence, alpha: float) -> Interval:
+def _latency_ratio(evidence: Evidence, alpha: float, copy_cost: float) -> Interval:
     candidate, baseline = evidence.candidate.latency.means(), evidence.baseline.latency.means()
-    return mean_difference(candidate, baseline, alpha=alpha).exp()
+    return mean_difference(candidate + copy_cost, baseline, alpha=alpha).exp()
 
 
 def _distinct_agents(candidate: Arm, baseline: Arm) -> tuple[int, int]:

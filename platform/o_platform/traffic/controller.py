@@ -2,13 +2,20 @@
 
 `apply` reads, renders and delivers, one at a time; calls that arrive meanwhile share the next
 turn, so a burst of changes costs two deliveries. `run` applies whenever PostgreSQL announces a
-change of routes or instances, and puts a changed certificate in place.
+change of routes or instances, removes what Envoy needs no more, and puts a changed certificate in
+place.
+
+A killed control plane's spare and its successor apply side by side for a while. A file lock around
+reading and delivering keeps the one that read earlier from overwriting what is newer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,12 +29,14 @@ from o_platform.traffic.admin import EnvoyAdmin
 from o_platform.traffic.delivery import Delivery
 from o_platform.traffic.keys import Signer
 from o_platform.traffic.process import envoy_paths, replace_file
-from o_platform.traffic.render import render
+from o_platform.traffic.render import EnvoyConfig, render
 from o_platform.traffic.repository import fetch_snapshot
 from o_platform.traffic.tls import certificate_files, secret_file
 
 LOOK_S: Final = 1.0
 """How often certificates are looked at, and failures tried again, in seconds."""
+LOCK_LOOK_S: Final = 0.002
+"""Between two tries to get the lock that another process holds, in seconds."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -48,7 +57,7 @@ class TrafficController:
         self._turn = asyncio.Lock()
         self._started = 0
         self._done = 0
-        self._version = ""
+        self._config: EnvoyConfig | None = None
         self._secret = ""
 
     async def apply(self) -> str:
@@ -65,13 +74,14 @@ class TrafficController:
         started_before = self._started
         async with self._turn:
             # One that started after this call came in has read what this call is about.
-            if self._done > started_before:
-                return self._version
+            if self._done > started_before and self._config is not None:
+                return self._config.version
             self._started += 1
             turn = self._started
-            self._version = await self._deliver()
+            async with self._alone():
+                self._config = await self._deliver()
             self._done = turn
-            return self._version
+            return self._config.version
 
     async def run(self) -> None:
         """Apply at once, then at every announcement, until cancelled."""
@@ -97,18 +107,32 @@ class TrafficController:
     async def _succeeds(self) -> bool:
         try:
             await self.apply()
+            await self._tidy()
         except OError as error:
             _LOGGER.error("the routes were not applied (%s): %s", error.code, error.message)
             return False
         return True
 
-    async def _deliver(self) -> str:
+    async def _tidy(self) -> None:
+        """Let Envoy forget old clusters, unless another process has delivered since."""
+        async with self._turn, self._alone():
+            if self._config is not None and self._delivery.is_in_place(self._config):
+                await self._delivery.tidy(self._config)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Keep other processes from delivering; the kernel frees the lock of one that dies."""
+        with (self._settings.run / "routes.lock").open("w") as file:
+            await _lock(file.fileno())
+            yield
+
+    async def _deliver(self) -> EnvoyConfig:
         async with self._database.unit_of_work() as session:
             snapshot = await fetch_snapshot(session, self._settings, self.signer.jwks)
         self._place_certificate()
         config = render(snapshot)
         await self._delivery.deliver(config)
-        return config.version
+        return config
 
     def _place_certificate(self) -> None:
         """Give Envoy the certificate; one that went bad must not block a change of routes."""
@@ -134,3 +158,13 @@ class TrafficController:
     def _wanted_secret(self) -> str:
         files = certificate_files(self._settings, self._clock.now())
         return "" if files is None else secret_file(files)
+
+
+async def _lock(file_number: int) -> None:
+    while True:
+        try:
+            fcntl.flock(file_number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_LOOK_S)
+        else:
+            return

@@ -1,8 +1,9 @@
 """Moves a configuration into place and confirms that Envoy serves by it.
 
 Order: clusters (new ones *and* those that the routes in force still name) → warm → routes and
-listeners → in force → clusters without the old ones. So no request ever meets a cluster that is
-not there. A refused configuration is taken back, so that a restarted Envoy does not meet it either.
+listeners → in force. So no request ever meets a cluster that is not there. The old clusters are
+removed later by `tidy`: nothing reaches them any more, so nobody has to wait for that. A refused
+configuration is taken back, so that a restarted Envoy does not meet it either.
 """
 
 from __future__ import annotations
@@ -69,7 +70,6 @@ class Delivery:
             if both != earlier["cds"]:
                 await self._step({"cds": both})
             await self._step({"rds": config.rds, "lds": config.lds})
-            await self._step({"cds": config.cds})
         except _RefusedError as refusal:
             # Asked first: Envoy forgets its reasons with the next configuration it takes.
             try:
@@ -80,6 +80,24 @@ class Delivery:
             raise TrafficError(
                 f"Envoy refused the configuration {config.version} ({refusal}): {reason}; "
                 "the earlier one is still in force",
+                version=config.version,
+            ) from refusal
+
+    def is_in_place(self, config: EnvoyConfig) -> bool:
+        """Whether the files still hold these routes and listeners."""
+        return (self._read("rds"), self._read("lds")) == (config.rds, config.lds)
+
+    async def tidy(self, config: EnvoyConfig) -> None:
+        """Remove the clusters that only configurations before `config` named.
+
+        Raises:
+            TrafficError: Envoy refused it or does not answer; requests are served all the same.
+        """
+        try:
+            await self._step({"cds": config.cds})
+        except _RefusedError as refusal:
+            raise TrafficError(
+                f"Envoy refused to remove old clusters ({refusal}); see `o logs envoy`",
                 version=config.version,
             ) from refusal
 

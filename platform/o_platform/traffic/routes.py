@@ -48,6 +48,8 @@ STREAM_IDLE_S: Final = 300
 """A turn may be silent for this long; it has no other time limit here."""
 OPERATOR_PATH: Final = r"(?i)(/|%2f)+(o|%6f)(/|%2f)+(v|%76)(1|%31)(([/?]|%2f).*)?"
 """`/o/v1…`, also in spellings that the control plane would decode to it."""
+ABORT_PATH: Final = r"/o/v1/rollouts/[^/?]+/abort(\?.*)?"
+"""May be sent twice, so it is, when the control plane dies with it in its hands."""
 ROUTING_KEY: Final = r"^/v1/agents/agent-([0-9a-f]{8}-[0-9a-f]{4}).*$"
 
 _PRIVATE_HEADERS = (
@@ -107,7 +109,7 @@ def _table(snapshot: Snapshot) -> Json:
     cases = [
         (all_of(header_is(":path", full_match(OPERATOR_PATH)), negation(_trusted())), _refuse(403)),
         (_is_turn(), {"matcher": _turns(snapshot)}),
-        (header_is(":method", full_match("GET|HEAD")), _control("reset")),
+        (_is_repeatable(), _control("reset")),
     ]
     if snapshot.revoked:
         cases.insert(0, (header_is("x-o-key", full_match(_one_of(snapshot.revoked))), _refuse(401)))
@@ -119,6 +121,12 @@ def _trusted() -> Json:
     return any_of(
         header_is(LISTENER_HEADER, {"exact": "internal"}),
         header_is("x-o-role", {"exact": "operator"}),
+    )
+
+
+def _is_repeatable() -> Json:
+    return any_of(
+        header_is(":method", full_match("GET|HEAD")), header_is(":path", full_match(ABORT_PATH))
     )
 
 

@@ -127,6 +127,26 @@ def test_requests_that_die_with_one_worker_are_one_death() -> None:
     assert isinstance(judge(evidence, DEFAULT, DEFAULT.watch).verdict, Look)
 
 
+def test_the_watch_takes_out_what_a_copy_costs() -> None:
+    """A copy takes 0.6 times as long; nothing else differs between the two variants."""
+    shadow = Evidence("shadow", NOW)
+    shadow.take(traffic(8, 4000, ratio=0.6), CANARY, STABLE)
+    canary = shadow.next_window("canary:0", NOW)
+    assert canary.copy_cost == 0.0
+    canary.take(traffic(9, 4000), CANARY, STABLE)
+    watch = Evidence.from_json(canary.next_window("watch", NOW).to_json())
+    assert np.exp(watch.copy_cost) == pytest.approx(0.6, rel=0.15)
+    watch.take(traffic(10, 3000, ratio=1 / 0.6), CANARY, STABLE)
+    judged = judge(watch, DEFAULT, DEFAULT.watch, copy_cost=watch.copy_cost)
+    assert judged.numbers["latency_ratio"]["estimate"] == pytest.approx(1.0, rel=0.15)
+    assert judged.verdict == Look(True, judged.verdict.message)
+
+
+def test_a_copy_is_believed_to_cost_a_factor_of_two_at_most() -> None:
+    evidence = Evidence("watch", NOW, shadow_log_ratio=-3.0)
+    assert np.exp(evidence.copy_cost) == pytest.approx(0.5)
+
+
 def test_without_a_comparison_latency_neither_passes_nor_fails() -> None:
     evidence = Evidence("watch", NOW)
     evidence.take([FakeAttempt("c", n, 90_000) for n in range(400)], CANARY, STABLE)
