@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
+from o_platform.cli.preparation import spec_file
+from o_platform.cli.sweep import end_instances
 from o_platform.cli.terminal import done, say
 from o_platform.errors import NotFoundError, NotReadyError, UnavailableError
 from o_platform.settings import Settings
@@ -12,6 +15,8 @@ from o_platform.supervisor.client import (
     SupervisorDownError,
     SupervisorRefusedError,
 )
+from o_platform.supervisor.loop import end_leftovers
+from o_platform.supervisor.spec import load
 
 
 def down(settings: Settings, timeout_s: float) -> None:
@@ -24,13 +29,25 @@ def down(settings: Settings, timeout_s: float) -> None:
     try:
         stopped = _supervisor(settings).stop("`o down`", timeout_s=timeout_s)
     except SupervisorDownError:
-        say("the platform does not run")
+        _end_leftovers(settings)
         return
     if not stopped:
         raise NotReadyError(
             f"the platform has not stopped within {timeout_s:g} s; it goes on stopping: `o status`"
         )
     done("everything stopped in order", time.perf_counter() - began)
+
+
+def _end_leftovers(settings: Settings) -> None:
+    """End what goes on after the supervisor was killed."""
+    say("the platform does not run")
+    file = spec_file(settings)
+    if not file.exists():
+        return
+    for name, pid in end_leftovers(load(file)):
+        say(f"ended `{name}` (process {pid}), left over by a killed supervisor")
+    if count := asyncio.run(end_instances(settings)):
+        say(f"ended {count} instance{'s' if count > 1 else ''}, left over likewise")
 
 
 def restart(settings: Settings, name: str) -> None:

@@ -10,10 +10,11 @@ import asyncio
 import sys
 
 from o_platform.cli.configuration import load_settings
-from o_platform.db.engine import Database
-from o_platform.errors import OError, SetupError
+from o_platform.errors import OError
 from o_platform.runtimes.choice import open_runtime
-from o_platform.runtimes.fleet import Fleet
+from o_platform.runtimes.folders import InstanceFolders
+from o_platform.runtimes.launcher import Launcher
+from o_platform.settings import Settings
 
 _GRACE_S = 5.0
 
@@ -21,24 +22,32 @@ _GRACE_S = 5.0
 def main() -> int:
     """End all instances of this home; the exit code."""
     try:
-        asyncio.run(_sweep())
+        asyncio.run(end_instances(load_settings()))
     except OError as error:
         sys.stderr.write(f"instances go on: {error.message}\n")
         return 1
     return 0
 
 
-async def _sweep() -> None:
-    settings = load_settings()
-    if settings.database_url is None:
-        raise SetupError("DATABASE_URL is not set")
-    database = Database(settings.database_url.get_secret_value())
+async def end_instances(settings: Settings) -> int:
+    """End all instances of this home and remove their socket folders; how many there were.
+
+    Raises:
+        EngineUnavailableError: no engine answers.
+    """
     runtime = await open_runtime(settings)
+    launcher = Launcher(runtime, settings)
     try:
-        await Fleet(database, runtime, settings).halt(_GRACE_S)
+        placements = await runtime.owned()
+        async with asyncio.TaskGroup() as tasks:
+            for placement in placements:
+                tasks.create_task(launcher.end(placement, _GRACE_S))
     finally:
         await runtime.close()
-        await database.close()
+    folders = InstanceFolders(settings.run)
+    for instance_id in folders.known():
+        folders.remove(instance_id)
+    return len(placements)
 
 
 if __name__ == "__main__":

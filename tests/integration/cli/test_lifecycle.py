@@ -140,6 +140,7 @@ def test_up_serves_a_kill_loses_nothing_and_down_cuts_no_request(installed: Inst
     agent = client.agents.create(model="o/echo")
     client.agents.messages.create(agent.id, input="remember me")
     kill_everything(installed)
+    assert "does not run" in installed.run("status", code=3)
     assert "Project O is up" in installed.run("up")
     contents = [getattr(m, "content", None) for m in client.agents.messages.list(agent.id)]
     assert "remember me" in contents
@@ -190,3 +191,7 @@ def test_commands_and_the_foreground(installed: Installation) -> None:
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
+    assert "is up" in installed.run("up")
+    kill_everything(installed)
+    assert "ended 1 instance, left over" in installed.run("down")
+    assert not list((installed.home / "r/instances").iterdir())
