@@ -42,10 +42,6 @@ check: install-dev ## lint, format, types and architecture
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-.PHONY: bench
-bench: install-dev ## measure, and compare with the recorded baselines
-	@$(BIN)/python -m o_benchmarks
-
 .PHONY: lock
 lock: $(VENV)/.bootstrapped ## resolve the lock files anew from pyproject.toml
 	@$(COMPILE) --upgrade -o $(LOCKS)/platform.lock pyproject.toml
