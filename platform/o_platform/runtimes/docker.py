@@ -37,6 +37,7 @@ from o_platform.images.build import BuiltImage, ImageBuilder
 from o_platform.images.engine import Api, EngineClient, as_platform_error
 from o_platform.runtimes.cgroup import read_counters
 from o_platform.runtimes.folders import AGENT_SOCKET, BRIDGE_SOCKET, InstanceFolders
+from o_platform.runtimes.logs import readable
 from o_platform.runtimes.protocol import InstanceSpec, Placement, RuntimeEvent, State, Usage
 from o_platform.settings import Settings
 
@@ -51,6 +52,7 @@ MAX_RESTARTS: Final = 5
 _INBOX: Final = "/run/o/in"
 _OUTBOX: Final = "/run/o/out"
 _OPEN_FILES: Final = 4096
+_SCRATCH_FILES: Final = 4096
 _LOG_OPTIONS: Final = {"max-size": "8m", "max-file": "2"}
 _GVISOR: Final = "runsc"
 _GVISOR_SOCKETS: Final = ("--host-uds=all", "--host-uds=create")
@@ -131,9 +133,9 @@ class DockerRuntime:
         """What the container printed, with both of its streams in order."""
         try:
             raw = await self._engine.call(lambda api: api.logs(placement.handle, tail=tail))
-        except NotFoundError:
+        except (NotFoundError, ConflictError):  # gone, or going
             return ""
-        return bytes(raw).decode(errors="replace")
+        return readable(bytes(raw))
 
     async def owned(self) -> list[Placement]:
         """Containers of this home, running or not."""
@@ -201,7 +203,8 @@ class DockerRuntime:
 
     def _host_config(self, spec: InstanceSpec) -> dict[str, Any]:
         limits = spec.limits
-        scratch = f"rw,noexec,nosuid,nodev,size={limits.scratch_bytes},mode=1777"
+        bounds = f"size={limits.scratch_bytes},nr_inodes={_SCRATCH_FILES}"
+        scratch = f"rw,noexec,nosuid,nodev,{bounds},mode=1777"
         return {
             "network_mode": "none",
             "read_only": True,

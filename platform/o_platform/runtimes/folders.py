@@ -1,9 +1,10 @@
 """The folders of instances below `<run>/instances`, and what may be trusted in them.
 
 An instance listens in `in` and writes there, so that folder is a small tmpfs which *we* mount when
-we are root: an instance cannot fill the host's disk, and the mount outlives restarts of its
-container. Without root it is a plain folder, which bounds nothing; `o doctor` says so. The bridge
-listens in `out`, which the instance sees read-only.
+we are root: an instance cannot fill the host's disk, links in it lead nowhere (else one in place of
+the socket could send Envoy to another instance, or back to itself), and the mount outlives restarts
+of its container. Without root it is a plain folder, which bounds nothing; `o doctor` says so. The
+bridge listens in `out`, which the instance sees read-only.
 
 When the platform itself runs in a container that talks to the host's engine, the paths must be the
 same inside and outside, and a tmpfs mounted here must be seen by the host: the mount that holds
@@ -28,6 +29,7 @@ _FOLDER_MODE: Final = 0o711
 """Whoever knows a socket's path may reach it; nobody may list."""
 _MOUNTED_IN_CONTAINERS: Final = frozenset({"/etc/hosts", "/etc/hostname"})
 """Engines mount these into every container; nobody mounts them elsewhere."""
+_INBOX_FILES: Final = 64
 _POINT: Final = 4
 _TAGS: Final = 6
 """Fields of a line of mountinfo: the mount point, and the first of its propagation's tags."""
@@ -65,7 +67,10 @@ class InstanceFolders:
         return self.outbox(instance_id) / BRIDGE_SOCKET
 
     def prepare(self, instance_id: str, uid: int, size_bytes: int) -> None:
-        """Make an instance's folders; what is there already stays.
+        """Make an instance's folders; `in` is empty afterwards, the rest stays as it is.
+
+        Whatever is left in `in` is an earlier run's, which could have put anything there: a folder
+        in place of the socket, or so much that nothing more fits.
 
         Args:
             instance_id: 12 hex digits.
@@ -80,6 +85,7 @@ class InstanceFolders:
             folder.chmod(_FOLDER_MODE)
         inbox = self.inbox(instance_id)
         inbox.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        _empty(inbox)
         if mounts_are_seen(self.run) and not inbox.is_mount():
             _mount(inbox, uid, size_bytes)
         if inbox.stat().st_uid != uid:
@@ -87,9 +93,7 @@ class InstanceFolders:
 
     def remove(self, instance_id: str) -> None:
         """Unmount and delete an instance's folders, if they are there."""
-        inbox = self.inbox(instance_id)
-        while inbox.is_mount():
-            subprocess.run(["umount", "-l", str(inbox)], check=True)  # noqa: S603, S607
+        _unmount(self.inbox(instance_id))
         shutil.rmtree(self.root / instance_id, ignore_errors=True)
 
     def known(self) -> list[str]:
@@ -125,16 +129,41 @@ def mounts_are_seen(run: Path) -> bool:
     return "shared:" in tags or not ("master:" in tags or in_container)
 
 
+def _empty(inbox: Path) -> None:
+    if not any(inbox.iterdir()):
+        return
+    _unmount(inbox)
+    for left in inbox.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _unmount(folder: Path) -> None:
+    while folder.is_mount():
+        subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S603, S607
+
+
 def _mount(folder: Path, uid: int, size_bytes: int) -> None:
-    options = f"size={size_bytes},uid={uid},gid={uid},mode=0711,nosuid,nodev,noexec"
+    bounds = f"size={size_bytes},nr_inodes={_INBOX_FILES},uid={uid},gid={uid},mode=0711"
+    options = f"{bounds},nosuid,nodev,noexec"
+    problem = _try_mount(folder, f"{options},nosymfollow")
+    if problem:  # `mount` knows that option since util-linux 2.38
+        problem = _try_mount(folder, options)
+    if problem:
+        raise SetupError(
+            f"no tmpfs can be mounted at {folder}: {problem}; "
+            "run as root with the right to mount, or as an ordinary user"
+        )
+
+
+def _try_mount(folder: Path, options: str) -> str:
+    """Why it could not be mounted; empty when it is."""
     result = subprocess.run(  # noqa: S603
         ["mount", "-t", "tmpfs", "-o", options, "project-o", str(folder)],  # noqa: S607
         capture_output=True,
         text=True,
         check=False,
     )
-    if result.returncode != 0:
-        raise SetupError(
-            f"no tmpfs can be mounted at {folder}: {result.stderr.strip()}; "
-            "run as root with the right to mount, or as an ordinary user"
-        )
+    return "" if result.returncode == 0 else result.stderr.strip() or "no reason given"

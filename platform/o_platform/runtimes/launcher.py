@@ -13,6 +13,7 @@ from o_platform.runtimes.readiness import READY_S, await_ready
 from o_platform.settings import Settings
 
 _DETAIL_LINES: Final = 12
+_DETAIL_CHARS: Final = 4000
 _KEPT_LINES: Final = 2000
 
 
@@ -29,7 +30,7 @@ class Launcher:
         self._ready_timeout_s = ready_timeout_s
 
     def make_folders(self, spec: InstanceSpec) -> None:
-        """Make the instance's folders, so that the bridge can listen before it starts."""
+        """Make the folders of an instance that is about to start; the bridge can listen then."""
         self.folders.prepare(spec.id, self.runtime.uid, spec.limits.socket_bytes)
 
     async def prepare(self, spec: InstanceSpec) -> BuiltImage | None:
@@ -38,7 +39,6 @@ class Launcher:
 
     async def start(self, spec: InstanceSpec) -> Placement:
         """Start an instance that is prepared; it is not ready yet."""
-        self.folders.agent_socket(spec.id).unlink(missing_ok=True)
         return await self.runtime.start(spec)
 
     async def await_ready(self, placement: Placement) -> None:
@@ -57,7 +57,7 @@ class Launcher:
     async def explain(self, placement: Placement, problem: str) -> str:
         """A problem of an instance in words, with its state and its last lines."""
         state = await self._state(placement)
-        lines = (await self.runtime.logs(placement, _DETAIL_LINES)).strip()
+        lines = (await self.runtime.logs(placement, _DETAIL_LINES)).strip()[-_DETAIL_CHARS:]
         seen = f" ({state})" if state and not state.running and str(state) not in problem else ""
         said = f"; it printed last:\n{lines}" if lines else "; it printed nothing"
         return f"{problem}{seen}{said}"

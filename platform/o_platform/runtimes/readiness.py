@@ -61,7 +61,7 @@ async def not_ready_because(socket: Path, uid: int) -> str | None:
         return f"GET /healthz did not answer within {_ANSWER_S:g} s"
     except (OSError, ValueError) as error:
         return f"GET /healthz failed: {error}"
-    return None if status == b"200" else f"GET /healthz answered {status.decode(errors='replace')}"
+    return None if status == b"200" else f"GET /healthz answered {status.decode()}"
 
 
 async def _health(socket: Path) -> bytes:
@@ -72,7 +72,7 @@ async def _health(socket: Path) -> bytes:
         words = (await reader.readline()).split()
     finally:
         writer.close()
-    if len(words) < 2:
+    if len(words) < 2 or not words[1].isdigit():
         raise ValueError("the answer is not HTTP")
     return words[1]
 

@@ -13,7 +13,12 @@ import logging
 from typing import Final, Literal
 
 from o_platform.db.models import Instance
-from o_platform.errors import EngineUnavailableError, NotFoundError, OError
+from o_platform.errors import (
+    DatabaseUnavailableError,
+    EngineUnavailableError,
+    NotFoundError,
+    OError,
+)
 from o_platform.runtimes.adoption import adopt
 from o_platform.runtimes.keeper import Keeper
 from o_platform.runtimes.protocol import RuntimeEvent, State
@@ -50,40 +55,31 @@ class Watcher:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        failures = 0
         async with asyncio.TaskGroup() as tasks:
             while True:
                 try:
                     async with self._keeper.runtime.watch() as events:
+                        if failures:  # what happened meanwhile shows in what is left
+                            await adopt(self._keeper)
+                        failures = 0
                         async for event in events:
                             await self._take(event, tasks)
-                except EngineUnavailableError as error:
+                except OError as error:
+                    failures += 1
                     log.error("instances are not watched: %s", error.message)
-                    await self._return()
-
-    async def _return(self) -> None:
-        """Wait for the engine; what happened meanwhile shows in what is left."""
-        failures = 0
-        while True:
-            failures += 1
-            await asyncio.sleep(pause_s(failures))
-            try:
-                await adopt(self._keeper)
-            except OError as error:
-                log.warning("instances cannot be adopted yet: %s", error.message)
-            else:
-                return
+                    await asyncio.sleep(pause_s(failures))
 
     async def _take(self, event: RuntimeEvent, tasks: asyncio.TaskGroup) -> None:
+        instance = {"instance": event.placement.instance_id}
         try:
             await self._handle(event, tasks)
         except NotFoundError:
-            log.info(
-                "an instance without a row ended", extra={"instance": event.placement.instance_id}
-            )
-        except EngineUnavailableError:
+            log.info("an instance without a row ended", extra=instance)
+        except (EngineUnavailableError, DatabaseUnavailableError):
             raise
-        except OError as error:
-            log.error("event of an instance was not handled: %s", error.message)
+        except Exception:
+            log.exception("event of an instance was not handled", extra=instance)
 
     async def _handle(self, event: RuntimeEvent, tasks: asyncio.TaskGroup) -> None:
         async with self._keeper.database.unit_of_work() as session:
@@ -130,12 +126,15 @@ class Watcher:
     async def _revive(self, row: Instance) -> None:
         """Start it again until it is ready, or not wanted any more."""
         with self._keeper.claimed(row.id):
-            while await self._is_wanted(row.id):
+            while True:
                 await asyncio.sleep(pause_s(self._count_death(row.id)))
                 try:
-                    await self._keeper.bring_up(await self._keeper.spec_of(row))
+                    if await self._is_wanted(row.id):
+                        await self._keeper.bring_up(await self._keeper.spec_of(row))
                 except OError as error:
                     log.error("instance %s is not back: %s", row.id, error.message)
+                except Exception:
+                    log.exception("instance %s is not back", row.id)
                 else:
                     return
 

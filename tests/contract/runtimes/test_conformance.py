@@ -191,6 +191,11 @@ async def test_a_link_in_place_of_the_socket_is_refused(
     impatient.make_folders(spec)
     with pytest.raises(NotReadyError, match="is not a socket"):
         await impatient.await_ready(await impatient.start(spec))
+    inbox = impatient.folders.inbox(spec.id)
+    if inbox.is_mount():  # whoever follows it all the same gets nowhere
+        (inbox / "link").symlink_to("/etc/passwd")
+        with pytest.raises(OSError, match="symbolic links"):
+            (inbox / "link").read_bytes()
 
 
 @pytest.mark.parametrize("runtime", ["docker"], indirect=True)
@@ -212,6 +217,7 @@ async def test_containers_are_closed(
     if InstanceFolders(settings.run).inbox(placement.instance_id).is_mount():
         assert filled["error"] == 28
         assert filled["written"] <= new_spec().limits.socket_bytes
+        assert (await ask(placement, "/litter"))["files"] <= 64
 
 
 async def test_a_proposed_genome_needs_a_container_or_trust(settings: Settings) -> None:

@@ -1,8 +1,9 @@
 """What conformance tests run as an instance: the interpreter is started with `-c` and this text.
 
 Serves HTTP on the socket of an instance, one connection at a time: `/healthz`, `/facts` (what it
-can see), `/attacks` (what it can do), `/eat` (memory without end), `/fill` (its socket's folder),
-`/crash`. With the argument `deaf` it does not heed SIGTERM.
+can see), `/attacks` (what it can do), `/eat` (memory without end), `/fill` and `/litter` (its
+socket's folder, with bytes and with names), `/crash`. With the argument `deaf` it does not heed
+SIGTERM.
 """
 # ruff: noqa: BLE001, S103, T201
 
@@ -84,6 +85,16 @@ def fill(path):
     return {"written": written, "error": 0}
 
 
+def litter(path):
+    folder = os.path.dirname(os.environ["O_AGENT_SOCKET"])
+    for number in range(10_000):
+        try:
+            os.mkdir(f"{folder}/{number}")
+        except OSError:
+            break
+    return {"files": number}
+
+
 def eat(path):
     hoard = []
     while True:
@@ -105,7 +116,8 @@ def serve():
     os.chmod(path, 0o666)
     listener.listen(16)
     print("listening", flush=True)
-    answers = {"/facts": facts, "/attacks": attacks, "/fill": fill, "/eat": eat, "/crash": crash}
+    answers = {"/facts": facts, "/attacks": attacks, "/fill": fill, "/litter": litter}
+    answers |= {"/eat": eat, "/crash": crash}
     while True:
         connection, _ = listener.accept()
         with connection:

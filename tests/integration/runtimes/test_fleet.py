@@ -103,6 +103,30 @@ async def test_what_does_not_start_leaves_a_row_that_says_why(house: House) -> N
     assert "no luck" in await broken.logs(row.id)
 
 
+async def test_what_it_prints_cannot_keep_its_end_from_being_recorded(house: House) -> None:
+    noise = "print('\\0\\x1b[31m' + 'x' * 100_000 + 'the end'); raise SystemExit(78)"
+    with pytest.raises(NotReadyError):
+        await house.fleets(("-c", noise)).ensure("default", GENOME.digest, "canary")
+    (event,) = await house.events(FAILED)
+    row = await house.row(event.subject)
+    assert row.status == "failed"
+    assert row.detail.endswith("the end")
+    assert len(row.detail) < 5000
+
+
+async def test_what_it_left_in_place_of_its_socket_does_not_stop_the_next_start(
+    house: House,
+) -> None:
+    view = await house.fleet.ensure("default", GENOME.digest, "stable")
+    placement = placement_of(await house.row(view.id))
+    assert placement is not None
+    view.agent_socket.unlink()
+    (view.agent_socket / "junk").mkdir(parents=True)
+    await house.runtime.remove(placement)
+    assert (await house.fleets().adopt()).started == [view.id]
+    assert await ask(view.agent_socket, "/healthz") == {}
+
+
 async def test_an_interrupted_start_leaves_nothing(house: House) -> None:
     slow = house.fleets(("-c", "import time; time.sleep(60)"))
     starting = asyncio.create_task(slow.ensure("default", GENOME.digest, "canary"))

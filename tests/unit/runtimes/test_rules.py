@@ -10,7 +10,7 @@ import pytest
 from o_platform.errors import NotReadyError
 from o_platform.runtimes.docker import oci_runtime, seccomp_profile
 from o_platform.runtimes.folders import InstanceFolders, check_socket
-from o_platform.runtimes.logs import KEPT, LogFiles
+from o_platform.runtimes.logs import KEPT, LONGEST_BYTES, LogFiles, readable
 from o_platform.runtimes.protocol import State
 from o_platform.runtimes.watcher import fate_of, pause_s
 
@@ -64,10 +64,15 @@ def test_only_a_socket_of_the_instance_itself_is_trusted(short_tmp: Path) -> Non
 
 def test_folders_come_and_go(short_tmp: Path) -> None:
     folders = InstanceFolders(short_tmp)
+    inbox = folders.inbox("0123456789ab")
     for _ in range(2):
         folders.prepare("0123456789ab", os.geteuid(), 1 << 20)
+        assert list(inbox.iterdir()) == []
+        (inbox / "agent.sock").mkdir()
+        (inbox / "agent.sock" / "junk").write_bytes(b"x")
+        (inbox / "link").symlink_to("/etc")
     assert folders.known() == ["0123456789ab"]
-    assert folders.inbox("0123456789ab").stat().st_mode & 0o777 == 0o711
+    assert inbox.stat().st_mode & 0o777 == 0o711
     for _ in range(2):
         folders.remove("0123456789ab")
     assert folders.known() == []
@@ -81,6 +86,15 @@ def test_logs_are_kept_but_not_for_ever(tmp_path: Path) -> None:
     assert logs.read(f"{0:012x}", 5) == ""
     assert logs.read(f"{KEPT:012x}", 1) == "two\n"
     assert len(list(logs.path("x").parent.iterdir())) == KEPT
+
+
+def test_what_instances_print_is_harmless_and_bounded(tmp_path: Path) -> None:
+    assert readable(b"a\x00b\x1b[2Jc\r\n\td\xc2\x9b\xff") == "a\ufffdb\ufffd[2Jc\n\td\ufffd\ufffd"
+    logs = LogFiles(tmp_path)
+    with logs.open("0123456789ab") as file:
+        file.write(b"x" * 2 * LONGEST_BYTES + b"\x1b\nlast\n")
+    assert logs.read("0123456789ab", 1) == "last\n"
+    assert len(logs.read("0123456789ab", 5)) == LONGEST_BYTES
 
 
 def test_gvisor_is_used_only_when_it_lets_sockets_through() -> None:
