@@ -10,6 +10,8 @@ from o_platform.errors import BuildError
 
 MAX_FILES: Final = 256
 MAX_BYTES: Final = 2 * 1024 * 1024
+MAX_PYTHON_BYTES: Final = 256 * 1024
+"""Of one Python file: compiling takes up to 300 times its size in memory, here and in instances."""
 MAX_PATH: Final = 200
 
 _FOLDERS: Final = {
@@ -64,11 +66,13 @@ def check_text(path: str, data: bytes) -> None:
 
 
 def check_python(path: str, data: bytes) -> None:
-    """Check that a Python file compiles.
+    """Check that a Python file compiles, and is of a size that may be compiled.
 
     Raises:
-        BuildError: it does not; names `file:line`.
+        BuildError: it does not (names `file:line`), or is too large.
     """
+    if len(data) > MAX_PYTHON_BYTES:
+        raise _refused(path, f"is larger than {MAX_PYTHON_BYTES} bytes; split it, or say less")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
