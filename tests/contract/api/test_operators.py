@@ -81,9 +81,13 @@ def test_a_spare_says_so(http: httpx.Client) -> None:
     for path, body in (
         ("keys", {"name": "n", "role": "client"}),
         ("rollouts", {"variant": "ffff"}),
-        ("rollouts/rollout-1/abort", {}),
         ("evolve", {}),
     ):
         answer = http.post(f"/o/v1/{path}", json=body)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert answer.headers["retry-after"]
+
+
+def test_a_spare_aborts_itself(http: httpx.Client) -> None:
+    answer = http.post("/o/v1/rollouts/rollout-1/abort")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
