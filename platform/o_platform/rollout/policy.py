@@ -199,9 +199,9 @@ DEMO = Policy(
         "small regressions pass, and suspicious code is only reported, to show that it is contained"
     ),
     static=StaticRules(code_findings="report"),
-    load=LoadRules(rate_rps=60.0, window_s=1.0, rounds=4, max_p50_ratio=2.0, max_p99_ratio=3.0),
+    load=LoadRules(rate_rps=60.0, window_s=0.5, rounds=10, max_p50_ratio=2.0, max_p99_ratio=3.0),
     shadow=ShadowRules(
-        min_requests=40,
+        min_requests=80,
         mirror_permille=500,
         max_wait_s=60,
         max_latency_ratio=2.5,
