@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -39,18 +38,6 @@ class BehaviourFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`tests/behaviour.toml`."""
 
     case: list[Case] = []
-
-
-def load_cases(genome: Path) -> list[Case]:
-    """The cases of a genome; none if it has no such file.
-
-    Raises:
-        GenomeError: the file has another form, or a case says nothing.
-    """
-    path = genome / FILE
-    if not path.exists():
-        return []
-    return parse_cases(path.read_bytes())
 
 
 def parse_cases(data: bytes) -> list[Case]:

@@ -32,6 +32,7 @@ from o_contracts.frames import (
     Kind,
     encode_frame,
 )
+from o_contracts.turns import MAX_BODY_BYTES
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -216,7 +217,8 @@ class BridgeClient:
         self._connection: _Connection | None = None
         self._is_connected = asyncio.Event()
         self._refusal = ""
-        self.welcome: bridge.Welcome | None = None
+        self.max_request_bytes = MAX_BODY_BYTES
+        """Largest body of a turn; the bridge's word for it once it has spoken."""
 
     @property
     def connected(self) -> bool:
@@ -324,12 +326,13 @@ class BridgeClient:
         hello = bridge.Hello(list(PROTOCOL_VERSIONS), self._variant, os.getpid())
         try:
             async with asyncio.timeout(HELLO_LIMIT_S):
-                self.welcome = await self._ask(connection, bridge.HELLO, hello, _welcome_decoder)
+                welcome = await self._ask(connection, bridge.HELLO, hello, _welcome_decoder)
         except (TimeoutError, ConnectionLost, BridgeError) as error:
             self._note_refusal(f"{type(error).__name__}: {error}")
             connection.close()
             return False
         self._refusal = ""
+        self.max_request_bytes = welcome.max_request_bytes
         return True
 
     def _note_refusal(self, refusal: str) -> None:

@@ -36,6 +36,8 @@ _SETTINGS: Final = (
 _OVERHEAD_BYTES: Final = 2_500
 """Estimated size of a compiled context besides its texts."""
 _UNIT_BYTES: Final = 160
+MAX_WINDOW_BYTES: Final = 2 * 1024 * 1024
+"""Of the history in a window: with a turn of the largest size it must still fit into a frame."""
 _NO_TEMPERATURE: Final = 1.0
 """The genome's temperature that leaves the choice to the model (some refuse any other value)."""
 
@@ -56,6 +58,7 @@ class History(NamedTuple):
     def extended(self, made: list[Unit], limit: int, *, new_messages: int) -> History:
         """With `made` at the end, of at most `limit` messages, not beginning with a tool's return.
 
+        Also of at most `MAX_WINDOW_BYTES`: a few huge messages must not end a conversation.
         `new_messages` is how many stored messages the whole history grew by.
         """
         units = self.units + made
@@ -64,7 +67,9 @@ class History(NamedTuple):
             shown += unit.messages
             size_bytes += unit.size_bytes + _UNIT_BYTES
         start = 0
-        while start < len(units) and (shown > limit or units[start].is_return):
+        while start < len(units) and (
+            shown > limit or size_bytes > MAX_WINDOW_BYTES or units[start].is_return
+        ):
             shown -= units[start].messages
             size_bytes -= units[start].size_bytes + _UNIT_BYTES
             start += 1

@@ -18,13 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from o_agent.genome import Hook, ParamValue
 from o_contracts.llm import LlmMessage
 from o_contracts.messages import ToolCall
 
 T = TypeVar("T")
+LONGEST_REASON: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,13 @@ class ToolOutcome:
 class HookError(Exception):
     """A hook raised, or returned something that is not what it was given."""
 
+    def __init__(self, message: str) -> None:
+        """`message` may quote the genome's code, so it is cut, and mended if it cannot be sent."""
+        super().__init__(message[:LONGEST_REASON].encode(errors="replace").decode())
+
 
 def apply_hook(hook: Hook, value: T, params: Mapping[str, ParamValue]) -> T:
-    """Call a hook and insist on its return type.
+    """Call a hook and insist on its return type, in every field.
 
     Raises:
         HookError: the hook raised or returned another type.
@@ -69,4 +76,7 @@ def apply_hook(hook: Hook, value: T, params: Mapping[str, ParamValue]) -> T:
         raise HookError(f"{hook.__name__} raised {type(error).__name__}: {error}") from error
     if type(result) is not type(value):
         raise HookError(f"{hook.__name__} returned {type(result).__name__}, not the value's type")
-    return result
+    try:
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=type(value))
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise HookError(f"{hook.__name__} returned a value that does not fit: {error}") from error

@@ -100,7 +100,7 @@ def input_message(message: Message) -> LlmMessage:
     """A message that came from outside: a user's, a system's, an event, a summary."""
     content = message.content
     if isinstance(content, list):
-        content = [_part(part) for part in content]
+        content = [shown for part in content if (shown := _part(part)) is not None]
     elif message.type == "summary_message":
         content = f"<summary_of_earlier_messages>\n{content}\n</summary_of_earlier_messages>"
     elif message.type == "event_message":
@@ -109,15 +109,20 @@ def input_message(message: Message) -> LlmMessage:
     return LlmMessage(role, content or "", name=message.name if role == "user" else None)
 
 
-def _part(part: dict[str, Any]) -> dict[str, Any]:
-    """A content part of the API as chat-completions models take it."""
+def _part(part: dict[str, Any]) -> dict[str, Any] | None:
+    """A text or an image of the API as chat-completions models take it; they know no other part.
+
+    Histories may hold parts that no turn's request could: they can be imported, too.
+    """
+    if part.get("type") == "text":
+        return {"type": "text", "text": str(part.get("text", ""))}
     source = part.get("source")
     if part.get("type") != "image" or not isinstance(source, dict):
-        return {key: part[key] for key in ("type", "text") if key in part}
+        return None
     url = source.get("url")
-    if source.get("type") == "base64":
-        url = f"data:{source.get('media_type', 'image/png')};base64,{source.get('data', '')}"
-    return {"type": "image_url", "image_url": {"url": url}}
+    if not url and source.get("data"):
+        url = f"data:{source.get('media_type', 'image/png')};base64,{source['data']}"
+    return {"type": "image_url", "image_url": {"url": url}} if url else None
 
 
 def _plain_text(contents: list[str | list[dict[str, Any]]]) -> str:

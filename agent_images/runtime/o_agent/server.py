@@ -22,7 +22,7 @@ from o_agent.streaming import PING_S, EventStream, Send
 from o_agent.turn import TurnFailed, TurnInput, TurnRunner
 from o_agent.validation import InvalidRequest, parse_turn
 from o_contracts.ids import UUID_PATTERN
-from o_contracts.turns import MAX_BODY_BYTES, TurnRequest
+from o_contracts.turns import TurnRequest
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Scope = MutableMapping[str, Any]
@@ -84,7 +84,7 @@ class TurnApp:
             message = f"String should match pattern '{pattern}'"
             raise InvalidRequest(["path", "agent_id"], message, "string_pattern_mismatch")
         headers: Headers = dict(scope["headers"])
-        body = await _read_body(headers, receive)
+        body = await _read_body(headers, receive, self._client.max_request_bytes)
         request = parse_turn(body)
         turn = self._turn(agent_id, request, headers, body)
         if is_stream_path or (request.streaming and _sdk_streams(headers)):
@@ -210,23 +210,23 @@ def _route(path: str) -> tuple[str, bool]:
     raise _Refused(404, "not_found", f"there is nothing at {path}")
 
 
-async def _read_body(headers: Headers, receive: Receive) -> bytes:
-    if _count(headers.get(b"content-length"), 0) > MAX_BODY_BYTES:
-        raise _too_large()
+async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
+    if _count(headers.get(b"content-length"), 0) > limit:
+        raise _too_large(limit)
     message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
+        if len(body) > limit:
+            raise _too_large(limit)
     if message["type"] == "http.disconnect":
         raise _ClientGone
     return body
 
 
-def _too_large() -> _Refused:
-    return _Refused(413, "too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
+def _too_large(limit: int) -> _Refused:
+    return _Refused(413, "too_large", f"the body is larger than {limit} bytes")
 
 
 def _count(value: bytes | None, default: int) -> int:

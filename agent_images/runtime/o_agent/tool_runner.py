@@ -93,7 +93,7 @@ class ToolRunner:
 
 def failed(call: ToolCall, reason: str) -> ToolReturn:
     """An error return for a call."""
-    return ToolReturn(call.tool_call_id, "error", f"Error in {call.name}: {reason}")
+    return ToolReturn(call.tool_call_id, "error", _text(f"Error in {call.name}: {reason}"))
 
 
 def _start_thread(tool: Tool, arguments: dict[str, Any]) -> asyncio.Future[_Outcome]:
@@ -124,5 +124,5 @@ def _outcome(tool: Tool, arguments: dict[str, Any]) -> _Outcome:
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return value.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
     return msgspec.json.encode(value, enc_hook=str).decode()

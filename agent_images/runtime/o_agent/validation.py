@@ -17,6 +17,24 @@ _AT = re.compile(r" - at `(?:key in )?\$?(.*)`$")
 _PATH_PIECE = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]|\[\.\.\.\]")
 _MISSING = re.compile(r"^Object missing required field `(\w+)`")
 _decoder = msgspec.json.Decoder(TurnRequest)
+_NUL: Final = "A NUL character cannot be part of an id"
+_PARTS: Final = (
+    "text",
+    "image",
+    "tool_call",
+    "tool_return",
+    "reasoning",
+    "redacted_reasoning",
+    "omitted_reasoning",
+    "summarized_reasoning",
+)
+"""The API's content parts; all are kept, the model is shown the first two (`llm_messages`)."""
+_SOURCES: Final = {
+    "url": ("url",),
+    "base64": ("media_type", "data"),
+    "letta": ("media_type", "data"),
+}
+"""What an image's source needs here, by its type; there is no store of files to look into."""
 
 _TYPES: Final = (
     (re.compile(r"^Expected `array` of length >="), "too_short"),
@@ -52,7 +70,7 @@ def parse_turn(body: bytes) -> TurnRequest:
         request = _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(["body"], f"JSON decode error: {error}", "json_invalid") from error
     _check_one_input(request)
     return request
@@ -72,6 +90,8 @@ def _check_one_input(request: TurnRequest) -> None:
         for index, message in enumerate(request.messages):
             if type(message.content) is not str:
                 _check_parts(message.content, ["body", "messages", index, "content"])
+            if message.otid is not None and "\0" in message.otid:
+                raise InvalidRequest(["body", "messages", index, "otid"], _NUL, "value_error")
     elif request.input is None:
         raise InvalidRequest(["body", "messages"], "Field required", "missing")
     elif type(request.input) is not str:
@@ -85,10 +105,26 @@ def _check_parts(parts: str | list[ContentPart], loc: list[str | int]) -> None:
         kind = part.get("type")
         if not isinstance(kind, str):
             raise InvalidRequest([*loc, index, "type"], "Field required", "missing")
+        if kind not in _PARTS:
+            known = ", ".join(_PARTS)
+            message = f"Expected one of these types: {known}"
+            raise InvalidRequest([*loc, index, "type"], message, "literal_error")
         if kind == "text" and not isinstance(part.get("text"), str):
             raise InvalidRequest([*loc, index, "text"], "Expected `str`", "string_type")
-        if kind == "image" and not isinstance(part.get("source"), dict):
-            raise InvalidRequest([*loc, index, "source"], "Expected `object`", "dict_type")
+        if kind == "image":
+            _check_source(part.get("source"), [*loc, index, "source"])
+
+
+def _check_source(source: Any, loc: list[str | int]) -> None:
+    if not isinstance(source, dict):
+        raise InvalidRequest(loc, "Expected `object`", "dict_type")
+    needed = _SOURCES.get(str(source.get("type")))
+    if needed is None:
+        message = f"Expected one of these types: {', '.join(_SOURCES)}"
+        raise InvalidRequest([*loc, "type"], message, "literal_error")
+    for name in needed:
+        if not isinstance(source.get(name), str):
+            raise InvalidRequest([*loc, name], "Expected `str`", "string_type")
 
 
 def _invalid_field(text: str) -> InvalidRequest:

@@ -1,7 +1,8 @@
 """A worker: loads the genome, connects to the bridge, waits to be promoted, then serves.
 
-A worker says `READY` on one pipe and is promoted by a byte on the other. That pipe also tells it
-that PID 1 is gone (end of file): a spare then ends at once, an active worker after its turns.
+A worker says `READY` on one pipe, and that its event loop runs from then on, and is promoted by a
+byte on the other. That pipe also tells it that PID 1 is gone (end of file): a spare then ends at
+once, an active worker after its turns.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from o_agent.server import TurnApp
 from o_agent.turn import TurnRunner
 
 READY: Final = b"R"
+PULSE: Final = b"P"
+PULSE_S: Final = 1.0
 GO: Final = b"G"
 DRAIN_S: Final = 5
 """How long a worker that is told to stop may take to finish its turns."""
@@ -39,7 +42,7 @@ _OOM_SCORE: Final = "500"
 _log = logging.getLogger("o_agent.worker")
 
 
-def run_worker(environment: Environment, listener: socket.socket, ready_fd: int, go_fd: int) -> int:
+def run_worker(environment: Environment, listener: socket.socket, pulse_fd: int, go_fd: int) -> int:
     """Be a worker until told to stop; returns the exit code."""
     _introduce("o-spare")
     _write_proc("oom_score_adj", _OOM_SCORE)
@@ -50,22 +53,30 @@ def run_worker(environment: Environment, listener: socket.socket, ready_fd: int,
         _log.critical("the genome cannot run: %s", error, extra={"file": error.file})
         return INVALID_GENOME_EXIT
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(environment, genome, listener, ready_fd, go_fd))
+        return runner.run(_serve(environment, genome, listener, pulse_fd, go_fd))
 
 
 async def _serve(
-    environment: Environment, genome: Genome, listener: socket.socket, ready_fd: int, go_fd: int
+    environment: Environment, genome: Genome, listener: socket.socket, pulse_fd: int, go_fd: int
 ) -> int:
     client = BridgeClient(str(environment.bridge_socket), environment.variant)
     app = TurnApp(client, TurnRunner(client, genome, ContextCache()))
     async with asyncio.TaskGroup() as tasks:
-        connection = tasks.create_task(client.run())
-        os.write(ready_fd, READY)
-        os.close(ready_fd)
+        endless = [tasks.create_task(client.run()), tasks.create_task(_pulsate(pulse_fd))]
         if await _promoted(go_fd):
             await _serve_turns(app, listener, go_fd)
-        connection.cancel()
+        for task in endless:
+            task.cancel()
     return 0
+
+
+async def _pulsate(pulse_fd: int) -> None:
+    os.set_blocking(pulse_fd, False)
+    os.write(pulse_fd, READY)
+    while True:
+        await asyncio.sleep(PULSE_S)
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # PID 1 is busy, or gone
+            os.write(pulse_fd, PULSE)
 
 
 async def _promoted(go_fd: int) -> bool:

@@ -5,9 +5,10 @@ genome is *not* imported here: it may crash or hang, and then takes a worker wit
 
 When the active worker dies, the spare (which has loaded the genome and is connected to the bridge)
 is promoted by one byte on a pipe, and a new spare is forked. Connections that arrive in between
-wait in the socket's queue, which nobody closes. PID 1 gives up, with the reason as its last line,
-when a genome cannot be loaded (exit 78) or when workers die faster than `DEATHS` in `WINDOW_S`
-(exit 1); the container engine's restart policy takes over from there.
+wait in the socket's queue, which nobody closes. A worker whose event loop stands still (code of
+the genome that never returns) is killed and goes the same way. PID 1 gives up, with the reason as
+its last line, when a genome cannot be loaded (exit 78) or when workers die faster than `DEATHS` in
+`WINDOW_S` (exit 1); the container engine's restart policy takes over from there.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ from typing import Final
 
 from o_agent.environment import Environment
 from o_agent.genome import INVALID_GENOME_EXIT
-from o_agent.worker import BACKLOG, DRAIN_S, GO, exit_worker, run_worker
+from o_agent.worker import BACKLOG, DRAIN_S, GO, PULSE_S, exit_worker, run_worker
 
 DEATHS: Final = 20
 WINDOW_S: Final = 10.0
 READY_LIMIT_S: Final = 20.0
 """How long a genome may take to load."""
 STOP_LIMIT_S: Final = DRAIN_S + 1.5
+TICK_S: Final = 2 * PULSE_S
+SILENT_TICKS: Final = 5
+"""A worker without a pulse for so many ticks stands still. Ticks and not seconds: a container that
+was paused has missed none."""
 FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 5.0
 
@@ -51,13 +56,18 @@ class GiveUp(Exception):
 
 @dataclass(slots=True)
 class Worker:
-    """A forked worker as PID 1 sees it. `ready_fd` is None once it has spoken or died."""
+    """A forked worker as PID 1 sees it.
+
+    The first byte from `pulse_fd` says that it is ready, those that follow that its event loop
+    runs; None once it has closed it. `silent_ticks` counts the ticks since the last one.
+    """
 
     pid: int
     go_fd: int
-    ready_fd: int | None
+    pulse_fd: int | None
     forked_s: float
     is_ready: bool = False
+    silent_ticks: int = 0
 
 
 class Intensity:
@@ -105,6 +115,7 @@ class Zygote:
         self._was_ready = False
         self._pause_s = 0.0
         self._fork_at_s = 0.0
+        self._tick_at_s = time.monotonic() + TICK_S
         self._is_stopping = False
         self._wake_fd, self._signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_fd, selectors.EVENT_READ)
@@ -124,6 +135,7 @@ class Zygote:
         while not self._is_stopping:
             self._reap()
             self._check_late_spare()
+            self._check_pulses()
             self._fill()
             self._wait()
         self._stop()
@@ -136,25 +148,41 @@ class Zygote:
             if key.fd == self._wake_fd:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_fd, 512)
-            elif self._spare is not None and key.fd == self._spare.ready_fd:
-                self._note_ready(self._spare)
+                continue
+            for worker in (self._active, self._spare):
+                if worker is not None and key.fd == worker.pulse_fd:
+                    self._note_pulse(worker, key.fd)
 
-    def _timeout_s(self) -> float | None:
-        now = time.monotonic()
+    def _timeout_s(self) -> float:
+        next_s = self._tick_at_s
         if self._spare is None:
-            return max(self._fork_at_s - now, 0.0)
-        if self._spare.ready_fd is not None:
-            return max(self._spare.forked_s + READY_LIMIT_S - now, 0.0)
-        return None
+            next_s = min(next_s, self._fork_at_s)
+        elif not self._spare.is_ready:
+            next_s = min(next_s, self._spare.forked_s + READY_LIMIT_S)
+        return max(next_s - time.monotonic(), 0.0)
 
-    def _note_ready(self, worker: Worker) -> None:
-        if worker.ready_fd is None:
+    def _note_pulse(self, worker: Worker, pulse_fd: int) -> None:
+        if not os.read(pulse_fd, 512):
+            self._close_pulse(worker)
             return
-        said = os.read(worker.ready_fd, 1)
-        self._close_ready(worker)
-        if said:
+        worker.silent_ticks = 0
+        if not worker.is_ready:
             worker.is_ready = self._was_ready = True
             self._pause_s = 0.0
+
+    def _check_pulses(self) -> None:
+        """Kill workers that stand still; the next round reaps them."""
+        now = time.monotonic()
+        if now < self._tick_at_s:
+            return
+        self._tick_at_s = now + TICK_S
+        for worker in (self._active, self._spare):
+            if worker is None or not worker.is_ready:
+                continue
+            worker.silent_ticks += 1
+            if worker.silent_ticks > SILENT_TICKS:
+                _log.error("worker %d stands still; it is killed", worker.pid)
+                _signal(worker.pid, signal.SIGKILL)
 
     def _fill(self) -> None:
         """Promote the spare if there is no active worker, then see to it that there is a spare."""
@@ -167,18 +195,29 @@ class Zygote:
         if self._spare is None and time.monotonic() >= self._fork_at_s:
             self._spare = self._fork()
 
-    def _fork(self) -> Worker:
-        ready_read, ready_write = os.pipe()
+    def _fork(self) -> Worker | None:
+        pulse_read, pulse_write = os.pipe()
         go_read, go_write = os.pipe()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for fd in (pulse_read, pulse_write, go_read, go_write):
+                os.close(fd)
+            self._postpone_fork()
+            _log.error("no worker can be forked: %s", error)
+            return None
         if pid == 0:
-            self._be_worker(ready_write, go_read, (ready_read, go_write))
-        os.close(ready_write)
+            self._be_worker(pulse_write, go_read, (pulse_read, go_write))
+        os.close(pulse_write)
         os.close(go_read)
-        self._selector.register(ready_read, selectors.EVENT_READ)
-        return Worker(pid, go_write, ready_read, time.monotonic())
+        self._selector.register(pulse_read, selectors.EVENT_READ)
+        return Worker(pid, go_write, pulse_read, time.monotonic())
 
-    def _be_worker(self, ready_fd: int, go_fd: int, unused: tuple[int, ...]) -> None:
+    def _postpone_fork(self) -> None:
+        self._pause_s = min(max(self._pause_s * 2, FIRST_PAUSE_S), LAST_PAUSE_S)
+        self._fork_at_s = time.monotonic() + self._pause_s
+
+    def _be_worker(self, pulse_fd: int, go_fd: int, unused: tuple[int, ...]) -> None:
         """In the child: let go of everything that is PID 1's, then work; never returns."""
         code = 1
         try:
@@ -186,10 +225,12 @@ class Zygote:
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             self._selector.close()
-            others = [worker.go_fd for worker in (self._active, self._spare) if worker]
+            workers = [worker for worker in (self._active, self._spare) if worker]
+            others = [fd for worker in workers for fd in (worker.go_fd, worker.pulse_fd)]
             for fd in (*unused, *others, self._wake_fd, self._signal_fd):
-                os.close(fd)
-            code = run_worker(self._environment, self._listener, ready_fd, go_fd)
+                if fd is not None:
+                    os.close(fd)
+            code = run_worker(self._environment, self._listener, pulse_fd, go_fd)
         except BaseException:  # noqa: BLE001 - logged at the edge of the process, which ends here
             _log.exception("the worker failed")
         finally:
@@ -232,8 +273,7 @@ class Zygote:
             raise GiveUp(code, "the genome cannot be loaded; see the line above")
         if not was_ready and self._active is not None:
             # Turns are being served: a spare that cannot start must not end that.
-            self._pause_s = min(max(self._pause_s * 2, FIRST_PAUSE_S), LAST_PAUSE_S)
-            self._fork_at_s = now + self._pause_s
+            self._postpone_fork()
             return
         self._fork_at_s = now
         if self._intensity.is_exceeded(now):
@@ -241,7 +281,7 @@ class Zygote:
 
     def _check_late_spare(self) -> None:
         spare = self._spare
-        if spare is None or spare.ready_fd is None:
+        if spare is None or spare.is_ready:
             return
         if time.monotonic() - spare.forked_s < READY_LIMIT_S:
             return
@@ -260,6 +300,7 @@ class Zygote:
             self._release(self._spare)
         if self._active is not None:
             _signal(self._active.pid, signal.SIGTERM)
+            self._close_pulse(self._active)
         deadline_s = time.monotonic() + STOP_LIMIT_S
         while self._has_children():
             left_s = deadline_s - time.monotonic()
@@ -286,13 +327,13 @@ class Zygote:
 
     def _release(self, worker: Worker) -> None:
         os.close(worker.go_fd)
-        self._close_ready(worker)
+        self._close_pulse(worker)
 
-    def _close_ready(self, worker: Worker) -> None:
-        if worker.ready_fd is not None:
-            self._selector.unregister(worker.ready_fd)
-            os.close(worker.ready_fd)
-            worker.ready_fd = None
+    def _close_pulse(self, worker: Worker) -> None:
+        if worker.pulse_fd is not None:
+            self._selector.unregister(worker.pulse_fd)
+            os.close(worker.pulse_fd)
+            worker.pulse_fd = None
 
 
 def describe_status(status: int) -> str:

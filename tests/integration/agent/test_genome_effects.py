@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from o_agent.behaviour import load_cases, problems
+from o_agent.behaviour import FILE, parse_cases, problems
 from o_contracts.llm import LlmResult
 from o_contracts.messages import ToolCall
 
@@ -54,7 +54,7 @@ def set_param(genome: Path, name: str, old: str, new: str) -> None:
 
 
 def test_the_seed_genome_passes_its_own_tests(instance: Any, frame_bridge: Any) -> None:
-    cases = load_cases(SEED_GENOME)
+    cases = parse_cases((SEED_GENOME / FILE).read_bytes())
     assert len(cases) >= 3
     for case in cases:
         agent_id = frame_bridge.add_agent()

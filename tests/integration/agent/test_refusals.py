@@ -34,6 +34,23 @@ AGENT = "agent-00000001-0000-4000-8000-000000000000"
             ["body", "messages", 0, "content", 0, "text"],
             "string_type",
         ),
+        ({"input": [{"type": "sound"}]}, ["body", "input", 0, "type"], "literal_error"),
+        (
+            {"input": [{"type": "image", "source": {"type": "url"}}]},
+            ["body", "input", 0, "source", "url"],
+            "string_type",
+        ),
+        (
+            {"input": [{"type": "image", "source": {"type": "disk"}}]},
+            ["body", "input", 0, "source", "type"],
+            "literal_error",
+        ),
+        (
+            {"messages": [{"content": "x", "otid": "a\0"}]},
+            ["body", "messages", 0, "otid"],
+            "value_error",
+        ),
+        (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", ["body"], "json_invalid"),
         ({"input": "x", "max_steps": 0}, ["body", "max_steps"], "greater_than_equal"),
         ({"input": "x", "max_steps": 201}, ["body", "max_steps"], "less_than_equal"),
         ({"input": "x", "max_steps": "many"}, ["body", "max_steps"], "int_type"),

@@ -164,6 +164,24 @@ def test_sigterm_does_not_wait_for_ever(instance: Any, frame_bridge: Any) -> Non
         assert answer.exception(10) is not None or answer.result().status_code >= 500
 
 
+def test_a_worker_that_stands_still_is_replaced(
+    start_instance: Callable[..., Any], frame_bridge: Any, tmp_path: Path
+) -> None:
+    hooks = (
+        "def after_reply(reply, params):\n    while 'stand' in reply.text: pass\n    return reply"
+    )
+    instance = start_instance(genome_with(tmp_path, {"loop/hooks.py": hooks}))
+    instance.wait_ready()
+    agent_id = frame_bridge.add_agent()
+    instance.say(agent_id, "hi")
+    active, spare = instance.active_pid(), instance.spare_pid()
+    with pytest.raises(httpx.TransportError):
+        instance.say(agent_id, "stand still")
+    assert instance.wait_active(other_than=active) == spare
+    assert any("stands still" in line["message"] for line in instance.lines())
+    assert instance.say(agent_id, "go on")["messages"][0]["content"] == "echo: go on"
+
+
 def test_workers_end_when_pid_1_is_killed(instance: Any) -> None:
     spare = instance.spare_pid()
     workers = [instance.active_pid(), spare]

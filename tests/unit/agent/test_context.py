@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_agent.context import ContextCompiler, History, render_memory, system_unit
+from o_agent.context import (
+    MAX_WINDOW_BYTES,
+    ContextCompiler,
+    History,
+    render_memory,
+    system_unit,
+)
 from o_agent.context_cache import ContextCache
 from o_agent.genome import Genome, MemoryPolicy
 from o_agent.llm_messages import Unit, decode_messages, encode_unit, history_units
@@ -101,6 +107,33 @@ def test_what_comes_from_outside_keeps_its_role() -> None:
         ("user", "ada"),
     ]
     assert "They met." in str(window(history)[2].content)
+
+
+def test_a_model_is_shown_texts_and_images_only() -> None:
+    parts: list[dict[str, Any]] = [
+        {"type": "text", "text": "see"},
+        {"type": "image", "source": {"type": "url", "url": "https://o/x.png"}},
+        {"type": "image", "source": {"type": "letta", "file_id": "f", "data": "AA"}},
+        {"type": "image", "source": {"type": "letta", "file_id": "f"}},
+        {"type": "image"},
+        {"type": "reasoning", "reasoning": "hm"},
+        {},
+    ]
+    (message,) = window([Message("m1", "user_message", 1, parts)])
+    assert message.content == [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": "https://o/x.png"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}},
+    ]
+
+
+def test_huge_messages_leave_the_window() -> None:
+    huge = "x" * (MAX_WINDOW_BYTES // 2)
+    compiled = ContextCompiler(genome()).compile(
+        agent(messages=[user("first"), user(huge), user(huge), user("last")])
+    )
+    assert [unit.size_bytes < 1000 for unit in compiled.window.units] == [False, True]
+    assert compiled.window.earlier_messages == 2
 
 
 def test_memory_is_shown_in_the_policys_order() -> None:
