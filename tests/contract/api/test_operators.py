@@ -80,7 +80,6 @@ def test_a_spare_says_so(http: httpx.Client) -> None:
     assert "the leading control plane" in status["coming"]
     for path, body in (
         ("keys", {"name": "n", "role": "client"}),
-        ("rollouts", {"variant": "ffff"}),
         ("evolve", {}),
     ):
         answer = http.post(f"/o/v1/{path}", json=body)
@@ -88,6 +87,7 @@ def test_a_spare_says_so(http: httpx.Client) -> None:
         assert answer.headers["retry-after"]
 
 
-def test_a_spare_aborts_itself(http: httpx.Client) -> None:
-    answer = http.post("/o/v1/rollouts/rollout-1/abort")
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+def test_a_spare_steers_rollouts_itself(http: httpx.Client) -> None:
+    for path, body in (("rollouts", {"variant": "ffff"}), ("rollouts/rollout-1/abort", {})):
+        answer = http.post(f"/o/v1/{path}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
