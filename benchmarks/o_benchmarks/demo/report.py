@@ -87,7 +87,7 @@ def _print_memory(console: Console, memory: list[dict[str, Any]]) -> None:
     console.rule("what the lineage remembers")
     for passage in memory:
         head = passage["text"].split("\nChange:")[0]
-        console.print(escape(head), highlight=False)
+        console.print(escape(head), highlight=False, soft_wrap=True)
         console.print()
 
 

@@ -53,7 +53,9 @@ class Story:
         """Note a moment and print it."""
         moment = Moment(time.monotonic() - self.began, text, mark)
         self.moments.append(moment)
-        self.console.print(f"[dim]{moment.second:6.1f} s[/]  {text}", highlight=False)
+        self.console.print(
+            f"[dim]{moment.second:6.1f} s[/]  {text}", highlight=False, soft_wrap=True
+        )
 
     async def run(self) -> None:
         """The four cycles, each with the kill that goes with it."""
@@ -104,7 +106,8 @@ class Story:
 
     def _tell_events(self, events: list[dict[str, Any]]) -> None:
         for event in events:
-            self.tell(f"  {event['state']:<11} {event['message']}")
+            if event["gate"]:
+                self.tell(f"  {event['gate']:<9} {event['message']}")
 
     async def _kill_stable_worker(self) -> None:
         instances = await answer(self.api, "GET", "/o/v1/instances")
