@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from o_contracts.messages import AgentContext, Block, Message, StopReason, ToolReturn, Usage
+from o_contracts.messages import AgentContext, Block, Id, Message, StopReason, ToolReturn, Usage
 
 HELLO: Final = "hello"
 TURN_OPEN: Final = "turn.open"
@@ -48,7 +48,6 @@ class Welcome(Struct, frozen=True):
     role: Role
     variant: str
     max_request_bytes: int
-    secrets: list[str] = []
 
 
 class TurnOpen(Struct, frozen=True, omit_defaults=True):
@@ -113,7 +112,7 @@ class ToolCallResult(Struct, frozen=True, omit_defaults=True):
 class StepRecord(Struct, frozen=True, omit_defaults=True):
     """One LLM call of a turn, for `GET /v1/steps`."""
 
-    id: str
+    id: Id
     model: str
     usage: Usage
     stop_reason: str
@@ -135,7 +134,6 @@ class TurnCommit(Struct, frozen=True):
     steps: list[StepRecord]
     stop_reason: StopReason
     usage: Usage
-    background: bool = False
 
 
 class TurnCommitted(Struct, frozen=True, omit_defaults=True):

@@ -67,6 +67,8 @@ class Empty(msgspec.Struct, frozen=True):
 
 
 _frame_decoder = msgspec.msgpack.Decoder(Frame)
+MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding MessagePack of another shape, that is not UTF-8, or is nested too deep raises."""
 T = TypeVar("T")
 
 
@@ -90,7 +92,7 @@ def decode_body(frame: Frame, kind: type[T]) -> T:
     """
     try:
         return msgspec.msgpack.decode(frame.body, type=kind)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FrameError(f"malformed body of {frame.op!r}: {error}") from error
 
 
@@ -130,7 +132,7 @@ class FrameDecoder:
                 break
             try:
                 frames.append(_frame_decoder.decode(data[start + _LENGTH_BYTES : end]))
-            except msgspec.MsgspecError as error:
+            except MALFORMED as error:
                 raise FrameError(f"malformed frame: {error}") from error
             start = end
         if start < available:

@@ -44,12 +44,6 @@ def new_agent_id(lineage_key: int) -> str:
     return f"agent-{_format_uuid(f'{lineage_key:08x}' + secrets.token_hex(12))}"
 
 
-def new_conversation_id(agent_id: str) -> str:
-    """A fresh conversation id that routes like its agent."""
-    key = routing_key(agent_id).replace("-", "")
-    return f"conv-{_format_uuid(key + secrets.token_hex(10))}"
-
-
 def is_valid_id(value: str, prefix: str) -> bool:
     """Whether `value` is `<prefix>-<lower-case UUID>`."""
     match = _ID.match(value)

@@ -7,9 +7,9 @@ the context window is compiled.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 MessageType = Literal[
     "system_message",
@@ -24,6 +24,10 @@ MessageType = Literal[
     "summary_message",
     "event_message",
 ]
+Id = Annotated[str, Meta(max_length=64)]
+"""An id that is stored under an index, which has no room for a long one."""
+DateUs = Annotated[int, Meta(ge=0, lt=253_402_300_800_000_000)]
+"""Microseconds since the Unix epoch, until the end of the year 9999: what a calendar can show."""
 StopReason = Literal[
     "end_turn",
     "error",
@@ -65,9 +69,9 @@ class Message(Struct, frozen=True, omit_defaults=True):
     `content` is text, or the content parts of the API as plain objects (`{"type": "text", …}`).
     """
 
-    id: str
+    id: Id
     type: MessageType
-    date_us: int
+    date_us: DateUs
     content: str | list[dict[str, Any]] | None = None
     tool_calls: list[ToolCall] | None = None
     tool_return: ToolReturn | None = None

@@ -7,6 +7,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 MAX_RESULTS = 100
+MAX_TEXT = 50_000
+MAX_TAGS = 32
+Tag = Annotated[str, Meta(max_length=100)]
+"""Bounds of what is kept: PostgreSQL's indexes of words and tags have no room for more."""
 
 
 class ConversationSearch(Struct, frozen=True):
@@ -25,8 +29,10 @@ class ConversationSearch(Struct, frozen=True):
 class ArchivalMemoryInsert(Struct, frozen=True):
     """Keep a text for later."""
 
-    content: Annotated[str, Meta(min_length=1, description="Text to keep.")]
-    tags: Annotated[list[str], Meta(description="Words to file it under.")] = []
+    content: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, description="Text to keep.")]
+    tags: Annotated[
+        list[Tag], Meta(max_length=MAX_TAGS, description="Words to file it under.")
+    ] = []
 
 
 class ArchivalMemorySearch(Struct, frozen=True):

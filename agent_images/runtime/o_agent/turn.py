@@ -242,7 +242,6 @@ class TurnRunner:
             loop.records,
             stop,
             usage,
-            bool(turn.request.background),
         )
         turn.is_interruptible = False
         try:

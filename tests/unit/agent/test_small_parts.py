@@ -44,6 +44,8 @@ def shape(kind: str) -> object:
     match kind:
         case "dict":
             return {"a": [1, None]}
+        case "half":
+            return "\ud800!"
         case "exit":
             raise SystemExit(3)
         case "stop":
@@ -64,6 +66,7 @@ async def later(value: int) -> int:
         ("shape", '{"kind": "dict"}', "success", '{"a":[1,null]}'),
         ("shape", '{"kind": "exit"}', "error", "Error in shape: the tool tried to exit (3)"),
         ("shape", '{"kind": "stop"}', "error", "Error in shape: StopIteration: "),
+        ("shape", '{"kind": "half"}', "success", "?!"),
         ("shape", '{"kind": "bad"}', "error", "Error in shape: ValueError: bad"),
         ("later", '{"value": 1}', "success", "2"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from o_platform.errors import BuildError
 from o_platform.images.diff import genome_diff
 from o_platform.images.genome import Genome, seed_genome_dir
-from o_platform.images.layout import MAX_BYTES, MAX_FILES
+from o_platform.images.layout import MAX_BYTES, MAX_FILES, MAX_PYTHON_BYTES
 
 pytestmark = pytest.mark.unit
 
@@ -65,6 +65,7 @@ def test_parameters_have_their_bounds() -> None:
     ("path", "data", "problem"),
     [
         ("/etc/passwd", b"", "leaves the genome"),
+        ("tools/x.py", b"#" * (MAX_PYTHON_BYTES + 1), "is larger than"),
         ("prompts/../../x", b"", "leaves the genome"),
         ("prompts//x", b"", "odd name"),
         ("prompts/.hidden", b"", "odd name"),

@@ -101,6 +101,8 @@ def test_calls_are_parsed_as_models_write_them() -> None:
         ("memory_insert", '{"label": "h"}', "new_string"),
         ("conversation_search", '{"roles": ["boss"]}', "not valid"),
         ("archival_memory_search", '{"query": "x", "top_k": 0}', "not valid"),
+        ("archival_memory_insert", f'{{"content": "{"x" * 50_001}"}}', "length <= 50000"),
+        ("archival_memory_insert", f'{{"content": "x", "tags": ["{"x" * 101}"]}}', "length <= 100"),
     ):
         with pytest.raises(ToolError, match=reason):
             parse_call(name, arguments)
