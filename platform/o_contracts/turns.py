@@ -40,8 +40,6 @@ class InputMessage(Struct, omit_defaults=True):
     name: str | None = None
     otid: str | None = None
     sender_id: str | None = None
-    batch_item_id: str | None = None
-    group_id: str | None = None
 
 
 class TurnRequest(Struct, omit_defaults=True):
