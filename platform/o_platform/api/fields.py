@@ -55,22 +55,6 @@ ToolId = Annotated[str, StringConstraints(pattern=f"^tool-{UUID_PATTERN}$")]
 AgentPath = Annotated[AgentId, Path()]
 BlockPath = Annotated[BlockId, Path()]
 
-StopReasonName = Literal[
-    "end_turn",
-    "error",
-    "llm_api_error",
-    "invalid_llm_response",
-    "invalid_tool_call",
-    "max_steps",
-    "max_tokens_exceeded",
-    "no_tool_call",
-    "tool_rule",
-    "cancelled",
-    "requires_approval",
-    "context_window_overflow_in_system_prompt",
-    "insufficient_credits",
-]
-
 
 class Input(BaseModel):
     """A request body: types are strict, unknown fields are ignored (SDKs grow)."""

@@ -134,16 +134,6 @@ class Fleet:
         if row.status not in ("stopped", "failed"):
             await self._keeper.end(instance_id, grace_s)
 
-    async def halt(self, grace_s: float = GRACE_S) -> None:
-        """End everything that runs, and keep wanting it: the next start's `adopt` starts it again.
-
-        This fleet does nothing more with those instances.
-        """
-        async with asyncio.TaskGroup() as tasks:
-            for placement in await self.runtime.owned():
-                self._keeper.in_flight.add(placement.instance_id)
-                tasks.create_task(self._launcher.end(placement, grace_s))
-
     async def adopt(self) -> Adoption:
         """Bring what runs in line with what is wanted; call once at the start.
 

@@ -173,15 +173,6 @@ async def test_what_runs_is_adopted_and_strangers_are_removed(house: House) -> N
     assert (await house.row(bench.id)).status == "failed"
 
 
-async def test_all_is_back_after_a_halt(house: House) -> None:
-    view = await house.fleet.ensure("default", GENOME.digest, "stable")
-    async with watching(house.fleet):
-        await house.fleet.halt(grace_s=3)
-    assert await house.runtime.owned() == []
-    assert (await house.fleets().adopt()).started == [view.id]
-    assert (await ask(view.agent_socket, "/healthz")) == {}
-
-
 async def test_a_stable_instance_that_died_is_started_again(house: House) -> None:
     view = await house.fleet.ensure("default", GENOME.digest, "stable")
     bridge_folder = os.stat(view.bridge_socket.parent).st_ino

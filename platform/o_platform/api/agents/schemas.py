@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from o_contracts.messages import StopReason
 from o_platform.agents.defaults import DEFAULT_AGENT_TYPE
 from o_platform.api.blocks.schemas import BlockCreate, BlockState
 from o_platform.api.fields import (
@@ -18,7 +19,6 @@ from o_platform.api.fields import (
     Json,
     Name,
     PageQuery,
-    StopReasonName,
     Str,
     ToolId,
 )
@@ -147,7 +147,7 @@ class AgentUpdate(_AgentBody):
     message_ids: list[Str] | None = None
     last_run_completion: Annotated[datetime | None, Field(strict=False)] = None
     last_run_duration_ms: int | None = Field(None, ge=0)
-    last_stop_reason: StopReasonName | None = None
+    last_stop_reason: StopReason | None = None
 
 
 class AgentRetrieveQuery(BaseModel):
@@ -169,7 +169,7 @@ class AgentListQuery(PageQuery):
     query_text: str | None = None
     tags: list[str] | None = None
     match_all_tags: bool = False
-    last_stop_reason: StopReasonName | None = None
+    last_stop_reason: StopReason | None = None
     include: list[str] | None = None
     include_relationships: list[str] | None = None
     project_id: str | None = None
@@ -302,7 +302,7 @@ class AgentState(BaseModel):
     managed_group: dict[str, Any] | None = None
     last_run_completion: datetime | None
     last_run_duration_ms: int | None
-    last_stop_reason: StopReasonName | None
+    last_stop_reason: StopReason | None
     max_files_open: int
     per_file_view_window_char_limit: int
     hidden: bool | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from o_contracts.messages import ToolSpec
+from o_contracts.messages import StopReason, ToolSpec
 from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW, DEFAULT_EMBEDDING
 from o_platform.agents.service import AgentView
 from o_platform.agents.tools import ToolCatalogue, tool_id
@@ -17,7 +17,6 @@ from o_platform.api.agents.schemas import (
     ToolState,
 )
 from o_platform.api.blocks.schemas import block_state
-from o_platform.api.fields import StopReasonName
 from o_platform.api.providers import endpoint_type, provider_type
 from o_platform.db.models import HASH_EMBEDDING_DIM, Agent
 
@@ -56,7 +55,7 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         timezone=agent.timezone,
         last_run_completion=agent.last_run_at,
         last_run_duration_ms=None if agent.last_run_ms is None else round(agent.last_run_ms),
-        last_stop_reason=cast("StopReasonName | None", agent.last_stop_reason),
+        last_stop_reason=cast("StopReason | None", agent.last_stop_reason),
         max_files_open=config.get("max_files_open", 10),
         per_file_view_window_char_limit=config.get("per_file_view_window_char_limit", 25_000),
         hidden=config.get("hidden"),

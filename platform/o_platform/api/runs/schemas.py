@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from o_contracts.messages import StopReason
 from o_platform.agents.history_repository import RunFilter, StepFilter, StepOfAgent
-from o_platform.api.fields import AgentId, PageQuery, RunId, StepId, StopReasonName
+from o_platform.api.fields import AgentId, PageQuery, RunId, StepId
 from o_platform.db.models import Run
 
 
@@ -21,7 +22,7 @@ class RunListQuery(PageQuery):
     agent_id: AgentId | None = None
     agent_ids: list[AgentId] | None = None
     statuses: list[str] | None = None
-    stop_reason: StopReasonName | None = None
+    stop_reason: StopReason | None = None
     active: bool = False
     background: bool | None = None
     ascending: bool | None = None
