@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import logging
 from asyncio import AbstractEventLoop
+from collections.abc import Coroutine
 
 from o_contracts.bridge import (
     TURN_ABANDON,
@@ -194,7 +195,7 @@ class TurnService:
         self._held[opening.connection].add(turn)
         if self.records.needs_look_up(turn):
             turn.looking_up = True
-            self._tasks.spawn(self._look_up(turn))
+            self._tasks.spawn(self._prepare(turn, self._look_up(turn)))
         if self._lanes.enter(turn):
             self._grant(turn)
         else:
@@ -221,12 +222,18 @@ class TurnService:
         idle_s = self._loop.time() - turn.active_at
         return turn.state is State.RUNNING and not turn.calls and idle_s >= self._wait_s
 
-    async def _look_up(self, turn: Turn) -> None:
+    async def _prepare(self, turn: Turn, work: Coroutine[None, None, None]) -> None:
+        """Whatever fails here ends the turn: one that waits for ever would block its agent."""
         try:
-            found = await self.records.look_up(turn)
+            await work
         except OError as error:
             self._fail(turn, error)
-            return
+        except Exception:  # noqa: BLE001 — whatever it is, the agent must become free again
+            _log.exception("a turn could not be prepared", extra={"run_id": turn.run_id})
+            self._fail(turn, OError(f"{turn.run_id} could not be prepared; see `o logs bridge`"))
+
+    async def _look_up(self, turn: Turn) -> None:
+        found = await self.records.look_up(turn)
         if turn.state is not State.WAITING:
             return
         turn.looking_up = False
@@ -250,17 +257,13 @@ class TurnService:
         view = self.records.cached(turn)
         if view is None:
             self._counters.context_misses += 1
-            self._tasks.spawn(self._load(turn))
+            self._tasks.spawn(self._prepare(turn, self._load(turn)))
         else:
             self._counters.context_hits += 1
             self._start(turn, view)
 
     async def _load(self, turn: Turn) -> None:
-        try:
-            view = await self.records.load(turn)
-        except OError as error:
-            self._fail(turn, error)
-            return
+        view = await self.records.load(turn)
         if turn.state is State.WAITING:
             self._start(turn, view)
 

@@ -144,6 +144,7 @@ def request_key(request: TurnOpen) -> str:
 
 
 def _short(name: str) -> str:
+    name = name.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL does not store NUL.
     if len(name) <= _LONGEST_NAME:
         return name
     return "hash:" + blake2b(name.encode(), digest_size=32).hexdigest()

@@ -252,6 +252,32 @@ async def test_unknown_agents_and_other_lineages_are_not_found(
     assert (await other.open(stranger)).context is not None
 
 
+@pytest.mark.parametrize("table", ["runs", "agents"])
+async def test_a_turn_that_cannot_be_prepared_does_not_block_its_agent(
+    bridge: Any, new_worker: Any, rows: Any, table: str
+) -> None:
+    agent = rows.agent()
+    worker = await new_worker()
+    rows.all(f"ALTER TABLE {table} RENAME TO elsewhere")
+    opening = [worker.ask_open(agent, "r1", attempt=2), worker.ask_open(agent, "r2", attempt=2)]
+    for exchange in opening:
+        with pytest.raises(RefusedError, match="500 internal"):
+            await worker.peer.answer(exchange, TurnOpened)
+    rows.all(f"ALTER TABLE elsewhere RENAME TO {table}")
+    assert (await worker.run(agent, "r1")).version == 2
+
+
+async def test_names_that_cannot_be_stored_are_replaced_or_refused(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    worker = await new_worker()
+    await worker.run(agent, "r1", otids=["a\0b"])
+    assert (await worker.open(agent, "r2", otids=["a\0b"])).finished is not None
+    with pytest.raises(RefusedError, match="500 internal"):
+        await worker.open("agent-\0")
+
+
 async def test_a_bad_turn_does_not_fail_its_neighbours(
     bridge: Any, new_worker: Any, rows: Any
 ) -> None:
