@@ -18,6 +18,7 @@ import msgspec
 
 from o_contracts.frames import (
     INITIAL_CREDIT,
+    MALFORMED,
     MAX_FRAME_BYTES,
     Empty,
     ErrorBody,
@@ -41,7 +42,7 @@ class Session(Protocol):
     """The meaning of one connection's frames."""
 
     def request(self, op: str, exchange: int, body: msgspec.Raw) -> None:
-        """A request arrived; raises FrameError or msgspec.MsgspecError when it is malformed."""
+        """A request arrived; raises FrameError or one of MALFORMED when it is malformed."""
         ...
 
     def cancelled(self, exchange: int) -> None:
@@ -118,7 +119,7 @@ class Connection(asyncio.Protocol):
         try:
             for frame in self._decoder.feed(data):
                 self._receive(frame)
-        except (FrameError, msgspec.MsgspecError) as error:
+        except (FrameError, *MALFORMED) as error:
             self._session.malformed(str(error))
             self.abort()
         finally:

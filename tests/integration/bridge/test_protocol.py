@@ -16,12 +16,21 @@ from o_platform.testing.waiting import until
 
 pytestmark = pytest.mark.integration
 
+
+def raw_request(body: bytes, kind: Kind = Kind.REQUEST) -> bytes:
+    """A frame whose body is these bytes, MessagePack or not."""
+    return encode_frame(kind, 7, "turn.open", msgspec.Raw(body))
+
+
 BROKEN = {
     "a length over the maximum": b"\xff\xff\xff\xff",
     "no MessagePack": b"\x00\x00\x00\x01\xc1",
     "no frame": b"\x00\x00\x00\x01\x01",
     "an unknown operation": encode_frame(Kind.REQUEST, 7, "turn.close", Empty()),
     "a body of another shape": encode_frame(Kind.REQUEST, 7, "turn.open", {"agent_id": 3}),
+    "a body that is not UTF-8": raw_request(b"\x82\xa8agent_id\xa2\xff\xfe\xaarequest_id\xa1a"),
+    "a body nested too deep": raw_request(b"\x91" * 100_000 + b"\xc0"),
+    "credit nested too deep": raw_request(b"\x91" * 100_000 + b"\xc0", Kind.CREDIT),
     "an answer from the asking side": encode_frame(Kind.REPLY, 7, "turn.open", Empty()),
     "an exchange id of 0": encode_frame(Kind.REQUEST, 0, "turn.commit", Empty()),
     "credit that is not positive": encode_frame(Kind.CREDIT, 7, "llm.complete", 0),
