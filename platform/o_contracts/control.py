@@ -33,7 +33,7 @@ class CacheDrop(Struct, frozen=True):
 class BridgeStats(Struct, frozen=True):
     """Answer of `stats`: totals since the bridge's start; `open_turns` is a present value.
 
-    `malformed` counts broken frames by instance id.
+    `malformed` counts broken frames, and connections over the limit, by instance id.
     """
 
     open_turns: int

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from o_platform.bridge.connection import Connection, Session
+from o_platform.bridge.holdings import MAX_CONNECTIONS
 from o_platform.bridge.repository import InstanceRow
 from o_platform.bridge.service import TurnService
 from o_platform.bridge.turn import Caller
@@ -55,9 +56,7 @@ class InstanceSocket:
         for folder in (self.path.parents[1], self.path.parent):
             folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             folder.chmod(FOLDER_MODE)
-        self._server = await serve(
-            self.path, lambda: Connection(lambda own: make_session(own, self)), SOCKET_MODE
-        )
+        self._server = await serve(self.path, lambda: self._accepted(make_session), SOCKET_MODE)
 
     def stop_listening(self) -> None:
         """Accept no more connections; those that are there stay."""
@@ -83,6 +82,21 @@ class InstanceSocket:
     def malformed(self, reason: str) -> None:
         """The instance broke the protocol."""
         self._on_malformed(self.caller, reason)
+
+    def _accepted(
+        self, make_session: Callable[[Connection, InstanceSocket], Session]
+    ) -> asyncio.BaseProtocol:
+        if len(self._connections) < MAX_CONNECTIONS:
+            return Connection(lambda own: make_session(own, self))
+        self.malformed(f"more than {MAX_CONNECTIONS} connections at once")
+        return _Unwelcome()
+
+
+class _Unwelcome(asyncio.Protocol):
+    """A connection too many: it is closed at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 class Listeners:
@@ -137,7 +151,9 @@ class Listeners:
             await instance.listen(self._make_session)
 
 
-async def serve(path: Path, make_protocol: Callable[[], Connection], mode: int) -> asyncio.Server:
+async def serve(
+    path: Path, make_protocol: Callable[[], asyncio.BaseProtocol], mode: int
+) -> asyncio.Server:
     """Listen on a Unix socket; one that a killed predecessor left is replaced."""
     listening = _bound(path, mode)
     loop = asyncio.get_running_loop()

@@ -33,6 +33,16 @@ from o_platform.llm.client import LlmClient
 
 JOURNAL_WAIT_S: Final = 20.0
 """Longest wait for the database with a paid reply in hand."""
+MAX_CALLS: Final = 512
+"""Model calls of one turn, more than any number of steps that a client may ask for."""
+
+
+class TooManyCallsError(LlmError):
+    """The turn asked the model more often than any turn may."""
+
+    code = "too_many_calls"
+    status = 429
+    retryable = False
 
 
 class Models:
@@ -61,6 +71,10 @@ class Models:
     ) -> None:
         """Answer with a reply; at once if it takes no time."""
         self._counters.llm_calls += 1
+        turn.asked += 1
+        if turn.asked > MAX_CALLS:
+            connection.fail(exchange, LLM_COMPLETE, _too_many(turn))
+            return
         if is_builtin(request.model) and not request.stream:
             try:
                 result = self._builtin.complete_now(request)
@@ -171,6 +185,10 @@ class _Call:
             self.connection.reply(self.exchange, LLM_COMPLETE, result)
         else:
             self.connection.end(self.exchange, LLM_COMPLETE, result)
+
+
+def _too_many(turn: Turn) -> TooManyCallsError:
+    return TooManyCallsError(f"{turn.run_id} has asked for {MAX_CALLS} model calls already")
 
 
 def _whole(result: LlmResult) -> LlmDelta:

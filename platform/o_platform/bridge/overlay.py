@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,9 @@ from o_contracts.messages import Block
 from o_platform.errors import ConflictError
 from o_tools.edits import Edit
 from o_tools.errors import ToolError
+
+MAX_CHANGES: Final = 256
+"""Edits and new passages of one turn."""
 
 
 class MemoryConflictError(ConflictError):
@@ -67,11 +70,12 @@ class NewPassage(NamedTuple):
 class Overlay:
     """The edits of one turn on top of the blocks it opened with."""
 
-    __slots__ = ("_blocks", "edited", "passages")
+    __slots__ = ("_blocks", "_changes", "edited", "passages")
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         """`blocks` as the turn opened with them."""
         self._blocks = {block.label: block for block in blocks}
+        self._changes = 0
         self.edited: dict[str, BlockEdits] = {}
         self.passages: list[NewPassage] = []
 
@@ -83,13 +87,15 @@ class Overlay:
         """Make an edit; returns the block as the turn sees it from now on.
 
         Raises:
-            ToolError: no such block, it is read-only, the edit does not fit or exceeds its limit.
+            ToolError: no such block, it is read-only, the edit does not fit or exceeds its limit,
+                or the turn has made too many changes.
         """
         block = self._blocks.get(edit.label)
         if block is None:
             labels = ", ".join(self._blocks) or "none"
             raise ToolError(f"there is no memory block {edit.label!r}; the blocks are: {labels}")
         value = _edited(block, block.value, edit)
+        self._count()
         edits = self.edited.setdefault(block.id, BlockEdits(block, value))
         edits.value = value
         edits.edits.append(edit)
@@ -97,9 +103,23 @@ class Overlay:
         self._blocks[edit.label] = changed
         return changed
 
+    def keep(self, text: str, tags: list[str]) -> None:
+        """Put a text into archival memory.
+
+        Raises:
+            ToolError: the turn has made too many changes.
+        """
+        self._count()
+        self.passages.append(NewPassage(text, tags))
+
     def blocks(self) -> list[Block]:
         """Every block as the turn sees it, in the order it opened with."""
         return list(self._blocks.values())
+
+    def _count(self) -> None:
+        if self._changes >= MAX_CHANGES:
+            raise ToolError(f"the memory was changed {MAX_CHANGES} times in this turn; stop here")
+        self._changes += 1
 
 
 def _edited(block: Block, value: str, edit: Edit) -> str:

@@ -31,6 +31,7 @@ from o_contracts.ids import new_id
 from o_platform.agents.turns import FinishedRun
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
+from o_platform.bridge.holdings import Holdings, OverloadedError
 from o_platform.bridge.lanes import Lanes
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.recent import Recent
@@ -91,7 +92,7 @@ class TurnService:
         self._wait_s = wait_s
         self._turns: dict[TurnKey, Turn] = {}
         self._running: dict[int, Turn] = {}
-        self._held: dict[Connection, set[Turn]] = {}
+        self._held = Holdings()
         self._lanes = Lanes()
         self._recent = Recent()
 
@@ -103,7 +104,11 @@ class TurnService:
         if finished is not None:
             self._answer(opening, finished)
             return
-        self._held.setdefault(opening.connection, set())
+        try:
+            self._held.admit(opening)
+        except OverloadedError as error:
+            opening.connection.fail(opening.exchange, TURN_OPEN, error)
+            return
         turn = self._turns.get(key)
         if turn is None:
             self._enqueue(key, opening)
@@ -136,14 +141,14 @@ class TurnService:
 
     def cancel(self, connection: Connection, exchange: int) -> None:
         """Forget a `turn.open` of this connection that is not answered yet."""
-        for turn in list(self._held.get(connection, ())):
+        for turn in self._held.of(connection):
             turn.joiners = [j for j in turn.joiners if not j.is_from(connection, exchange)]
             if turn.state is State.WAITING and turn.opening.is_from(connection, exchange):
                 self._give_up(turn)
 
     def closed(self, connection: Connection) -> None:
         """The connection is gone: what it ran is given up, what it waited for is forgotten."""
-        for turn in self._held.pop(connection, ()):
+        for turn in self._held.forget(connection):
             turn.joiners = [j for j in turn.joiners if j.connection is not connection]
             if turn.opening.connection is connection and turn.state is not State.COMMITTING:
                 self._give_up(turn)
@@ -182,7 +187,7 @@ class TurnService:
     def _join(self, turn: Turn, opening: Opening) -> None:
         self._counters.joined += 1
         turn.joiners.append(opening)
-        self._held[opening.connection].add(turn)
+        self._held.add(opening.connection, turn)
         self._loop.call_later(self._wait_s, self._joined_too_long, turn, opening)
 
     def _joined_too_long(self, turn: Turn, opening: Opening) -> None:
@@ -192,7 +197,7 @@ class TurnService:
 
     def _enqueue(self, key: TurnKey, opening: Opening) -> None:
         turn = self._turns[key] = self._new_turn(key, opening)
-        self._held[opening.connection].add(turn)
+        self._held.add(opening.connection, turn)
         if self.records.needs_look_up(turn):
             turn.looking_up = True
             self._tasks.spawn(self._prepare(turn, self._look_up(turn)))
@@ -347,10 +352,11 @@ class TurnService:
 
     def _hand_over(self, turn: Turn, heir: Opening) -> None:
         self._stop_running(turn)
-        self._let_go(turn.opening.connection, turn)
+        self._held.discard(turn.opening.connection, turn)
         turn.opening = heir
-        self._held[heir.connection].add(turn)
+        self._held.add(heir.connection, turn)
         turn.view = turn.overlay = None
+        turn.asked = 0
         turn.state = State.WAITING
         self._counters.resumed += 1
         if turn.granted:
@@ -362,9 +368,9 @@ class TurnService:
             turn.timer.cancel()
         turn.state = State.OVER
         del self._turns[turn.key]
-        self._let_go(turn.opening.connection, turn)
+        self._held.discard(turn.opening.connection, turn)
         for joiner in turn.joiners:
-            self._let_go(joiner.connection, turn)
+            self._held.discard(joiner.connection, turn)
         following = self._lanes.leave(turn)
         if following is not None:
             self._grant(following)
@@ -372,11 +378,6 @@ class TurnService:
     def _stop_running(self, turn: Turn) -> None:
         if self._running.pop(turn.token, None) is not None:
             self._counters.open_turns -= 1
-
-    def _let_go(self, connection: Connection, turn: Turn) -> None:
-        held = self._held.get(connection)
-        if held is not None:
-            held.discard(turn)
 
     def _waiting_for(self, turn: Turn) -> list[Opening]:
         if turn.state is State.WAITING:

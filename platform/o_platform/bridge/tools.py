@@ -18,7 +18,6 @@ from o_contracts.messages import Block, Message, ToolReturn
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.memo import digest_tool
-from o_platform.bridge.overlay import NewPassage
 from o_platform.bridge.records import Records, Remembered
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Turn
@@ -86,7 +85,7 @@ def _execute(turn: Turn, request: ToolCallRequest, arguments: msgspec.Struct) ->
             block = turn.edits().edit(arguments)
             return ToolCallResult(_success(request, _edited(block)), [block])
         case ArchivalMemoryInsert():
-            turn.edits().passages.append(NewPassage(arguments.content, arguments.tags))
+            turn.edits().keep(arguments.content, arguments.tags)
             return ToolCallResult(_success(request, KEPT))
         case SendMessage():
             return ToolCallResult(_success(request, SENT))

@@ -67,7 +67,7 @@ class Turn:
     """One turn; `opening` is its runner, or the one that will run it when its agent is free."""
 
     __slots__ = (
-        "active_at", "calls", "granted", "joiners", "journaled", "key", "looking_up",
+        "active_at", "asked", "calls", "granted", "joiners", "journaled", "key", "looking_up",
         "memo", "opening", "overlay", "run_id", "spent", "started_at", "state", "timer", "token",
         "view",
     )  # fmt: skip
@@ -91,6 +91,8 @@ class Turn:
         self.started_at = 0.0
         self.calls = 0
         """How many of its model and tool calls are under way."""
+        self.asked = 0
+        """How many model calls its runner has asked for."""
         self.spent: dict[int, Usage] = {}
         """Tokens of each model call by its number in the run, as the models counted them."""
         self.active_at = 0.0

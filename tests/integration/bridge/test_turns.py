@@ -164,7 +164,7 @@ async def test_a_wait_for_earlier_turns_is_bounded(
         turn = await first.open(agent)
         waiting = second.ask_open(agent)
         while second.peer.is_waiting(waiting):
-            await first.llm(turn, "still here")
+            await first.tool(turn, "still_here", "{}")
         with pytest.raises(RefusedError, match="409 busy"):
             await second.peer.answer(waiting, TurnOpened)
         await first.commit(agent, turn)

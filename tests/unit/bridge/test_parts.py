@@ -10,7 +10,7 @@ from o_platform.agents.turns import JournalRow
 from o_platform.bridge.contexts import CachedAgent, ContextCache
 from o_platform.bridge.lru import Lru
 from o_platform.bridge.memo import Memo, digest_llm
-from o_platform.bridge.overlay import MemoryConflictError, Overlay
+from o_platform.bridge.overlay import MAX_CHANGES, MemoryConflictError, Overlay
 from o_platform.bridge.views import AgentView
 from o_tools.edits import MemoryInsert, MemoryReplace, MemoryRethink
 from o_tools.errors import ToolError
@@ -125,6 +125,18 @@ def test_a_failed_edit_changes_nothing() -> None:
         overlay.edit(MemoryInsert("human", "x" * 20))
     assert not overlay
     assert overlay.blocks() == [block("one")]
+
+
+def test_the_changes_of_a_turn_are_bounded() -> None:
+    overlay = Overlay([block("one")])
+    for _ in range(MAX_CHANGES - 1):
+        overlay.keep("a text", [])
+    overlay.edit(MemoryInsert("human", "two"))
+    with pytest.raises(ToolError, match="256 times"):
+        overlay.keep("a text", [])
+    with pytest.raises(ToolError, match="256 times"):
+        overlay.edit(MemoryInsert("human", "three"))
+    assert (len(overlay.passages), overlay.blocks()[0].value) == (255, "one\ntwo")
 
 
 @pytest.mark.parametrize(
