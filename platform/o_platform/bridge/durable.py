@@ -25,7 +25,7 @@ from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Committed, Outcome, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
-from o_platform.bridge.turn import Turn
+from o_platform.bridge.turn import Turn, request_key
 from o_platform.bridge.views import KEPT_MESSAGES, AgentView
 from o_platform.bridge.writing import EndedTurn
 from o_platform.errors import NotFoundError
@@ -138,6 +138,8 @@ async def _repeated(connection: AsyncConnection, turn: Turn) -> FinishedRun | No
     request = turn.opening.request
     if request.sdk_retry == 0 or request.otids:
         return None
+    if turn.key.request_key != request_key(request):
+        return None  # The process remembers what it repeats, and that it has no outcome.
     agent_id = turn.key.agent_id
     earlier = await find_repeated(connection, agent_id, request.client, request.body_digest)
     return await fetch_finished(connection, agent_id, earlier) if earlier else None

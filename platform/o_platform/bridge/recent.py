@@ -13,7 +13,7 @@ from o_platform.bridge.turn import Turn, TurnKey
 FINISHED_TURNS: Final = 1024
 """Outcomes at hand; older ones are read from the database."""
 GONE_TURNS: Final = 1024
-"""Turns without an outcome whose results are kept for another attempt."""
+"""Turns without an outcome that are kept for another attempt, with what they got."""
 REPEATS: Final = 8192
 """Requests whose client and body are at hand; older ones are found in the database."""
 
@@ -47,9 +47,11 @@ class Recent:
         return entry[0] if entry else None
 
     def leave(self, turn: Turn) -> None:
-        """Remember what a turn without an outcome got so far, if it got anything."""
-        if turn.memo:
-            self._gone.put(turn.key, Gone(turn.run_id, turn.memo, turn.journaled))
+        """Remember a turn without an outcome, and what it got so far.
+
+        One that got nothing is kept too: a repeat means it, not an earlier one with the same body.
+        """
+        self._gone.put(turn.key, Gone(turn.run_id, turn.memo, turn.journaled))
 
     def take_gone(self, key: TurnKey) -> Gone | None:
         """What the last attempt of this request got, for the next one."""

@@ -210,7 +210,8 @@ class TurnService:
         gone = self._recent.take_gone(key)
         if gone is None:
             return Turn(key, opening, new_id("run"), Memo())
-        self._counters.resumed += 1
+        if gone.memo:
+            self._counters.resumed += 1
         turn = Turn(key, opening, gone.run_id, gone.memo)
         turn.journaled = gone.journaled
         return turn

@@ -119,6 +119,22 @@ async def test_an_sdk_retry_without_otids_is_recognised_by_its_body(
         await worker.commit(agent, turn)
 
 
+async def test_an_sdk_retry_repeats_the_newest_request_with_its_body(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    worker = await new_worker()
+    request: dict[str, Any] = {"body_digest": "d", "client": "c"}
+    await worker.run(agent, "r1", **request)
+    failed = await worker.open(agent, "r2", **request)
+    abandon = TurnAbandon(failed.token, failed.run_id, "llm_error", "told to fail")
+    await worker.peer.ask(TURN_ABANDON, abandon, Empty)
+    repeated = await worker.open(agent, "r3", sdk_retry=1, **request)
+    assert repeated.finished is None
+    await worker.commit(agent, repeated)
+    assert rows.one("SELECT count(*) FROM runs") == 2
+
+
 async def test_a_running_turn_is_joined(bridge: Any, new_worker: Any, rows: Any) -> None:
     agent = rows.agent()
     first, second = await new_worker(), await new_worker()
