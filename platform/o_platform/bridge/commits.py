@@ -16,7 +16,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import psycopg
 
 from o_platform.bridge.counters import Counters
-from o_platform.bridge.postgres import AWAY, Pauses, unavailable
+from o_platform.bridge.postgres import AWAY, Pauses, driver_error, is_away, unavailable
 from o_platform.bridge.records import Outcome, Refused, Settle
 from o_platform.errors import BadInputError, ConflictError, DatabaseUnavailableError, OError
 
@@ -106,9 +106,10 @@ class GroupCommit(Generic[W]):
         self._counters.batches += 1
         try:
             outcomes = await self._write([pending.item for pending in batch])
-        except (*AWAY, DatabaseUnavailableError):
-            raise
-        except Exception as error:  # noqa: BLE001 — whatever it is, the neighbours are tried alone
+        except Exception as error:
+            if is_away(error):
+                raise
+            # Whatever else it is, the neighbours are tried alone.
             if len(batch) == 1:
                 _settle(batch[0], Refused(_refusal(error)))
                 return
@@ -138,10 +139,11 @@ def _settle_overdue(pending: list[_Pending[W]], error: BaseException) -> list[_P
 
 
 def _refusal(error: Exception) -> OError:
-    reason = str(error).partition("\n")[0]
-    if isinstance(error, psycopg.errors.UniqueViolation):
+    cause = driver_error(error) or error
+    reason = str(cause).partition("\n")[0]
+    if isinstance(cause, psycopg.errors.UniqueViolation):
         return ConflictError(f"the turn uses an id that is taken ({reason}); use fresh ids")
-    if isinstance(error, psycopg.DataError):
+    if isinstance(cause, psycopg.DataError | psycopg.OperationalError):
         return BadInputError(f"the turn holds a value that cannot be stored: {reason}")
     _log.error("turn refused", exc_info=error)
     return OError(f"the turn could not be stored: {reason}")

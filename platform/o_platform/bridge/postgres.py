@@ -14,7 +14,10 @@ from psycopg import AsyncConnection, sql
 from o_platform.errors import DatabaseUnavailableError
 
 AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
-"""What psycopg raises when PostgreSQL is gone, starting, or chose us to resolve a deadlock."""
+"""What psycopg raises when PostgreSQL is gone, starting, or chose us to resolve a deadlock; but
+also when a value is over a limit, which no patience helps: see `is_away`."""
+_REFUSED: Final = frozenset({"22", "23", "54"})
+"""Classes of SQLSTATE: a bad value, a broken constraint, over a limit of PostgreSQL."""
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.5
 READERS: Final = 4
@@ -62,6 +65,8 @@ class Postgres:
                 async with self._places:
                     return await self._run_once(work)
             except AWAY as error:
+                if not is_away(error):
+                    raise
                 await self.close()
                 if asyncio.get_running_loop().time() >= deadline:
                     raise unavailable(error) from error
@@ -99,6 +104,22 @@ class Postgres:
             raise
         self._idle.append(connection)
         return result
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it may work later: PostgreSQL did not answer, or not about what it was asked."""
+    if not isinstance(error, (*AWAY, DatabaseUnavailableError)):
+        return False
+    cause = driver_error(error)
+    return cause is None or (cause.sqlstate or "")[:2] not in _REFUSED
+
+
+def driver_error(error: BaseException) -> psycopg.Error | None:
+    """The error of psycopg that this one is, or was made of."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, psycopg.Error):
+        cause = cause.__cause__
+    return cause
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailableError:

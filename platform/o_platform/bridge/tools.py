@@ -7,6 +7,7 @@ a result with status `error`; what the platform could not do is an error of the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -38,6 +39,8 @@ EDITS_DONE: Final = "The edits are kept."
 KEPT: Final = "Kept in archival memory."
 LONGEST_EXCERPT: Final = 2000
 """Characters of a found message that the model is shown."""
+
+_log = logging.getLogger(__name__)
 
 
 class Tools:
@@ -114,6 +117,10 @@ async def _search(
         result = _failure(request, error)
     except OError as error:
         connection.fail(exchange, TOOL_CALL, error)
+        return
+    except Exception:  # noqa: BLE001 — whatever it is, the instance must get an answer
+        _log.exception("a search failed", extra={"run_id": turn.run_id})
+        connection.fail(exchange, TOOL_CALL, OError(f"{request.name} failed; see `o logs bridge`"))
         return
     connection.reply(exchange, TOOL_CALL, ToolCallResult(result))
 

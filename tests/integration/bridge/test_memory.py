@@ -189,3 +189,14 @@ async def test_the_conversation_is_searched_by_text_and_role(
     assert await found(query="100_") == []
     assert await found(query="about", limit=1) == ["echo: about coffee"]
     assert await found(query="about", end_date="2020-01-01") == []
+
+
+async def test_a_search_that_fails_is_answered(bridge: Any, new_worker: Any, rows: Any) -> None:
+    agent = rows.agent()
+    worker = await new_worker()
+    turn = await worker.open(agent)
+    rows.all("ALTER TABLE messages RENAME TO elsewhere")
+    with pytest.raises(RefusedError, match="500 internal"):
+        await worker.tool(turn, "conversation_search", '{"query": "tea"}')
+    rows.all("ALTER TABLE elsewhere RENAME TO messages")
+    await worker.commit(agent, turn)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 import psycopg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from o_platform.bridge.commits import GroupCommit
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.records import Committed, Outcome, Refused
+from o_platform.errors import DatabaseUnavailableError
 
 pytestmark = pytest.mark.unit
 
@@ -28,6 +30,7 @@ class Writer:
     """Writes into a list; fails as it is told."""
 
     away: int = 0
+    refusal: Exception = field(default_factory=lambda: psycopg.DataError("bad value"))
     batches: list[list[str]] = field(default_factory=list)
 
     async def write(self, batch: Sequence[Item]) -> list[Outcome]:
@@ -36,7 +39,7 @@ class Writer:
             self.away -= 1
             raise psycopg.OperationalError("gone")
         if any(item.is_bad for item in batch):
-            raise psycopg.DataError("bad value")
+            raise self.refusal
         self.batches.append([item.agent_id for item in batch])
         return [Committed(len(self.batches)) for _ in batch]
 
@@ -72,8 +75,25 @@ async def test_turns_that_wait_are_one_batch_with_one_turn_per_agent() -> None:
     assert set(outcomes) == {"a0", "b1", "a2", "c3"}
 
 
-async def test_a_bad_turn_is_refused_alone() -> None:
-    writer = Writer()
+def made_of(error: psycopg.Error) -> Exception:
+    """What `Database.unit_of_work` makes of it."""
+    made = DatabaseUnavailableError("PostgreSQL does not answer")
+    made.__cause__ = OperationalError("INSERT", {}, error)
+    made.__cause__.__cause__ = error
+    return made
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        psycopg.DataError("bad value"),
+        psycopg.errors.NumericValueOutOfRange("too large"),
+        psycopg.errors.ProgramLimitExceeded("index row too large"),
+        made_of(psycopg.errors.ProgramLimitExceeded("index row too large")),
+    ],
+)
+async def test_a_bad_turn_is_refused_alone(refusal: Exception) -> None:
+    writer = Writer(refusal=refusal)
     async with committing(writer) as commits:
         outcomes = await settle(commits, [Item("a"), Item("b", is_bad=True), Item("c")])
     assert writer.batches == [["a"], ["c"]]
