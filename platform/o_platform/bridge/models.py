@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from time import perf_counter_ns
 from typing import Final
 
 import msgspec
@@ -25,7 +26,7 @@ from o_platform.bridge.counters import Counters
 from o_platform.bridge.memo import Memo, digest_llm
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.tasks import Tasks
-from o_platform.bridge.turn import Turn
+from o_platform.bridge.turn import ServedCall, Turn
 from o_platform.errors import LlmError, OError, TooLargeError
 from o_platform.llm.budget import Budget
 from o_platform.llm.builtin import BuiltinModels, is_builtin
@@ -76,13 +77,14 @@ class Models:
             connection.fail(exchange, LLM_COMPLETE, _too_many(turn))
             return
         if is_builtin(request.model) and not request.stream:
+            started = perf_counter_ns()
             try:
                 result = self._builtin.complete_now(request)
             except OError as error:
                 connection.fail(exchange, LLM_COMPLETE, error)
                 return
             if result is not None:
-                turn.spent[request.seq] = result.usage
+                turn.served.append(_served(request, "", result, started))
                 connection.reply(exchange, LLM_COMPLETE, result)
                 return
         call = _Call(turn, connection, exchange, request)
@@ -99,7 +101,6 @@ class Models:
         call.turn.calls += 1
         try:
             result = await self._result(call)
-            call.turn.spent[call.request.seq] = result.usage
             call.end(result)
         except OError as error:
             call.connection.fail(call.exchange, LLM_COMPLETE, error)
@@ -109,7 +110,9 @@ class Models:
 
     async def _result(self, call: _Call) -> LlmResult:
         if is_builtin(call.request.model):
-            return await call.play(self._builtin.complete(call.request))
+            result = await call.play(self._builtin.complete(call.request))
+            call.note("", result)
+            return result
         digest, memo, seq = digest_llm(call.request), call.turn.memo, call.request.seq
         running = memo.running("llm", seq, digest)
         if running is not None:
@@ -118,6 +121,8 @@ class Models:
         if known is not None:
             self._counters.llm_from_journal += 1
             await call.send(_whole(known))
+            if not any(c.seq == seq and c.digest == digest for c in call.served):
+                call.note(digest, known)
             return known
         return await self._pay(call, memo, digest)
 
@@ -129,6 +134,7 @@ class Models:
             pieces = self._budget.metered(variant, request, self._client.complete(request))
             async with aclosing(pieces) as metered:
                 result = await call.play(metered)
+            call.note(digest, result)
             await self._journal(call.turn, memo.keep("llm", request.seq, digest, result))
         finally:
             answered.set_result(None)
@@ -148,7 +154,7 @@ class Models:
 class _Call:
     """One `llm.complete` exchange."""
 
-    __slots__ = ("connection", "exchange", "request", "stream", "task", "turn")
+    __slots__ = ("connection", "exchange", "request", "served", "started", "stream", "task", "turn")
 
     def __init__(
         self, turn: Turn, connection: Connection, exchange: int, request: LlmRequest
@@ -157,10 +163,17 @@ class _Call:
         self.connection = connection
         self.exchange = exchange
         self.request = request
+        self.served = turn.served
+        """Of the attempt that asks; the next one has its own."""
+        self.started = perf_counter_ns()
         self.task: asyncio.Task[None] | None = None
         self.stream: Stream | None = None
         if request.stream:
             self.stream = connection.stream(exchange, LLM_COMPLETE)
+
+    def note(self, digest: str, result: LlmResult) -> None:
+        """Count the call as answered."""
+        self.served.append(_served(self.request, digest, result, self.started))
 
     async def play(self, pieces: AsyncIterator[LlmDelta | LlmResult]) -> LlmResult:
         """Pass the deltas on; returns the result."""
@@ -185,6 +198,12 @@ class _Call:
             self.connection.reply(self.exchange, LLM_COMPLETE, result)
         else:
             self.connection.end(self.exchange, LLM_COMPLETE, result)
+
+
+def _served(request: LlmRequest, digest: str, result: LlmResult, started: int) -> ServedCall:
+    llm_us = (perf_counter_ns() - started) // 1000
+    model = result.model or request.model
+    return ServedCall(request.seq, digest, model, result.usage, llm_us)
 
 
 def _too_many(turn: Turn) -> TooManyCallsError:

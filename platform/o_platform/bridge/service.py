@@ -39,7 +39,7 @@ from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Re
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Opening, State, Turn, TurnKey, request_key
 from o_platform.bridge.views import AgentView
-from o_platform.errors import ConflictError, OError
+from o_platform.errors import BadInputError, ConflictError, OError
 
 _log = logging.getLogger(__name__)
 
@@ -122,11 +122,15 @@ class TurnService:
             connection.fail(exchange, TURN_COMMIT, self.fenced(body.run_id))
             return
         turn.state = State.COMMITTING
-        body = turn.counted(body)
 
         def settle(outcome: Outcome) -> None:
             self._settled(turn, body, connection, exchange, outcome)
 
+        try:
+            body = turn.checked(body)
+        except BadInputError as error:
+            settle(Refused(error))
+            return
         self.records.commit(turn, body, settle)
 
     def abandon(self, connection: Connection, exchange: int, body: TurnAbandon) -> None:
@@ -358,6 +362,7 @@ class TurnService:
         self._held.add(heir.connection, turn)
         turn.view = turn.overlay = None
         turn.asked = 0
+        turn.served = []
         turn.state = State.WAITING
         self._counters.resumed += 1
         if turn.granted:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from asyncio import TimerHandle
 from enum import Enum, auto
 from hashlib import blake2b
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from o_contracts.bridge import Role, TurnCommit, TurnOpen
-from o_contracts.messages import Usage
+from o_contracts.bridge import Role, StepRecord, TurnCommit, TurnOpen
+from o_contracts.ids import is_valid_id, new_id
+from o_contracts.messages import Message, Usage
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.overlay import Overlay
 from o_platform.bridge.views import AgentView
+from o_platform.errors import BadInputError
 
 _LONGEST_NAME: Final = 200
 _NOTHING: Final = Usage()
@@ -47,6 +50,16 @@ class Opening(NamedTuple):
         return self.exchange == exchange and self.connection is connection
 
 
+class ServedCall(NamedTuple):
+    """A model call that was answered, as the bridge saw it; `digest` is empty if it was free."""
+
+    seq: int
+    digest: str
+    model: str
+    usage: Usage
+    llm_us: int
+
+
 class State(Enum):
     """Where a turn is. Over: it has an outcome, or its runner is gone and nobody waited."""
 
@@ -68,7 +81,7 @@ class Turn:
 
     __slots__ = (
         "active_at", "asked", "calls", "granted", "joiners", "journaled", "key", "looking_up",
-        "memo", "opening", "overlay", "run_id", "spent", "started_at", "state", "timer", "token",
+        "memo", "opening", "overlay", "run_id", "served", "started_at", "state", "timer", "token",
         "view",
     )  # fmt: skip
 
@@ -93,8 +106,8 @@ class Turn:
         """How many of its model and tool calls are under way."""
         self.asked = 0
         """How many model calls its runner has asked for."""
-        self.spent: dict[int, Usage] = {}
-        """Tokens of each model call by its number in the run, as the models counted them."""
+        self.served: list[ServedCall] = []
+        """The model calls its runner got an answer to."""
         self.active_at = 0.0
         """When its runner last asked for something (seconds of the event loop's clock)."""
 
@@ -109,17 +122,26 @@ class Turn:
             raise LookupError(f"{self.run_id} has not started")
         return self.view
 
-    def counted(self, body: TurnCommit) -> TurnCommit:
-        """The outcome with our own counts of tokens: a genome does not report on itself."""
-        spent = self.spent
-        total = spent.get(0, _NOTHING) if len(spent) < 2 else _sum(spent)
-        if body.usage == total and len(body.steps) < 2:
-            return body
+    def checked(self, body: TurnCommit) -> TurnCommit:
+        """The outcome as it is kept: a genome neither counts for itself nor names other runs.
+
+        Raises:
+            BadInputError: the id of a message is none.
+        """
+        served = sorted(self.served, key=_seq)
         steps = [
-            replace(step, usage=spent.get(number, _NOTHING))
-            for number, step in enumerate(body.steps)
+            _step(call, record, body.stop_reason)
+            for call, record in zip_longest(served, body.steps[: len(served)])
         ]
-        return replace(body, usage=total, steps=steps)
+        messages = [self._own(message) for message in body.messages]
+        return replace(body, messages=messages, usage=_sum(served), steps=steps)
+
+    def _own(self, message: Message) -> Message:
+        if not is_valid_id(message.id, "message"):
+            raise BadInputError(f"{message.id!r} is not the id of a message; use `message-<uuid>`")
+        if message.run_id == self.run_id:
+            return message
+        return replace(message, run_id=self.run_id)
 
     def edits(self) -> Overlay:
         """Its memory edits, to be added to."""
@@ -128,8 +150,21 @@ class Turn:
         return self.overlay
 
 
-def _sum(spent: dict[int, Usage]) -> Usage:
-    counts = spent.values()
+def _seq(call: ServedCall) -> int:
+    return call.seq
+
+
+def _step(call: ServedCall, record: StepRecord | None, stop_reason: str) -> StepRecord:
+    """What the bridge served as a step; id, stop reason and tool time are the instance's."""
+    if record is None:
+        record = StepRecord(new_id("step"), "", _NOTHING, stop_reason)
+    return replace(record, model=call.model, usage=call.usage, llm_us=call.llm_us)
+
+
+def _sum(served: list[ServedCall]) -> Usage:
+    if len(served) == 1:
+        return served[0].usage
+    counts = [call.usage for call in served]
     return Usage(
         sum(usage.prompt_tokens for usage in counts),
         sum(usage.completion_tokens for usage in counts),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from o_contracts.bridge import TurnOpened
-from o_contracts.ids import BENCH_LINEAGE_KEY, new_agent_id
+from o_contracts.ids import BENCH_LINEAGE_KEY, new_agent_id, new_id
 from o_contracts.llm import LlmResult
 from o_platform.bridge.holdings import MAX_CONNECTIONS, MAX_TURNS
 from o_platform.bridge.models import MAX_CALLS
@@ -64,4 +64,30 @@ async def test_model_calls_of_a_turn_are_bounded(bridge: Any, new_worker: Any, r
     with pytest.raises(RefusedError, match="429 too_many_calls"):
         await worker.peer.answer(asked[-1], LlmResult)
     await worker.commit(agent, turn)
+    await worker.run(agent)
+
+
+async def test_every_served_call_is_a_step_and_a_repeated_one_is_not(
+    bridge: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    agent = rows.agent()
+    worker = await new_worker()
+    turn = await worker.open(agent)
+    for text in ("one", "two", "two", "one"):  # all under one number; the third is in the memo
+        await worker.llm(turn, text, "test/m")
+    await worker.commit(agent, turn)
+    assert model_server.calls == 3
+    assert rows.all("SELECT prompt_tokens, step_count FROM runs") == [(30, 3)]
+    assert rows.all("SELECT model, prompt_tokens FROM steps") == [("test/m", 10)] * 3
+    assert rows.one("SELECT count(*) FROM messages WHERE body ->> 'run_id' = %s", turn.run_id) == 2
+
+
+async def test_messages_without_a_valid_id_are_refused(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    worker = await new_worker()
+    turn = await worker.open(agent)
+    with pytest.raises(RefusedError, match="422 bad_input: 'mine' is not the id of a message"):
+        await worker.commit(agent, turn, ids=("mine", new_id("message")))
     await worker.run(agent)

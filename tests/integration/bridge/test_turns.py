@@ -42,7 +42,7 @@ async def test_a_turn_is_written_whole(bridge: Any, new_worker: Any, rows: Any) 
         ("user_message", "hello"),
         ("assistant_message", "echo: hello"),
     ]
-    assert rows.all("SELECT run_id, model, llm_us FROM steps") == [(turn.run_id, "o/echo", 12)]
+    assert rows.all("SELECT run_id, model FROM steps") == [(turn.run_id, "o/echo")]
     assert rows.all("SELECT version, last_stop_reason FROM agents") == [(2, "end_turn")]
 
 
@@ -53,7 +53,7 @@ async def test_an_instance_does_not_count_its_own_tokens(
     worker = await new_worker()
     turn = await worker.open(agent, "r1")
     await worker.commit(agent, turn)
-    assert rows.all(TOKENS) == [(0, 0)] * 2
+    assert rows.all(TOKENS) == [(0, 0)]  # no model call, no step
     again = await worker.open(agent, "r1", attempt=2)
     assert again.finished.usage == Usage()
 
@@ -173,7 +173,7 @@ async def test_turns_of_an_agent_run_in_the_order_they_arrived(
 async def test_a_wait_for_earlier_turns_is_bounded(
     settings: Any, run_bridge: Any, new_worker: Any, rows: Any
 ) -> None:
-    settings.turn_wait_s = 0.1
+    settings.turn_wait_s = 0.5
     async with run_bridge():
         agent = rows.agent()
         first, second = await new_worker(), await new_worker()
