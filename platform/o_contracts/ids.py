@@ -25,7 +25,7 @@ DEFAULT_LINEAGE_KEY: Final = 1
 BENCH_LINEAGE_KEY: Final = 0xFFFFFFFF
 """Reserved key of the agents that only `bench` instances serve; they never reach the database."""
 
-_ID = re.compile(rf"^([a-z_]+)-({UUID_PATTERN})$")
+_ID = re.compile(rf"([a-z_]+)-({UUID_PATTERN})")
 
 
 def new_id(prefix: str) -> str:
@@ -46,7 +46,7 @@ def new_agent_id(lineage_key: int) -> str:
 
 def is_valid_id(value: str, prefix: str) -> bool:
     """Whether `value` is `<prefix>-<lower-case UUID>`."""
-    match = _ID.match(value)
+    match = _ID.fullmatch(value)
     return match is not None and match.group(1) == prefix
 
 
@@ -56,7 +56,7 @@ def routing_key(agent_or_conversation_id: str) -> str:
     Raises:
         ValueError: not an id of an agent or a conversation.
     """
-    match = _ID.match(agent_or_conversation_id)
+    match = _ID.fullmatch(agent_or_conversation_id)
     if match is None or match.group(1) not in {"agent", "conv"}:
         raise ValueError(f"{agent_or_conversation_id!r} is not an agent or conversation id")
     return match.group(2)[:13]

@@ -9,6 +9,7 @@ instance cancels it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from time import perf_counter_ns
@@ -32,6 +33,7 @@ from o_platform.llm.budget import Budget
 from o_platform.llm.builtin import BuiltinModels, is_builtin
 from o_platform.llm.client import LlmClient
 
+_log = logging.getLogger(__name__)
 JOURNAL_WAIT_S: Final = 20.0
 """Longest wait for the database with a paid reply in hand."""
 MAX_CALLS: Final = 512
@@ -104,6 +106,10 @@ class Models:
             call.end(result)
         except OError as error:
             call.connection.fail(call.exchange, LLM_COMPLETE, error)
+        except Exception:  # noqa: BLE001 — whatever it is, the instance must not wait for ever
+            _log.exception("a model call failed", extra={"run_id": call.turn.run_id})
+            message = f"the call of `{call.request.model}` failed; see `o logs bridge`"
+            call.connection.fail(call.exchange, LLM_COMPLETE, OError(message))
         finally:
             call.turn.calls -= 1
             del self._calls[call.connection, call.exchange]
