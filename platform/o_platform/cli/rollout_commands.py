@@ -71,6 +71,8 @@ def status(
     say(f"state    {rollout['state']}{_gate(rollout)}: {rollout['message']}")
     mirrored = _share(rollout["mirror_permille"])
     say(f"traffic  {_share(rollout['weight_permille'])}, mirrored {mirrored}")
+    if rollout["intent"]:
+        say(f"asked    {rollout['intent']}, at the latest when the present gate is over")
     if watch:
         _watch(api, rollout["id"])
         return
@@ -142,6 +144,8 @@ def _ask(rollout_id: str | None, lineage: str, what: str) -> None:
     wanted = _find(api, rollout_id, lineage)["id"]
     rollout = api.post(f"/o/v1/rollouts/{wanted}/{what}")
     say(f"{rollout['id']} is {rollout['state']}{_gate(rollout)}: {rollout['message']}")
+    if rollout["intent"]:
+        say(f"`{rollout['intent']}` is noted; see `o rollout status`")
 
 
 def _find(api: ControlApi, rollout_id: str | None, lineage: str) -> dict[str, Any]:

@@ -214,15 +214,21 @@ class RolloutController:
             return Case.of(await repository.fetch_rollout(session, rollout_id))
 
     async def _write(self, case: Case, decision: Decision, observation: Observation) -> None:
-        """Store the decision, unless the row changed or an abort came in since it was read."""
+        """Store the decision, unless the row changed since it was read.
+
+        Nor is it stored when the wish it obeys was withdrawn, or an abort came in.
+        """
         now = self._clock.now()
         async with self._database.unit_of_work() as session:
             row = await repository.fetch_rollout(session, case.rollout_id, lock=True)
-            obeyed = isinstance(observation, Operator) and row.intent == observation.intent
-            if row.data["version"] != case.version or (row.intent == Intent.ABORT and not obeyed):
+            wished = observation.intent if isinstance(observation, Operator) else None
+            obeyed = wished is not None and row.intent == wished
+            overtaken = row.intent == Intent.ABORT or wished is not None
+            if row.data["version"] != case.version or (overtaken and not obeyed):
                 raise OvertakenError
             row.intent = None if obeyed else row.intent
-            row.data = case.data(decision.state)
+            # Who asked is the service's to write: a wish may have come in during this decision.
+            row.data = case.data(decision.state) | {"by": row.data.get("by", "")}
             row.message = decision.message
             row.updated_at = now
             if decision.reason is not Reason.CONTINUES:

@@ -120,7 +120,7 @@ class RolloutService:
         return await self._wish(rollout_id, Intent.PAUSE, by)
 
     async def resume(self, rollout_id: str, by: str) -> RolloutView:
-        """Let a paused rollout go on.
+        """Let a paused rollout go on, or withdraw a pause that waits for the end of a gate.
 
         Raises:
             NotFoundError: no such rollout.
@@ -203,10 +203,14 @@ class RolloutService:
     async def _wish(self, rollout_id: str, intent: Intent, by: str) -> RolloutView:
         async with self._database.unit_of_work() as session:
             row, state = await _open(session, rollout_id)
+            if intent is Intent.RESUME and row.intent == Intent.PAUSE:
+                row.intent = None
+                return rollout_view(row)
             _check_sense(rollout_id, state, intent)
             if row.intent not in {None, intent.value}:
                 raise ConflictError(
-                    f"`{row.intent}` of rollout {rollout_id} is being carried out; try again",
+                    f"rollout {rollout_id}: `{row.intent}` is being carried out, which may take "
+                    f"until the end of the gate it is in ({row.gate or 'none'}); try again then",
                     intent=row.intent,
                 )
             _ask(row, intent, by)

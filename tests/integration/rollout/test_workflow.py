@@ -281,6 +281,24 @@ async def test_pause_holds_resume_goes_on_and_only_one_rollout_runs(
     assert done.state == "promoted"
 
 
+async def test_a_pause_during_a_gate_is_somebodys_and_can_be_withdrawn(
+    database: Database, settings: Settings
+) -> None:
+    _, new = await seed(database, STABLE, "new")
+    async with control_plane(database, settings, rps=0) as (_, runtime):
+        service = runtime.service
+        view = await service.start("default", new, policy(), "ann")
+        await until(service, view.id, lambda v: v.state == "load")
+        assert (await service.pause(view.id, "bob")).intent == "pause"
+        with pytest.raises(ConflictError, match="until the end of the gate"):
+            await service.approve(view.id, "ann")
+        assert (await service.resume(view.id, "ann")).intent is None
+        await service.pause(view.id, "carl")
+        await until(service, view.id, lambda v: v.state == "paused")
+        pauses = [e.message for e in await service.events(view.id) if e.reason == "paused"]
+    assert [message.split(";")[0] for message in pauses] == ["paused by carl"]
+
+
 async def test_too_little_traffic_holds_and_load_on_demand_helps(
     database: Database, settings: Settings
 ) -> None:
