@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 _OPEN_FILES: Final = 4096
 _FILE_BYTES: Final = 64 * 1024 * 1024
 _KILL_S: Final = 10.0
+_COLLECT_S: Final = 0.5
 """Until a killed process is gone, unless the kernel holds it."""
 
 
@@ -199,7 +200,7 @@ class ProcessRuntime:
         self._tell_end(placement, child)
 
     def _tell_end(self, placement: Placement, child: subprocess.Popen[bytes] | None) -> None:
-        code = exit_code_of(child.poll()) if child else None
+        code = _exit_code(child) if child else None
         self._events.put_nowait(RuntimeEvent(placement, "died", code))
 
     def _pids(self, instance_id: str) -> list[int]:
@@ -237,3 +238,11 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def _exit_code(child: subprocess.Popen[bytes]) -> int | None:
+    # The pidfd may tell of the end a moment before the status can be collected.
+    try:
+        return exit_code_of(child.wait(timeout=_COLLECT_S))
+    except subprocess.TimeoutExpired:
+        return None

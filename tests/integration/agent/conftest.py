@@ -142,9 +142,10 @@ class FrameBridge:
         self._running.clear()
 
     async def _drain(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others, timeout=5)
+        async with asyncio.timeout(5):
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(others)  # what was being accepted makes further tasks
+        await asyncio.sleep(0)  # aborted transports close their sockets in the next round
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._is_up:  # accepted just before
