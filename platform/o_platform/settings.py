@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -27,11 +27,19 @@ class Limits(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="O_LIMITS__")
 
-    memory_bytes: int = Field(150 * 1024 * 1024, description="memory and swap together")
-    cpus: float = Field(1.0, description="CPU cores; stable instances are never throttled below 1")
-    pids: int = Field(64, description="processes and threads")
-    scratch_bytes: int = Field(16 * 1024 * 1024, description="size of /tmp in the instance")
-    socket_bytes: int = Field(1024 * 1024, description="size of the folder of agent.sock")
+    memory_bytes: int = Field(
+        150 * 1024 * 1024, ge=32 * 1024 * 1024, description="memory and swap together"
+    )
+    cpus: float = Field(
+        1.0, gt=0, description="CPU cores; stable instances are never throttled below 1"
+    )
+    pids: int = Field(64, ge=8, description="processes and threads")
+    scratch_bytes: int = Field(
+        16 * 1024 * 1024, ge=64 * 1024, description="size of /tmp in the instance"
+    )
+    socket_bytes: int = Field(
+        1024 * 1024, ge=64 * 1024, description="size of the folder of agent.sock"
+    )
 
 
 class Settings(BaseSettings):
@@ -67,14 +75,18 @@ class Settings(BaseSettings):
     limits: Limits = Field(default_factory=Limits, description="what one instance may use")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     default_model: str = Field("o/echo", description="model of agents created without one")
-    llm_timeout_s: float = Field(120.0, description="seconds until an LLM call is given up")
+    llm_timeout_s: float = Field(120.0, gt=0, description="seconds until an LLM call is given up")
     llm_chunk_timeout_s: float = Field(
-        60.0, description="seconds between two pieces of a streamed reply until it is given up"
+        60.0,
+        gt=0,
+        description="seconds of silence in a streamed reply until it is given up",
     )
     llm_concurrency: int = Field(
-        64, description="LLM calls the gateway makes at once; more of them wait their turn"
+        64, ge=1, description="LLM calls the gateway makes at once; more of them wait their turn"
     )
-    llm_retries: int = Field(3, description="further tries after a 429, 5xx or a lost connection")
+    llm_retries: int = Field(
+        3, ge=0, description="further tries after a 429, 5xx or a lost connection"
+    )
     llm_base_urls: dict[str, str] = Field(
         default_factory=dict,
         description='OpenAI-compatible endpoints by provider name, as JSON: {"local": "http://…/v1"}',
@@ -82,14 +94,28 @@ class Settings(BaseSettings):
     llm_models: list[str] = Field(
         default_factory=list, description="model handles to list, besides the built-in ones"
     )
-    variant_budget_usd: float = Field(5.0, description="LLM spend of one variant per day, in USD")
+    variant_budget_usd: float = Field(
+        5.0, ge=0, description="LLM spend of one variant per day, in USD"
+    )
     variant_budget_tokens: int = Field(
-        5_000_000, description="LLM tokens of one variant per day (for models without a price)"
+        5_000_000,
+        ge=0,
+        description="LLM tokens of one variant per day (for models without a price)",
     )
     scripted_model: Path | None = Field(None, description="YAML file of the model o/scripted")
     evolution_model: str = Field("o/scripted", description="model that proposes changes")
-    turn_wait_s: float = Field(60.0, description="longest wait for the turns queued before one")
-    max_body_bytes: int = Field(4 * 1024 * 1024, description="largest request body")
+    turn_wait_s: float = Field(
+        60.0, gt=0, description="longest wait for the turns queued before one"
+    )
+    max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest request body")
+
+    @field_validator("listen")
+    @classmethod
+    def _is_host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise ValueError("give HOST:PORT with a port up to 65535, such as 127.0.0.1:8283")
+        return value
 
     @property
     def run(self) -> Path:

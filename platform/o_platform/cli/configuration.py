@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -24,7 +26,12 @@ def load_settings() -> Settings:
         )
         raise SetupError(f"the environment has values that cannot be used: {problems}") from error
     except SettingsError as error:
-        raise SetupError(f"{error}; it must be JSON") from error
+        raise SetupError(f"{_not_json(error)}; see the settings guide") from error
+
+
+def _not_json(error: SettingsError) -> str:
+    field = re.search(r'field "(\w+)"', str(error))
+    return f"{_variable((field[1],))} is not JSON" if field else str(error)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

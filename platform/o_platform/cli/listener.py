@@ -6,13 +6,18 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
 
 import psutil
 
+from o_platform.cli import terminal
 from o_platform.errors import SetupError
 from o_platform.runtimes.doctor import Finding
 from o_platform.settings import Settings
 from o_platform.supervisor.client import SupervisorClient, SupervisorDownError
+
+_ENCRYPT: Final = "set O_TLS=auto, or O_TLS=CERT.pem:KEY.pem"
 
 
 def listener_findings(settings: Settings) -> Iterator[Finding]:
@@ -21,9 +26,29 @@ def listener_findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("good", "listener", f"{settings.listen}, served by this platform")
     else:
         yield _port(settings)
-    if not _is_loopback(settings.listen_host) and settings.tls == "off":
-        message = f"{settings.listen} is open to the network without TLS: keys can be read"
-        yield Finding("weak", "TLS", message, "set O_TLS=auto, or O_TLS=CERT.pem:KEY.pem")
+    if _is_open(settings):
+        yield Finding("weak", "TLS", _in_clear(settings), _ENCRYPT)
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Say so if keys will cross the network in clear."""
+    if _is_open(settings):
+        terminal.warn(f"{_in_clear(settings)}; {_ENCRYPT}")
+
+
+def require_certificate(settings: Settings) -> None:
+    """Check that what `O_TLS` names can be served; it is read again whenever it changes.
+
+    Raises:
+        SetupError: it is no mode and no pair of files, or they do not fit each other.
+    """
+    if settings.tls == "off":
+        return
+    from o_platform.traffic.tls import certificate_files, secret_file
+
+    files = certificate_files(settings, datetime.now(UTC))
+    if files is not None:
+        secret_file(files)
 
 
 def require_free_port(settings: Settings) -> None:
@@ -88,6 +113,14 @@ def _described(pid: int | None) -> str:
         return f"{psutil.Process(pid).name()} (process {pid})"
     except psutil.Error:
         return f"process {pid}"
+
+
+def _is_open(settings: Settings) -> bool:
+    return settings.tls == "off" and not _is_loopback(settings.listen_host)
+
+
+def _in_clear(settings: Settings) -> str:
+    return f"{settings.listen} is open to the network without TLS: keys can be read"
 
 
 def _is_loopback(host: str) -> bool:

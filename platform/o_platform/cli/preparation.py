@@ -11,7 +11,8 @@ from pathlib import Path
 from o_platform.cli import terminal
 from o_platform.cli.children import embedded_server, envoy_user, supervisor_spec
 from o_platform.cli.engine import settle_runtime
-from o_platform.cli.listener import require_free_port
+from o_platform.cli.listener import require_certificate, require_free_port, warn_if_open
+from o_platform.cli.origins import keep_origins
 from o_platform.cli.postmaster import clear_dead_postmaster
 from o_platform.cli.reach import require_reachable
 from o_platform.db.embedded import EmbeddedServer
@@ -33,6 +34,8 @@ def prepare(settings: Settings) -> str:
     for folder, mode in ((settings.home / "log", 0o750), (settings.home / "keys", 0o700)):
         folder.mkdir(parents=True, exist_ok=True, mode=mode)
     require_reachable(settings.home, settings.run)
+    require_certificate(settings)
+    warn_if_open(settings)
     with terminal.step("container engine") as shown:
         runtime, shown.detail = settle_runtime(settings)
     server = embedded_server(settings)
@@ -45,6 +48,7 @@ def prepare(settings: Settings) -> str:
         clear_dead_postmaster(server.data, server.socket_dir)
     prepare_run(settings, *(envoy or ()))
     _write_private(spec_file(settings), spec.to_json())
+    keep_origins(settings)
     return runtime
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn
 from o_platform.cli import terminal
 from o_platform.cli.control_api import ControlApi
 from o_platform.cli.health import await_health, await_listener
+from o_platform.cli.origins import compare_origins
 from o_platform.cli.preparation import has_base_image, make_base_image, prepare, spec_file
 from o_platform.cli.summary import first_token, print_summary
 from o_platform.errors import NotReadyError, OError, SetupError
@@ -56,6 +57,7 @@ def up(settings: Settings, *, foreground: bool) -> None:
         if mode is not None:
             if foreground:
                 raise SetupError("the platform runs already; `o down` first, or see `o status`")
+            compare_origins(settings)
             if mode == "starting":
                 _follow(supervisor, None)
             _finish(settings, None)

@@ -59,6 +59,8 @@ class TrafficController:
         self._done = 0
         self._config: EnvoyConfig | None = None
         self._secret = ""
+        self._spoilt = ""
+        """What is wrong with a changed certificate, as it was last logged."""
 
     async def apply(self) -> str:
         """Bring Envoy to what the database says, committed before this call, and confirm it.
@@ -141,7 +143,7 @@ class TrafficController:
         except SetupError as error:
             if not self._secret:
                 raise
-            _LOGGER.warning("the certificate in use stays: %s", error.message)
+            self._keep_certificate(error)
             return
         if secret and secret != self._secret:
             file = Path(self._paths.resource("sds"))
@@ -151,13 +153,21 @@ class TrafficController:
     def _certificate_changed(self) -> bool:
         try:
             return self._wanted_secret() != self._secret
-        except OError as error:
-            _LOGGER.warning("the certificate in use stays: %s", error.message)
+        except SetupError as error:
+            self._keep_certificate(error)
             return False
+
+    def _keep_certificate(self, error: SetupError) -> None:
+        """Say once what is wrong with the new one: it is looked at every second."""
+        if error.message != self._spoilt:
+            _LOGGER.warning("the certificate in use stays: %s", error.message)
+            self._spoilt = error.message
 
     def _wanted_secret(self) -> str:
         files = certificate_files(self._settings, self._clock.now())
-        return "" if files is None else secret_file(files)
+        secret = "" if files is None else secret_file(files)
+        self._spoilt = ""
+        return secret
 
 
 async def _lock(file_number: int) -> None:

@@ -76,6 +76,23 @@ def test_a_bad_setting_is_named_without_a_traceback(tmp_path) -> None:
     assert "Traceback" in o("status", O_LIMITS__PIDS="many", O_DEBUG="1").stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("O_LISTEN", "8283", "HOST:PORT"),
+        ("O_LISTEN", "127.0.0.1:99999", "HOST:PORT"),
+        ("O_LIMITS__MEMORY_BYTES", "1", "greater than or equal"),
+        ("O_LLM_TIMEOUT_S", "0", "greater than 0"),
+        ("O_LLM_BASE_URLS", "http://localhost", "is not JSON"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(tmp_path, variable: str, value: str, said: str) -> None:
+    result = o("status", O_HOME=str(tmp_path), **{variable: value})
+    assert result.returncode == 1
+    assert variable in result.stderr
+    assert said in result.stderr
+
+
 def test_commands_say_when_the_platform_does_not_run(tmp_path) -> None:
     home = {"O_HOME": str(tmp_path), "O_RUN_DIR": str(tmp_path / "r")}
     status = o("status", **home)

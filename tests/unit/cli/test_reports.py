@@ -17,7 +17,13 @@ import pytest
 from o_platform.cli import doctor, logs, terminal
 from o_platform.cli.control_api import ControlApi, RefusedError
 from o_platform.cli.kernel import kernel_findings
-from o_platform.cli.listener import listener_findings, require_free_port
+from o_platform.cli.listener import (
+    listener_findings,
+    require_certificate,
+    require_free_port,
+    warn_if_open,
+)
+from o_platform.cli.origins import compare_origins, keep_origins
 from o_platform.cli.start import _only_start
 from o_platform.cli.summary import base_url, first_token, print_summary, token_file
 from o_platform.errors import NotFoundError, SetupError, UnavailableError
@@ -190,6 +196,44 @@ def test_a_taken_port_is_found_with_its_holder(tmp_path: Path) -> None:
 def test_an_open_listener_without_tls_is_weak(tmp_path: Path) -> None:
     findings = list(listener_findings(make_settings(tmp_path, listen="0.0.0.0:0")))
     assert [finding.level for finding in findings] == ["good", "weak"]
+
+
+def test_a_start_warns_of_a_listener_in_clear(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_if_open(make_settings(tmp_path))
+    warn_if_open(make_settings(tmp_path, listen="0.0.0.0:8283", tls="auto"))
+    assert capsys.readouterr().err == ""
+    warn_if_open(make_settings(tmp_path, listen="0.0.0.0:8283"))
+    assert "O_TLS=auto" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tls", ["banana", "/nowhere/cert.pem:/nowhere/key.pem"])
+def test_a_certificate_is_checked_before_the_start(tmp_path: Path, tls: str) -> None:
+    require_certificate(make_settings(tmp_path))
+    require_certificate(make_settings(tmp_path, tls="auto"))
+    with pytest.raises(SetupError, match="O_TLS"):
+        require_certificate(make_settings(tmp_path, tls=tls))
+
+
+def test_another_start_is_told_what_the_running_platform_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make_settings(tmp_path, database_url="postgresql://o:secret@db/o")
+    settings.run.mkdir()
+    compare_origins(settings, {"OPENAI_API_KEY": "sk-secret"})
+    keep_origins(settings, {"GROQ_API_KEY": "gsk-secret"})
+    (kept,) = settings.run.iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert "secret" not in kept.read_text()
+    compare_origins(settings, {})
+    assert capsys.readouterr().err == ""
+    other = settings.model_copy(update={"llm_retries": 0})
+    compare_origins(other, {"OPENAI_API_KEY": "sk-secret", "GROQ_API_KEY": "other"})
+    said = capsys.readouterr().err
+    assert "GROQ_API_KEY, OPENAI_API_KEY, O_LLM_RETRIES; `o down` first" in said
+    with pytest.raises(SetupError, match="O_TLS"):
+        compare_origins(settings.model_copy(update={"tls": "auto"}), {})
 
 
 def test_the_doctor_looks_at_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
