@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from o_platform.errors import DatabaseUnavailableError, OError
+from o_platform.errors import DatabaseUnavailableError, NotOfferedError, OError
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 400: "bad_request"}
 _RETRY_AFTER_S = "1"
@@ -32,8 +32,15 @@ async def _platform_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OError)  # noqa: S101 — registered for this type
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning(error.message, extra=_about(request) | {"code": error.code})
-    headers = {"retry-after": _RETRY_AFTER_S} if error.retryable else None
-    return JSONResponse({"detail": error.message, "code": error.code}, error.status, headers)
+    content = {"detail": error.message, "code": error.code}
+    return JSONResponse(content, error.status, _retry_headers(error))
+
+
+def _retry_headers(error: OError) -> dict[str, str] | None:
+    if error.retryable:
+        return {"retry-after": _RETRY_AFTER_S}
+    # Without this the SDK repeats whatever is 500 or above.
+    return {"x-should-retry": "false"} if isinstance(error, NotOfferedError) else None
 
 
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:

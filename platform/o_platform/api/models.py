@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW, DEFAULT_EMBEDDING
+from o_platform.agents.defaults import DEFAULT_EMBEDDING
 from o_platform.api.agents.schemas import EmbeddingConfigState, LlmConfigState
 from o_platform.api.agents.views import embedding_config
 from o_platform.api.deps import PlatformDep
 from o_platform.api.providers import endpoint_type, provider_type
+from o_platform.llm.catalogue import ModelInfo
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -47,8 +48,8 @@ class EmbeddingModelState(EmbeddingConfigState):
 async def list_models(
     platform: PlatformDep, query: Annotated[ModelListQuery, Query()]
 ) -> list[ModelState]:
-    """List the built-in models and those that the settings name (`O_LLM_MODELS`)."""
-    models = [_model(handle) for handle in platform.model_handles()]
+    """List the built-in models, those of `O_LLM_MODELS`, and what `O_LLM_BASE_URLS` offer."""
+    models = [_model(info) for info in await platform.models()]
     return [model for model in models if _is_wanted(model, query)]
 
 
@@ -64,12 +65,13 @@ async def list_embedding_models() -> list[EmbeddingModelState]:
     ]  # fmt: skip
 
 
-def _model(handle: str) -> ModelState:
-    provider, _, name = handle.partition("/")
+def _model(info: ModelInfo) -> ModelState:
+    handle = info.handle
     return ModelState(
-        model=name, name=name, handle=handle, display_name=handle, provider_name=provider,
-        provider_type=provider_type(handle), model_endpoint_type=endpoint_type(handle),
-        context_window=DEFAULT_CONTEXT_WINDOW, max_context_window=DEFAULT_CONTEXT_WINDOW,
+        model=info.name, name=info.name, handle=handle, display_name=handle,
+        provider_name=info.provider_name, provider_type=provider_type(handle),
+        model_endpoint_type=endpoint_type(handle), context_window=info.context_window,
+        max_context_window=info.context_window,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The models an operator offers, for `GET /v1/models/` and `GET /v1/models/embedding`.
+"""The models an operator offers, for `GET /v1/models/`.
 
 Built-in ones always; those of `settings.llm_models`; and, when a connection to the gateway is
 given, whatever the endpoints of `settings.llm_base_urls` say they have. Context windows come from
@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 
 from o_contracts.llm import FoundModel
-from o_platform.db.models import HASH_EMBEDDING_DIM
 from o_platform.errors import LlmError
 from o_platform.llm.builtin import BUILTIN_MODELS
 from o_platform.llm.client import LlmClient
@@ -39,16 +38,6 @@ class ModelInfo(msgspec.Struct, frozen=True):
     max_output_tokens: int
 
 
-class EmbeddingModelInfo(msgspec.Struct, frozen=True):
-    """An embedding model and the length of its vectors."""
-
-    handle: str
-    provider_name: str
-    provider_type: str
-    name: str
-    dimensions: int
-
-
 async def list_models(settings: Settings, gateway: LlmClient | None = None) -> list[ModelInfo]:
     """Every model, built-in ones first, each handle once.
 
@@ -59,11 +48,6 @@ async def list_models(settings: Settings, gateway: LlmClient | None = None) -> l
     windows = {model.handle: model.context_window for model in found}
     handles = dict.fromkeys([*BUILTIN_MODELS, *settings.llm_models, *windows])
     return [_info(handle, windows.get(handle, 0)) for handle in handles if _is_usable(handle)]
-
-
-def embedding_models() -> list[EmbeddingModelInfo]:
-    """The embedding models: `o/hash`."""
-    return [EmbeddingModelInfo("o/hash", "o", "openai", "hash", HASH_EMBEDDING_DIM)]
 
 
 async def _found(gateway: LlmClient) -> list[FoundModel]:

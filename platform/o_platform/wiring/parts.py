@@ -27,6 +27,7 @@ from o_platform.wiring.supervisor_events import SupervisorEvents
 from o_tools.catalogue import SPECS
 
 if TYPE_CHECKING:
+    from o_platform.llm.catalogue import ModelInfo
     from o_platform.rollout.service import RolloutService
     from o_platform.wiring.delivery import Delivery
 
@@ -71,11 +72,19 @@ class Platform:
         self._delivery: Delivery | None = None
         self._steering: RolloutService | None = None
 
-    def model_handles(self) -> list[str]:
-        """Handles of the built-in models and of those that the settings name."""
-        from o_platform.llm.builtin import BUILTIN_MODELS
+    async def models(self) -> list[ModelInfo]:
+        """The models on offer.
 
-        return list(dict.fromkeys([*BUILTIN_MODELS, *self.settings.llm_models]))
+        Endpoints of `O_LLM_BASE_URLS` are asked through the LLM gateway, which starts for that.
+        """
+        from o_platform.llm.catalogue import list_models
+        from o_platform.llm.client import LlmClient
+
+        gateway = LlmClient(self.settings.run / "llm.sock")
+        try:
+            return await list_models(self.settings, gateway)
+        finally:
+            await gateway.close()
 
     async def require_ready(self) -> None:
         """Return if agents can be served.

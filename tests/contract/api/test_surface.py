@@ -99,6 +99,7 @@ def test_every_call_of_the_sdk_is_answered(http: httpx.Client, letta: Letta) -> 
             answer = http.request(method, path, json={})
             assert answer.status_code == 501, call
             assert answer.json()["code"] == "not_offered"
+            assert answer.headers["x-should-retry"] == "false"
             assert " " in answer.json()["detail"]
 
 

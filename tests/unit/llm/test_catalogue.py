@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from o_platform.llm.catalogue import UNKNOWN_CONTEXT_WINDOW, embedding_models, list_models
+from o_platform.llm.catalogue import UNKNOWN_CONTEXT_WINDOW, list_models
 from o_platform.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -24,8 +24,3 @@ async def test_built_in_models_come_first_and_windows_are_known() -> None:
     assert unknown.context_window == UNKNOWN_CONTEXT_WINDOW
     assert unknown.provider_type == "openai"
     assert "litellm" not in sys.modules
-
-
-def test_the_only_embedding_is_our_own() -> None:
-    (model,) = embedding_models()
-    assert (model.handle, model.dimensions) == ("o/hash", 256)
