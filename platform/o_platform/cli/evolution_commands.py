@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _WATCH_S = 0.5
 _OPEN = "open"
+_FAILED = "failed"
 
 
 def evolve(
@@ -23,27 +25,40 @@ def evolve(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Let the configured model propose a change to the genome, and start its rollout."""
+    """Let the configured model propose a change to the genome, and start its rollout.
+
+    Returns when the rollout has started, with `--wait` when it has ended; 1 if nothing came of it.
+    """
     from o_platform.cli.connection import connect
 
     if not once:
         raise typer.BadParameter("say --once: cycles are started one at a time")
     api = connect()
     attempt_id = api.post("/o/v1/evolve", {"lineage": lineage, "policy": policy})["attempt_id"]
-    attempt = _await_outcome(api, lineage, attempt_id) if wait else {"id": attempt_id}
+    attempt = _awaited(api, lineage, attempt_id, _has_ended if wait else _is_on_its_way)
     if as_json:
         print_json(attempt)
-    elif wait:
-        _describe(attempt)
     else:
-        say(f"{attempt_id} started; follow it with `o rollout status --watch`")
+        _describe(attempt)
+    if attempt["outcome"] == _FAILED:
+        raise typer.Exit(1)
 
 
-def _await_outcome(api: ControlApi, lineage: str, attempt_id: str) -> dict[str, Any]:
+def _has_ended(attempt: dict[str, Any]) -> bool:
+    return bool(attempt["outcome"] != _OPEN)
+
+
+def _is_on_its_way(attempt: dict[str, Any]) -> bool:
+    return _has_ended(attempt) or attempt["rollout_id"] is not None
+
+
+def _awaited(
+    api: ControlApi, lineage: str, attempt_id: str, enough: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
     while True:
         attempts: list[dict[str, Any]] = api.get("/o/v1/attempts", lineage=lineage)
         for attempt in attempts:
-            if attempt["id"] == attempt_id and attempt["outcome"] != _OPEN:
+            if attempt["id"] == attempt_id and enough(attempt):
                 return attempt
         time.sleep(_WATCH_S)
 
@@ -56,3 +71,8 @@ def _describe(attempt: dict[str, Any]) -> None:
     say(f"outcome     {attempt['outcome']}{stopped}")
     if attempt["lesson"]:
         say(f"lesson      {attempt['lesson']}")
+    if attempt["outcome"] == _OPEN:
+        say(f"next        `o rollout status {attempt['rollout_id']} --watch`")
+    elif attempt["stopped_by"] == "proposal":
+        say("next        name a model that can propose in O_EVOLUTION_MODEL (with its provider's")
+        say("            key), or the script of o/scripted in O_SCRIPTED_MODEL; `o down`, `o up`")

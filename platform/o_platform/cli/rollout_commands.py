@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o_platform.cli.terminal import ago, print_json, print_table, say, short_digest
+from o_platform.cli.terminal import ago, print_json, say, short_digest
 from o_platform.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ IdArgument = Annotated[
     str | None, typer.Argument(help="The rollout's id; the lineage's newest one if absent.")
 ]
 _WATCH_S = 0.5
+_NEXT = {
+    "awaiting_approval": "`o rollout approve`",
+    "paused": "`o rollout resume`",
+    "insufficient_data": "more traffic",
+}
 
 
 @app.command(
@@ -73,6 +78,8 @@ def status(
     say(f"traffic  {_share(rollout['weight_permille'])}, mirrored {mirrored}")
     if rollout["intent"]:
         say(f"asked    {rollout['intent']}, at the latest when the present gate is over")
+    if rollout["state"] in _NEXT:
+        say(f"next     {_NEXT[rollout['state']]}, or `o rollout abort`")
     if watch:
         _watch(api, rollout["id"])
         return
@@ -89,12 +96,11 @@ def history(lineage: LineageOption = "default", as_json: JsonOption = False) -> 
     if as_json:
         print_json(rollouts)
         return
-    rows = (
-        (r["id"], short_digest(r["variant"]), r["state"], r["gate"], r["created_by"],
-         ago(r["created_at"]), r["message"])
-        for r in rollouts
-    )  # fmt: skip
-    print_table(("rollout", "variant", "state", "gate", "by", "begun", "because"), rows)
+    for r in rollouts:
+        typer.secho(f"{r['id']}  {short_digest(r['variant'])}  {r['state']}", bold=True)
+        say(f"  by {r['created_by']}, {ago(r['created_at'])}{_gate(r)}: {r['message']}")
+    if not rollouts:
+        say(f"the lineage {lineage!r} has no rollout yet")
 
 
 @app.command(epilog="Examples: `o rollout policies` · `o rollout policies --json`")

@@ -93,11 +93,10 @@ def _show_control(control: dict[str, Any] | None, problem: str | None) -> None:
     )
     say()
     rollouts = (
-        (r["id"], r["lineage"], short_digest(r["variant"]), r["state"], r["gate"],
-         f"{r['weight_permille'] / 10:g} %", r["message"])
+        (r["id"], short_digest(r["variant"]), r["state"], f"{r['weight_permille'] / 10:g} %")
         for r in control["rollouts"]
-    )  # fmt: skip
-    print_table(("rollout", "lineage", "variant", "state", "gate", "traffic", "because"), rollouts)
+    )
+    print_table(("rollout under way", "variant", "state", "traffic"), rollouts)
     if not control["healthy"]:
         warn(f"not healthy yet: waiting for {', '.join(control['coming']) or 'something'}")
 

@@ -65,11 +65,10 @@ def print_json(value: object) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows under column titles; empty rows say so."""
     texts = [[_cell(value) for value in row] for row in rows]
-    if not texts:
-        say("(none)")
-        return
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
     typer.secho(_line(columns, widths), bold=True)
+    if not texts:
+        say("(none)")
     for row in texts:
         say(_line(row, widths))
 

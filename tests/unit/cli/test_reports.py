@@ -269,4 +269,4 @@ def test_tables_line_up(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.print_table(("name", "n"), [("a", 1), ("longer", None)])
     assert capsys.readouterr().out == "name    n\na       1\nlonger  –\n"
     terminal.print_table(("name",), [])
-    assert capsys.readouterr().out == "(none)\n"
+    assert capsys.readouterr().out == "name\n(none)\n"
