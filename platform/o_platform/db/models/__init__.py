@@ -1,0 +1,46 @@
+"""Typed models of every table, a module for each noun.
+
+Text ids carry their prefix. Time is `timestamptz`.
+"""
+
+from o_platform.db.models.agents import Agent, AgentBlock, Block
+from o_platform.db.models.base import NAMING, Base
+from o_platform.db.models.delivery import (
+    Attempt,
+    Image,
+    Instance,
+    Lineage,
+    LineageVariant,
+    Rollout,
+    RolloutEvent,
+    Variant,
+)
+from o_platform.db.models.memory import HASH_EMBEDDING_DIM, Passage
+from o_platform.db.models.operations import ApiKey, Event, LlmUsage
+from o_platform.db.models.turns import JournalEntry, Message, Run, Step, fence_epoch
+
+__all__ = [
+    "Agent",
+    "AgentBlock",
+    "ApiKey",
+    "Attempt",
+    "Base",
+    "Block",
+    "Event",
+    "HASH_EMBEDDING_DIM",
+    "Image",
+    "Instance",
+    "JournalEntry",
+    "Lineage",
+    "LineageVariant",
+    "LlmUsage",
+    "Message",
+    "NAMING",
+    "Passage",
+    "Rollout",
+    "RolloutEvent",
+    "Run",
+    "Step",
+    "Variant",
+    "fence_epoch",
+]
