@@ -14,6 +14,7 @@ from o_platform.api.blocks import endpoints as blocks
 from o_platform.api.edge import Edge
 from o_platform.api.errors import install_error_handlers
 from o_platform.api.messages import endpoints as messages
+from o_platform.api.openai import chat, responses
 from o_platform.api.openapi import TITLE, install_openapi
 from o_platform.api.operators import evolution, instances, keys, rollouts, status, variants
 from o_platform.api.runs import endpoints as runs
@@ -21,6 +22,7 @@ from o_platform.api.surface import add_not_offered
 from o_platform.wiring import Platform
 
 LETTA = (health, agents, messages, blocks, runs, models, tags)
+OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances)
 
 
@@ -34,7 +36,7 @@ def create_app(platform: Platform) -> FastAPI:
 
     app = FastAPI(title=TITLE, version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.platform = platform
-    for noun in (*LETTA, *OPERATORS):
+    for noun in (*LETTA, *OPENAI, *OPERATORS):
         app.include_router(noun.router)
     add_not_offered(app)
     install_error_handlers(app)

@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Request
 
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.service import AgentService
+from o_platform.agents.turn_client import Sender, TurnClient
 from o_platform.db.engine import Database
 from o_platform.wiring import Platform
 
@@ -32,9 +33,26 @@ def _caller(x_o_client: Annotated[str, Header()] = "") -> str:
     return x_o_client or "operator"
 
 
+def _turns(request: Request) -> TurnClient:
+    return _platform(request).turns
+
+
+def _sender(request: Request) -> Sender:
+    headers = request.headers
+    retry = headers.get("x-stainless-retry-count", "0")
+    return Sender(
+        headers.get("x-o-client", ""),
+        headers.get("x-request-id", ""),
+        int(retry) if retry.isdecimal() else 0,
+    )
+
+
 PlatformDep = Annotated[Platform, Depends(_platform)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 AgentsDep = Annotated[AgentService, Depends(_agents)]
 BlocksDep = Annotated[BlockService, Depends(_blocks)]
 CallerDep = Annotated[str, Depends(_caller)]
 """Name of the key a request came with; `operator` for whoever opened the socket itself."""
+TurnsDep = Annotated[TurnClient, Depends(_turns)]
+SenderDep = Annotated[Sender, Depends(_sender)]
+"""For whom a turn is sent on: as the request's headers say, which Envoy has checked."""

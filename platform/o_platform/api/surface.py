@@ -116,7 +116,6 @@ NOT_OFFERED: Final = (
                "environment instead"),
     NotOffered("GET", "/v1/jobs", "jobs are not offered; see runs"),
     NotOffered("GET PATCH DELETE", "/v1/jobs/{rest:path}", "jobs are not offered; see runs"),
-    NotOffered("POST", "/v1/chat/completions", "chat completions are not offered yet"),
 )  # fmt: skip
 """Every path of the SDK, and of the server behind it, that answers 501."""
 

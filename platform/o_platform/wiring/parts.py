@@ -14,6 +14,7 @@ from o_platform.agents.block_service import BlockService
 from o_platform.agents.cache import BridgeCache
 from o_platform.agents.service import AgentService
 from o_platform.agents.tools import ToolCatalogue
+from o_platform.agents.turn_client import TurnClient
 from o_platform.clock import SystemClock
 from o_platform.db.engine import Database
 from o_platform.db.models import Lineage
@@ -67,6 +68,7 @@ class Platform:
         self.cache = BridgeCache(settings.run / "bridge.sock")
         self.agents = AgentService(database, self.cache, ToolCatalogue(SPECS.values()))
         self.blocks = BlockService(database, self.cache)
+        self.turns = TurnClient(settings.run / "internal.sock")
         self.brought_up = asyncio.Event()
         """Set when everything in the background has been started once."""
         self._delivery: Delivery | None = None
@@ -134,6 +136,7 @@ class Platform:
         finally:
             if self._delivery is not None:
                 await self._delivery.close()
+            await self.turns.close()
             await self.cache.close()
             await self.database.close()
 

@@ -1,0 +1,131 @@
+"""Sends turns to agents on behalf of the control plane, through Envoy like everybody's.
+
+Envoy's internal listener trusts whoever can open its socket, so the caller's name and the request's
+id are handed on: a repeated request is recognised by them, and runs once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from o_platform.errors import UnavailableError
+
+CONNECT_TIMEOUT_S: Final = 5.0
+SILENCE_S: Final = 300.0
+"""Longest silence of a turn; Envoy's own limit on it is the same."""
+MAX_CONNECTIONS: Final = 2048
+
+
+class TurnRefusedError(Exception):
+    """The turn has no outcome; `status` and `code` are what its client would have been told."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        """`message` says what happened."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """For whom a turn is sent. `sdk_retry` counts a client's own repetitions (0 = first)."""
+
+    client: str
+    request_id: str
+    sdk_retry: int = 0
+
+    def headers(self) -> dict[str, str]:
+        """What tells the instance and the bridge."""
+        named = {"x-o-client": self.client, "x-stainless-retry-count": str(self.sdk_retry)}
+        return named | ({"x-request-id": self.request_id} if self.request_id else {})
+
+
+class TurnClient:
+    """A pool of connections to Envoy's internal socket."""
+
+    def __init__(self, socket: Path) -> None:
+        """Nothing connects yet."""
+        limits = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=64)
+        transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=limits)
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_TIMEOUT_S)
+        self._client = httpx.AsyncClient(
+            transport=transport, base_url="http://internal", timeout=timeout
+        )
+
+    async def send(self, agent_id: str, body: Mapping[str, Any], sender: Sender) -> dict[str, Any]:
+        """Run a turn; the body of its response.
+
+        Raises:
+            TurnRefusedError: it was answered with another status than 200.
+            UnavailableError: Envoy does not answer.
+        """
+        path = f"/v1/agents/{agent_id}/messages"
+        try:
+            answer = await self._client.post(path, json=body, headers=sender.headers())
+        except httpx.TransportError as error:
+            raise _away(error) from error
+        if answer.status_code != HTTPStatus.OK:
+            raise _refusal(answer)
+        turn: dict[str, Any] = answer.json()
+        return turn
+
+    @asynccontextmanager
+    async def stream(
+        self, agent_id: str, body: Mapping[str, Any], sender: Sender
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Run a turn; its events as they come. Leaving the context early abandons the turn.
+
+        Raises:
+            TurnRefusedError: it was refused before its first event.
+            UnavailableError: Envoy does not answer.
+        """
+        path = f"/v1/agents/{agent_id}/messages/stream"
+        request = self._client.build_request("POST", path, json=body, headers=sender.headers())
+        try:
+            answer = await self._client.send(request, stream=True)
+        except httpx.TransportError as error:
+            raise _away(error) from error
+        try:
+            if answer.status_code != HTTPStatus.OK:
+                await answer.aread()
+                raise _refusal(answer)
+            yield _events(answer)
+        finally:
+            await answer.aclose()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+async def _events(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    try:
+        async for line in answer.aiter_lines():
+            if line.startswith("data: ") and line != "data: [DONE]":
+                yield json.loads(line[6:])
+    except httpx.TransportError as error:
+        raise _away(error) from error
+
+
+def _away(error: httpx.TransportError) -> UnavailableError:
+    return UnavailableError(f"the agent's instance cannot be reached ({error!r}); try again")
+
+
+def _refusal(answer: httpx.Response) -> TurnRefusedError:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    detail = body.get("detail") if isinstance(body, dict) else None
+    code = body.get("code", "turn_refused") if isinstance(body, dict) else "turn_refused"
+    message = detail if isinstance(detail, str) else json.dumps(detail or answer.text[:500])
+    return TurnRefusedError(answer.status_code, str(code), message)
