@@ -1,4 +1,4 @@
-"""The jail holds even where nothing else does: plain Python inside it, with no other restriction."""
+"""The jail holds where nothing else does: plain Python inside it, under no other rule."""
 
 from __future__ import annotations
 
