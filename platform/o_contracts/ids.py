@@ -17,7 +17,7 @@ PREFIXES: Final = frozenset(
     {
         "agent", "message", "run", "step", "job", "block", "tool", "archive", "passage", "conv",
         "group", "identity", "provider", "model", "org", "user", "sandbox", "mcp_server", "file",
-        "source", "lineage", "attempt", "rollout", "instance", "key", "event",
+        "source", "schedule", "lineage", "attempt", "rollout", "instance", "key", "event",
     }
 )  # fmt: skip
 DEFAULT_LINEAGE_KEY: Final = 1

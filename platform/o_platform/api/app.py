@@ -18,10 +18,11 @@ from o_platform.api.openai import chat, responses
 from o_platform.api.openapi import TITLE, install_openapi
 from o_platform.api.operators import evolution, instances, keys, rollouts, status, variants
 from o_platform.api.runs import endpoints as runs
+from o_platform.api.schedules import endpoints as schedules
 from o_platform.api.surface import add_not_offered
 from o_platform.wiring import Platform
 
-LETTA = (health, agents, messages, blocks, runs, models, tags)
+LETTA = (health, agents, messages, blocks, runs, models, tags, schedules)
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances)
 

@@ -62,8 +62,6 @@ NOT_OFFERED: Final = (
     NotOffered("GET", _AGENT + "/folders", _FOLDERS),
     NotOffered("PATCH", _AGENT + "/folders/{action}/{folder_id}", _FOLDERS),
     NotOffered("PATCH", _AGENT + "/identities/{action}/{id}", "identities are not offered"),
-    NotOffered("GET POST", _AGENT + "/schedule", "schedules are not offered yet"),
-    NotOffered("GET DELETE", _AGENT + "/schedule/{message_id}", "schedules are not offered yet"),
     NotOffered("GET POST PUT", "/v1/tools", _TOOLS),
     NotOffered("POST", "/v1/tools/search", _TOOLS),
     NotOffered("POST", "/v1/tools/run", _TOOLS),

@@ -24,6 +24,8 @@ CHANNEL_AGENTS = "o_agents"
 """Payload: an agent id whose context changed."""
 CHANNEL_INSTANCES = "o_instances"
 """Payload: an instance id whose row changed."""
+CHANNEL_SCHEDULES = "o_schedules"
+"""A scheduled turn was added."""
 CHANNEL_ROUTES = "o_routes"
 """Payload: a lineage's name, or `keys`; the routes must be rendered anew."""
 

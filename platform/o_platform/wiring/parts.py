@@ -22,6 +22,7 @@ from o_platform.errors import SetupError, UnavailableError
 from o_platform.images.repository import DEFAULT_LINEAGE
 from o_platform.settings import Settings
 from o_platform.wiring.board import Board
+from o_platform.wiring.scheduler import Scheduler
 from o_platform.wiring.seed import seed
 from o_platform.wiring.stable import StableKeeper
 from o_platform.wiring.supervisor_events import SupervisorEvents
@@ -42,9 +43,10 @@ STABLE: Final = "stable instances"
 BUDGET: Final = "budgets"
 LAUNCH: Final = "workflows"
 ROLLOUTS: Final = "rollouts"
+SCHEDULES: Final = "scheduled turns"
 STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order."""
-ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS)
+ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES)
 """What runs as long as the control plane does."""
 STEERING: Final = "o_platform.wiring.steering"
 """A module that takes a moment to import, and that a spare imports in advance."""
@@ -162,6 +164,7 @@ class Platform:
             always(BUDGET, delivery.completion.budget.run)
             await self.board.keep_running(LAUNCH, delivery.workflows.launch)
             always(ROLLOUTS, delivery.rollout_runtime.run)
+            always(SCHEDULES, Scheduler(self.database, self.turns, SystemClock()).run)
             self.brought_up.set()
 
     async def _build(self) -> None:

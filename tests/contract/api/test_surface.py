@@ -47,6 +47,10 @@ OFFERED = {
     "GET /v1/steps/",
     "GET /v1/steps/{step_id}",
     "GET /v1/steps/{step_id}/metrics",
+    "GET /v1/agents/{agent_id}/schedule",
+    "POST /v1/agents/{agent_id}/schedule",
+    "GET /v1/agents/{agent_id}/schedule/{scheduled_message_id}",
+    "DELETE /v1/agents/{agent_id}/schedule/{scheduled_message_id}",
 }
 """What the control plane answers itself."""
 

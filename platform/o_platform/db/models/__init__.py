@@ -17,6 +17,7 @@ from o_platform.db.models.delivery import (
 )
 from o_platform.db.models.memory import HASH_EMBEDDING_DIM, Passage
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
+from o_platform.db.models.schedules import Schedule
 from o_platform.db.models.turns import JournalEntry, Message, Run, Step, fence_epoch
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Rollout",
     "RolloutEvent",
     "Run",
+    "Schedule",
     "Step",
     "Variant",
     "fence_epoch",

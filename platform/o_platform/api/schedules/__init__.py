@@ -1,0 +1,1 @@
+"""Scheduled turns of agents."""
