@@ -14,6 +14,7 @@ from dbos import DBOS, SetWorkflowID
 
 from o_platform.errors import UnavailableError
 from o_platform.evolution.service import EvolutionService, new_attempt_id
+from o_platform.rollout.workflow import under_way
 
 POLL_S: Final = 1.0
 """Between two looks at the rollout of an attempt."""
@@ -50,11 +51,12 @@ def _service() -> EvolutionService:
 
 @DBOS.workflow(name="evolution_cycle")
 async def _cycle(attempt_id: str, lineage: str, policy: str) -> str:
-    await _propose(attempt_id, lineage)
-    rollout_id = await _start_rollout(attempt_id, policy)
-    while rollout_id is not None and not await _rollout_finished(rollout_id):
-        await DBOS.sleep_async(POLL_S)
-    return await _conclude(attempt_id)
+    with under_way():
+        await _propose(attempt_id, lineage)
+        rollout_id = await _start_rollout(attempt_id, policy)
+        while rollout_id is not None and not await _rollout_finished(rollout_id):
+            await DBOS.sleep_async(POLL_S)
+        return await _conclude(attempt_id)
 
 
 @DBOS.step(name="propose", retries_allowed=True, interval_seconds=0.5, max_attempts=RETRIES)

@@ -7,12 +7,16 @@ for a DBOS message, which the service sends after it wrote the wish to the row.
 
 DBOS knows one engine and one set of functions per process, and this module keeps that to itself:
 `DurableEngine` is made once, `RolloutRuntime` binds the controller that the functions work on.
+DBOS leaves the workflows of an engine that it stops running, on a database that is closed next: so
+each says that it is `under_way`, and the engine ends those first. They go on at the next launch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,8 +51,11 @@ TOPIC: Final = "wishes"
 RETRY_S: Final = 1.0
 SWEEP_S: Final = 10.0
 """Between two looks for rollouts without a workflow, in seconds."""
+STOP_S: Final = 5.0
+"""How long workflows may take to let go of what they hold; the supervisor grants the process 10."""
 _LOGGER = logging.getLogger(__name__)
 _bound: list[RolloutController] = []
+_under_way: set[asyncio.Task[Any]] = set()
 
 
 class DurableEngine:
@@ -78,7 +85,26 @@ class DurableEngine:
 
     async def close(self) -> None:
         """Stop; unfinished workflows go on at the next launch."""
+        running = list(_under_way)
+        for task in running:
+            task.cancel()
+        if running:
+            _, hanging = await asyncio.wait(running, timeout=STOP_S)
+            if hanging:
+                _LOGGER.warning("%d workflows did not stop within %g s", len(hanging), STOP_S)
         await asyncio.to_thread(DBOS.destroy)
+
+
+@contextmanager
+def under_way() -> Iterator[None]:
+    """What the body of every workflow is wrapped in."""
+    task = asyncio.current_task()
+    assert task is not None, "a workflow runs in a task"  # noqa: S101 - DBOS sees to it
+    _under_way.add(task)
+    try:
+        yield
+    finally:
+        _under_way.discard(task)
 
 
 class RolloutRuntime:
@@ -169,12 +195,13 @@ async def stored_mark(database: Database) -> LogMark | None:
 
 @DBOS.workflow(name="rollout", max_recovery_attempts=None)
 async def _rollout(rollout_id: str) -> None:
-    while True:
-        outlook = await _stretch(rollout_id)
-        if outlook["done"]:
-            return
-        if outlook["wait_s"]:
-            await DBOS.recv_async(TOPIC, timeout_seconds=outlook["wait_s"])
+    with under_way():
+        while True:
+            outlook = await _stretch(rollout_id)
+            if outlook["done"]:
+                return
+            if outlook["wait_s"]:
+                await DBOS.recv_async(TOPIC, timeout_seconds=outlook["wait_s"])
 
 
 @DBOS.step(name="rollout_stretch")

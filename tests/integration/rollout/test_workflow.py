@@ -329,6 +329,24 @@ async def test_an_envoy_that_is_away_for_a_moment_costs_a_moment(
         assert (await finished(runtime.service, view.id)).state == "promoted"
 
 
+async def test_a_stopped_control_plane_leaves_nothing_running_and_goes_on_later(
+    database: Database, settings: Settings
+) -> None:
+    old, new = await seed(database, STABLE, "new")
+    long = policy(load=policy().load.model_copy(update={"rounds": 6}))
+    before = asyncio.all_tasks()
+    async with control_plane(database, settings) as (_, runtime):
+        view = await runtime.service.start("default", new, long, "ann")
+        async with asyncio.timeout(20):
+            while ("bench", new) not in await instances(database):  # noqa: ASYNC110 - no signal
+                await asyncio.sleep(0.02)
+    # Nothing may use the database from here on: it is closed next. The load test let go first.
+    assert asyncio.all_tasks() == before
+    assert await instances(database) == {("stable", old)}
+    async with control_plane(database, settings) as (_, runtime):
+        assert (await finished(runtime.service, view.id)).state == "promoted"
+
+
 async def test_a_killed_control_plane_goes_on_where_it_was(
     database: Database, database_url: str, settings: Settings, short_tmp: Path
 ) -> None:
