@@ -62,6 +62,7 @@ class NewAgent:
     config: dict[str, Any] = field(default_factory=dict)
     blocks: list[NewBlock] = field(default_factory=list)
     block_ids: list[str] = field(default_factory=list)
+    identity_ids: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
 
 
@@ -84,3 +85,4 @@ class AgentChanges(TypedDict, total=False):
     last_stop_reason: str
     tool_ids: list[str]
     block_ids: list[str]
+    identity_ids: list[str]

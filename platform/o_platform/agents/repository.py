@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.agents.paging import Key, Page, fetch_page
 from o_platform.db.engine import CHANNEL_AGENTS
-from o_platform.db.models import Agent, AgentBlock, Block, Lineage
+from o_platform.db.models import Agent, AgentBlock, Block, Identity, Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class AgentFilter:
     match_all_tags: bool = False
     last_stop_reason: str | None = None
     block_id: str | None = None
+    identity_id: str | None = None
+    identifier_keys: Sequence[str] = ()
     lineage: str | None = None
 
 
@@ -175,4 +177,11 @@ def _filtered(wanted: AgentFilter) -> Select[Agent]:
     if wanted.block_id is not None:
         holders = select(AgentBlock.agent_id).where(AgentBlock.block_id == wanted.block_id)
         statement = statement.where(Agent.id.in_(holders))
+    if wanted.identity_id is not None:
+        has = Agent.identity_ids.bool_op("@>")
+        statement = statement.where(has(cast([wanted.identity_id], ARRAY(Text))))
+    if wanted.identifier_keys:
+        named = Identity.identifier_key.in_(list(wanted.identifier_keys))
+        ids = select(func.array_agg(Identity.id)).where(named).scalar_subquery()
+        statement = statement.where(Agent.identity_ids.bool_op("&&")(ids))
     return statement

@@ -19,13 +19,15 @@ from o_contracts.ids import new_agent_id
 from o_platform.agents import attachments, history_repository, repository
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.defaults import IN_CONTEXT_MESSAGES, generated_name
+from o_platform.agents.identity_repository import fetch_identities
+from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
 from o_platform.agents.paging import Page
 from o_platform.agents.repository import AgentFilter
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Agent, Block, Message
+from o_platform.db.models import Agent, Block, Identity, Message
 from o_platform.errors import NotFoundError
 
 
@@ -36,6 +38,7 @@ class AgentView:
     agent: Agent
     blocks: list[Block]
     message_ids: list[str]
+    identities: list[Identity]
 
 
 class AgentService:
@@ -94,6 +97,7 @@ class AgentService:
 
         async def change(session: AsyncSession) -> AgentView:
             agent = await locked_agent(session, agent_id)
+            await require_identities(session, changes.get("identity_ids", []))
             self._apply(agent, changes)
             if "block_ids" in changes:
                 await attachments.replace(session, agent_id, changes["block_ids"])
@@ -215,12 +219,14 @@ async def _insert(session: AsyncSession, wanted: NewAgent, tools: Sequence[str])
         raise NotFoundError(
             f"no lineage is named {wanted.lineage!r}; see `o lineages`", lineage=wanted.lineage
         )
+    await require_identities(session, wanted.identity_ids)
     agent = Agent(
         id=new_agent_id(lineage.key), lineage=lineage.name, name=wanted.name or generated_name(),
         agent_type=wanted.agent_type, system=wanted.system, model=wanted.model,
         model_settings=wanted.model_settings, embedding=wanted.embedding,
         description=wanted.description, timezone=wanted.timezone, tools=[*tools],
         tool_rules=wanted.tool_rules, tags=wanted.tags, meta=wanted.metadata, config=wanted.config,
+        identity_ids=wanted.identity_ids,
     )  # fmt: skip
     session.add(agent)
     await session.flush()
@@ -244,4 +250,18 @@ async def _views(session: AsyncSession, agents: Sequence[Agent]) -> list[AgentVi
         return []
     blocks = await repository.fetch_blocks_of(session, ids)
     messages = await repository.in_context_message_ids(session, ids, IN_CONTEXT_MESSAGES)
-    return [AgentView(agent, blocks[agent.id], messages[agent.id]) for agent in agents]
+    identities = await _identities_of(session, agents)
+    return [
+        AgentView(agent, blocks[agent.id], messages[agent.id], identities[agent.id])
+        for agent in agents
+    ]
+
+
+async def _identities_of(
+    session: AsyncSession, agents: Sequence[Agent]
+) -> dict[str, list[Identity]]:
+    ids = {identity_id for agent in agents for identity_id in agent.identity_ids}
+    found = await fetch_identities(session, ids) if ids else {}
+    return {
+        agent.id: [found[one] for one in agent.identity_ids if one in found] for agent in agents
+    }

@@ -13,6 +13,7 @@ from o_platform.api.agents import endpoints as agents
 from o_platform.api.blocks import endpoints as blocks
 from o_platform.api.edge import Edge
 from o_platform.api.errors import install_error_handlers
+from o_platform.api.identities import endpoints as identities
 from o_platform.api.messages import endpoints as messages
 from o_platform.api.openai import chat, responses
 from o_platform.api.openapi import TITLE, install_openapi
@@ -22,7 +23,7 @@ from o_platform.api.schedules import endpoints as schedules
 from o_platform.api.surface import add_not_offered
 from o_platform.wiring import Platform
 
-LETTA = (health, agents, messages, blocks, runs, models, tags, schedules)
+LETTA = (health, agents, messages, blocks, runs, models, tags, schedules, identities)
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances)
 

@@ -47,6 +47,7 @@ Json = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 
 AgentId = Annotated[str, StringConstraints(pattern=f"^agent-{UUID_PATTERN}$")]
 BlockId = Annotated[str, StringConstraints(pattern=f"^block-{UUID_PATTERN}$")]
+IdentityId = Annotated[str, StringConstraints(pattern=f"^identity-{UUID_PATTERN}$")]
 MessageId = Annotated[str, StringConstraints(pattern=f"^message-{UUID_PATTERN}$")]
 RunId = Annotated[str, StringConstraints(pattern=f"^run-{UUID_PATTERN}$")]
 StepId = Annotated[str, StringConstraints(pattern=f"^step-{UUID_PATTERN}$")]

@@ -61,7 +61,6 @@ NOT_OFFERED: Final = (
     NotOffered("PATCH", _AGENT + "/files/{file_id}/{action}", _FOLDERS),
     NotOffered("GET", _AGENT + "/folders", _FOLDERS),
     NotOffered("PATCH", _AGENT + "/folders/{action}/{folder_id}", _FOLDERS),
-    NotOffered("PATCH", _AGENT + "/identities/{action}/{id}", "identities are not offered"),
     NotOffered("GET POST PUT", "/v1/tools", _TOOLS),
     NotOffered("POST", "/v1/tools/search", _TOOLS),
     NotOffered("POST", "/v1/tools/run", _TOOLS),
@@ -107,8 +106,7 @@ NOT_OFFERED: Final = (
     NotOffered("POST", "/v1/templates/{template_name}/{action}", _CLOUD),
     NotOffered("GET POST", "/v1/groups", "groups of agents are not offered yet"),
     NotOffered("GET POST PATCH DELETE", "/v1/groups/{rest:path}", "groups are not offered yet"),
-    NotOffered("GET POST PUT", "/v1/identities", "identities are not offered"),
-    NotOffered("GET PATCH PUT DELETE", "/v1/identities/{rest:path}", "identities are not offered"),
+    NotOffered("PUT", "/v1/identities/{identity_id}/properties", "update the identity instead"),
     NotOffered("GET POST", "/v1/providers", "set provider keys in the environment instead"),
     NotOffered("GET POST PATCH DELETE", "/v1/providers/{rest:path}", "set provider keys in the "
                "environment instead"),

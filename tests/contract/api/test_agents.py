@@ -192,7 +192,6 @@ def test_what_is_not_offered_is_said(http: httpx.Client) -> None:
     for body in (
         {"folder_ids": ["source-1"]},
         {"secrets": {"KEY": "v"}},
-        {"identity_ids": ["identity-1"]},
         {"from_template": "t"},
     ):
         answer = http.post("/v1/agents/", json=body)

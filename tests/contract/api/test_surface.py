@@ -47,6 +47,8 @@ OFFERED = {
     "GET /v1/steps/",
     "GET /v1/steps/{step_id}",
     "GET /v1/steps/{step_id}/metrics",
+    "PATCH /v1/agents/{agent_id}/identities/attach/{identity_id}",
+    "PATCH /v1/agents/{agent_id}/identities/detach/{identity_id}",
     "GET /v1/agents/{agent_id}/schedule",
     "POST /v1/agents/{agent_id}/schedule",
     "GET /v1/agents/{agent_id}/schedule/{scheduled_message_id}",

@@ -26,7 +26,6 @@ _KEPT_AS_SENT = (
 _NOT_OFFERED = {
     "folder_ids": "folders are not offered by this server",
     "source_ids": "folders are not offered by this server",
-    "identity_ids": "identities are not offered by this server",
     "secrets": "secrets of tools are not offered: no tool of this server reads the environment",
     "tool_exec_environment_variables": (
         "environments of tools are not offered: no tool of this server reads the environment"
@@ -68,6 +67,7 @@ def new_agent(body: AgentCreate, *, lineage: str, default_model: str) -> NewAgen
         config=_config(body),
         blocks=[block.new_block() for block in body.memory_blocks or []],
         block_ids=body.block_ids or [],
+        identity_ids=_distinct(body.identity_ids),
         messages=[_message(message) for message in body.initial_message_sequence or []],
     )
 
@@ -93,6 +93,7 @@ def agent_changes(body: AgentUpdate, model_settings: dict[str, Any]) -> AgentCha
         "tool_rules": _tool_rules(body),
         "tool_ids": body.tool_ids,
         "block_ids": body.block_ids,
+        "identity_ids": _distinct(body.identity_ids),
         "last_stop_reason": body.last_stop_reason,
     }
     changes = {name: value for name, value in wanted.items() if name in sent}

@@ -49,6 +49,7 @@ async def list_agents(
     wanted = AgentFilter(
         name=query.name, query_text=query.query_text, tags=query.tags or (),
         match_all_tags=query.match_all_tags, last_stop_reason=query.last_stop_reason,
+        identity_id=query.identity_id, identifier_keys=query.identifier_keys or (),
     )  # fmt: skip
     views = await agents.list(wanted, query.page(), query.sort_by or query.order_by)
     return [agent_state(view, agents.catalogue) for view in views]

@@ -15,6 +15,7 @@ from o_platform.api.fields import (
     MAX_INT32,
     AgentId,
     BlockId,
+    IdentityId,
     Input,
     Json,
     Name,
@@ -120,7 +121,7 @@ class _AgentBody(Input):
     project_id: Str | None = None
     folder_ids: list[Str] | None = None
     source_ids: list[Str] | None = None
-    identity_ids: list[Str] | None = None
+    identity_ids: list[IdentityId] | None = None
     secrets: dict[str, str] | None = None
     tool_exec_environment_variables: dict[str, str] | None = None
 
@@ -180,9 +181,8 @@ class AgentListQuery(PageQuery):
     created_by_id: str | None = None
 
     def matches_nothing(self) -> bool:
-        """Whether it asks for what no agent here has: an identity, a template, another user."""
-        asked = (self.identity_id, self.identifier_keys, self.template_id, self.base_template_id)
-        return any(value is not None for value in asked)
+        """Whether it asks for what no agent here has: a template."""
+        return self.template_id is not None or self.base_template_id is not None
 
 
 class LlmConfigState(BaseModel):

@@ -17,6 +17,7 @@ from o_platform.api.agents.schemas import (
     ToolState,
 )
 from o_platform.api.blocks.schemas import block_state
+from o_platform.api.identities.schemas import shown_identity
 from o_platform.api.providers import endpoint_type, provider_type
 from o_platform.db.models import HASH_EMBEDDING_DIM, Agent
 
@@ -53,6 +54,8 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         enable_sleeptime=config.get("enable_sleeptime"),
         message_buffer_autoclear=config.get("message_buffer_autoclear", False),
         timezone=agent.timezone,
+        identities=[shown_identity(one, [agent.id]).model_dump() for one in view.identities],
+        identity_ids=[one.id for one in view.identities],
         last_run_completion=agent.last_run_at,
         last_run_duration_ms=None if agent.last_run_ms is None else round(agent.last_run_ms),
         last_stop_reason=cast("StopReason | None", agent.last_stop_reason),

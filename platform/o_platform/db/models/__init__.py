@@ -15,6 +15,7 @@ from o_platform.db.models.delivery import (
     RolloutEvent,
     Variant,
 )
+from o_platform.db.models.identities import Identity
 from o_platform.db.models.memory import HASH_EMBEDDING_DIM, Passage
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
@@ -29,6 +30,7 @@ __all__ = [
     "Block",
     "Event",
     "HASH_EMBEDDING_DIM",
+    "Identity",
     "Image",
     "Instance",
     "JournalEntry",

@@ -41,6 +41,7 @@ class Agent(Base):
     """Names of the built-in tools attached to it."""
     tool_rules: Mapped[list[dict[str, Any]]]
     tags: Mapped[list[str]]
+    identity_ids: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     meta: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     config: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
@@ -53,6 +54,7 @@ class Agent(Base):
     __table_args__ = (
         Index("ix_agents_created", "created_at", "id"),
         Index("ix_agents_tags", "tags", postgresql_using="gin"),
+        Index("ix_agents_identity_ids", "identity_ids", postgresql_using="gin"),
         Index(None, "name"),
         # Every turn updates its agent's row: with room on the page, without touching an index.
         {"postgresql_with": {"fillfactor": 50}},

@@ -1,0 +1,1 @@
+"""Identities: whom an agent is for."""
