@@ -80,5 +80,6 @@ def _is_told(response: httpx.Response) -> bool:
     """An answer, a refusal, or a 501 or 503 that says why (this control plane leads nothing)."""
     if response.status_code < 500:
         return True
-    code = response.json()["code"]
+    told = response.json()
+    code = told.get("error", told)["code"]
     return (response.status_code, code) in {(501, "not_offered"), (503, "unavailable")}
