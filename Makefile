@@ -30,6 +30,10 @@ down: ## stop everything in order
 demo: install ## four self-made changes under load and crashes: one promoted, three thrown out
 	@$(BIN)/python -m o_benchmarks.demo
 
+.PHONY: bench
+bench: install ## measure everything, against the baseline; BENCH_ARGS="--quick --only turns"
+	@$(BIN)/python -m o_benchmarks.suite $(BENCH_ARGS)
+
 .PHONY: test
 test: install-dev ## run every test; a part that can be had is never skipped
 	@required=$$($(BIN)/python -m o_platform.cli.engine) && \

@@ -36,6 +36,8 @@ DRAIN_S: Final = 5
 """How long a worker that is told to stop may take to finish its turns."""
 BACKLOG: Final = 4096
 KEEP_ALIVE_S: Final = 3600
+WORKER_NAME: Final = "o-worker"
+"""What the active worker is called in `ps`."""
 _OOM_SCORE: Final = "500"
 """Out of memory, the kernel takes a worker and not PID 1, which brings the next one at once."""
 
@@ -108,7 +110,7 @@ async def _serve_turns(app: TurnApp, listener: socket.socket, go_fd: int) -> Non
             timeout_graceful_shutdown=DRAIN_S,
         )
     )
-    _introduce("o-worker")
+    _introduce(WORKER_NAME)
     loop = asyncio.get_running_loop()
     loop.add_reader(go_fd, _stop, server, go_fd)
     await server.serve(sockets=[listener])

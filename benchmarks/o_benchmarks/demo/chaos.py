@@ -9,17 +9,24 @@ from typing import Any
 import docker
 import psutil
 
+from o_agent.worker import WORKER_NAME
+
 
 def kill_worker(instance: dict[str, Any]) -> int:
-    """SIGKILL the active worker of an instance, as the host sees it; returns its process id.
+    """SIGKILL the active worker of an instance, as the host sees it; returns its process id."""
+    pid = active_worker(first_process(instance))
+    kill(pid)
+    return pid
 
-    The worker is the child of the container's PID 1 that has used the most CPU time: the other one
-    is the hot spare, which waits.
+
+def active_worker(zygote: int) -> int:
+    """The worker that serves, of the children of an instance's first process.
+
+    It is the one that calls itself so, and where that cannot be read the one that has used the most
+    CPU time: the other one is the hot spare, which waits.
     """
-    children = psutil.Process(_first_process(instance)).children()
-    worker = max(children, key=lambda child: sum(child.cpu_times()[:2]))
-    worker.send_signal(signal.SIGKILL)
-    return int(worker.pid)
+    workers = psutil.Process(zygote).children()
+    return max(workers, key=lambda w: (w.name() == WORKER_NAME, sum(w.cpu_times()[:2]))).pid
 
 
 def kill(pid: int) -> None:
@@ -27,7 +34,8 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def _first_process(instance: dict[str, Any]) -> int:
+def first_process(instance: dict[str, Any]) -> int:
+    """Process id of an instance's first process, as the host sees it."""
     if instance["runtime"] != "docker":
         return int(str(instance["handle"]).partition(":")[0])
     client = docker.from_env()

@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -42,7 +43,8 @@ class Installation:
             "O_EVOLUTION_MODEL": "o/scripted",
             CANARY_VARIABLE: CANARY_VALUE,
         }
-        self.environment.pop("DATABASE_URL", None)
+        for name in ("DATABASE_URL", "O_DATABASE_URL", "O_RUN_DIR"):
+            self.environment.pop(name, None)
 
     @property
     def base_url(self) -> str:
@@ -57,15 +59,17 @@ class Installation:
             raise InstallationError("the demo runs on the embedded PostgreSQL; unset DATABASE_URL")
         return server.url
 
-    async def up(self) -> None:
-        """Run `o up`, its progress on our own terminal.
+    async def up(self, output: IO[str] = sys.stdout) -> None:
+        """Run `o up`, which tells its progress to `output`.
 
         Raises:
             InstallationError: it failed.
         """
-        process = await asyncio.create_subprocess_exec(_O, "up", env=self.environment)
+        process = await asyncio.create_subprocess_exec(
+            _O, "up", env=self.environment, stdout=output, stderr=subprocess.STDOUT
+        )
         if await process.wait():
-            raise InstallationError(f"`o up` ended with {process.returncode}; its output is above")
+            raise InstallationError(f"`o up` ended with {process.returncode}; see {output.name}")
 
     async def down(self) -> None:
         """Run `o down`."""

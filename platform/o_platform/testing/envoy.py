@@ -40,6 +40,11 @@ class EnvoyProcess:
         self.admin = EnvoyAdmin(self.paths.admin_socket)
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 when it does not run."""
+        return self._process.pid if self._process is not None else 0
+
     async def start(self) -> None:
         """Start Envoy and wait until it is ready.
 

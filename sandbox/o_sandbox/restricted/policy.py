@@ -18,8 +18,7 @@ from RestrictedPython.transformer import (
     copy_locations,
 )
 
-from o_sandbox.worker.verdict import FILE_NAME
-
+FILE_NAME: Final = "<tool>"
 MAX_COMPILED: Final = 256
 MAX_COMPILED_BYTES: Final = 4 * 1024 * 1024
 """Of sources kept compiled, together."""

@@ -7,10 +7,9 @@ missing requests are made on a pair of bench instances.
 Both sides of a comparison are observed at the same time, so that a change of the machine's load is
 no difference between them. In the canary both answer live turns. In the shadow gate the candidate
 answers copies of turns, and in the watch the former variant does. A copy took 0.73 to 0.97 times as
-long as its original at a load average of 3 to 6 on two cores, and 0.4 to 0.7 times at 8 (`python -m
-o_benchmarks.abort` prints it as `shadow_ratio_median`): its commit is not made durable, which saves
-more than its wait for the original costs. The shadow gate is more lenient by that, and the watch
-takes out what the rollout itself measured of it (`evidence`). While the candidate is so overloaded
+long as its original at a load average of 3 to 6 on two cores, and 0.4 to 0.7 times at 8 (`make
+bench` prints it as `abort.shadow_ratio`): its commit is not made durable, which saves more than its
+wait for the original costs. The shadow gate is more lenient by that, and the watch takes out what the rollout itself measured of it (`evidence`). While the candidate is so overloaded
 that it opens turns late, its copies wait with it and the ratio shrinks; the canary, at half of the
 load, and the failures show such a variant.
 """
