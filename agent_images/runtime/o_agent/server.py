@@ -245,5 +245,7 @@ async def _respond(send: Send, status: int, body: bytes) -> None:
     ]
     if status == 413:
         headers.append((b"connection", b"close"))
+    elif status == 503:
+        headers.append((b"retry-after", b"1"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -217,7 +217,7 @@ async def _insert(session: AsyncSession, wanted: NewAgent, tools: Sequence[str])
     lineage = await repository.fetch_lineage(session, wanted.lineage)
     if lineage is None:
         raise NotFoundError(
-            f"no lineage is named {wanted.lineage!r}; see `o lineages`", lineage=wanted.lineage
+            f"no lineage is named {wanted.lineage!r}; see `o status`", lineage=wanted.lineage
         )
     await require_identities(session, wanted.identity_ids)
     agent = Agent(

@@ -1,10 +1,22 @@
-"""What every request passes before it is routed: a limit on its size, one form of its path."""
+"""What every request passes before it is routed: limits, one form of its path, an answer always.
+
+An exception that nobody expected is answered here: were it raised further, the server would close
+the connection, on which the proxy may be sending somebody else's request already.
+"""
 
 from __future__ import annotations
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from o_platform.api.errors import unexpected_error
+
+_NUL = JSONResponse(
+    {"detail": "the NUL character (%00) cannot be part of a path or a query", "code": "bad_input"},
+    422,
+)
 
 
 class Edge:
@@ -20,6 +32,9 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if b"%00" in scope["query_string"] or "\0" in scope["path"]:
+            await _NUL(scope, receive, send)
+            return
         path = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path.rstrip("/") or "/"}
@@ -29,7 +44,23 @@ class Edge:
             )
             await response(scope, receive, send)
             return
-        await self._app(scope, self._limited(receive), send)
+        await self._answered(scope, self._limited(receive), send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def noted(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if began:
+                raise
+            response = unexpected_error(Request(scope), error)
+            await response(scope, receive, send)
 
     def _limited(self, receive: Receive) -> Receive:
         read = 0

@@ -25,7 +25,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(SQLAlchemyError, _database_error)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _platform_error(request: Request, error: Exception) -> JSONResponse:
@@ -46,12 +45,26 @@ def _retry_headers(error: OError) -> dict[str, str] | None:
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 — registered for this type
     # Without `input`: what was sent may be a secret, or not JSON at all.
-    problems = [{key: one[key] for key in ("loc", "msg", "type")} for one in error.errors()]
+    return _refused([_problem(one) for one in error.errors()])
+
+
+def _problem(found: dict[str, Any]) -> dict[str, Any]:
+    problem = {key: found[key] for key in ("loc", "msg", "type")}
+    if found["type"] == "json_invalid":
+        problem["msg"] = f"{found['msg']}: {found['ctx']['error']}"
+    return problem
+
+
+def _refused(problems: list[dict[str, Any]]) -> JSONResponse:
     return JSONResponse({"detail": problems}, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 — registered for this type
+    if isinstance(error.__cause__, ValueError | RecursionError):
+        # The parser's: not UTF-8, nested too deep, a number of too many digits.
+        message = f"JSON decode error: {error.__cause__}"
+        return _refused([{"loc": ["body"], "msg": message, "type": "json_invalid"}])
     detail: Any = error.detail
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = f"there is no path {request.url.path}"
@@ -64,10 +77,11 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
     _log.error("the database refused a statement", extra=_about(request), exc_info=error)
     if getattr(error, "connection_invalidated", False):
         return await _platform_error(request, DatabaseUnavailableError("the database went away"))
-    return await _unexpected(request, error)
+    return unexpected_error(request, error)
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+def unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to what nobody foresaw; the log has the rest."""
     about = _about(request)
     _log.error("unexpected error", extra=about, exc_info=error)
     request_id = about["request_id"] or "unknown"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -13,15 +13,27 @@ from o_platform.agents.paging import Page
 
 MAX_PAGE = 10_000
 MAX_INT32 = 2_147_483_647
+MAX_INT64 = 9_223_372_036_854_775_807
+T = TypeVar("T")
 
 
 def _storable_text(value: str) -> str:
     if "\x00" in value:
         raise ValueError("must not contain the NUL character")
+    if not value.isascii():
+        _require_unicode(value)
     return value
 
 
-def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
+def _require_unicode(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(value[error.start]):04x}"
+        raise ValueError(f"must be Unicode text, not half a surrogate pair ({half})") from error
+
+
+def _storable_json(value: T) -> T:
     try:
         encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -44,6 +56,8 @@ Str = Annotated[str, AfterValidator(_storable_text)]
 Name = Annotated[Str, StringConstraints(min_length=1, max_length=200)]
 Json = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 """A JSON object that PostgreSQL can keep."""
+JsonValue = Annotated[Any, AfterValidator(_storable_json)]
+"""Any JSON that PostgreSQL can keep."""
 
 AgentId = Annotated[str, StringConstraints(pattern=f"^agent-{UUID_PATTERN}$")]
 BlockId = Annotated[str, StringConstraints(pattern=f"^block-{UUID_PATTERN}$")]

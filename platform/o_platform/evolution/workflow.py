@@ -14,6 +14,7 @@ from dbos import DBOS, SetWorkflowID
 
 from o_platform.errors import UnavailableError
 from o_platform.evolution.service import EvolutionService, new_attempt_id
+from o_platform.rollout.policy import find_policy
 from o_platform.rollout.workflow import under_way
 
 POLL_S: Final = 1.0
@@ -35,7 +36,9 @@ async def start_cycle(lineage: str, policy: str) -> str:
     Raises:
         ConflictError: the lineage has an open attempt.
         NotFoundError: unknown lineage.
+        BadInputError: unknown policy.
     """
+    find_policy(policy)
     await _service().check_free(lineage)
     attempt_id = new_attempt_id()
     with SetWorkflowID(attempt_id):

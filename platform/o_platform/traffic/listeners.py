@@ -33,6 +33,7 @@ EDGE_HEADERS: Final = (
 )
 """Removed from what comes from outside."""
 HEALTH_PATH: Final = "/v1/health/?"
+RETRY_AFTER_S: Final = "1"
 _PROVIDER = "o"
 _MAX_CONNECTION_BYTES = 1024 * 1024
 
@@ -247,6 +248,12 @@ def _local_replies(snapshot: Snapshot) -> Json:
     limit = snapshot.max_body_bytes
     sentences = [
         _reply(
+            400,
+            "bad_request",
+            "the request is malformed (%RESPONSE_CODE_DETAILS%); send well-formed HTTP, and no "
+            "NUL character in the path",
+        ),
+        _reply(
             401, "unauthorized", "this API key was revoked; ask the operator for another", revoked
         ),
         _reply(
@@ -255,13 +262,20 @@ def _local_replies(snapshot: Snapshot) -> Json:
             "a valid API key is needed: send it as `Authorization: Bearer KEY`; "
             "an operator makes one with `o keys create`",
         ),
-        _reply(403, "forbidden", "this route needs a key with the role `operator`"),
+        _reply(
+            403,
+            "forbidden",
+            "operator routes need a key with the role `operator`; upgrades (WebSocket) are not "
+            "offered",
+        ),
         _reply(
             404,
             "not_found",
             "no running instance is what `x-o-instance` or `x-o-variant` asks for; see `o status`",
         ),
+        _reply(408, "timeout", "the request did not arrive in time; send it again, faster"),
         _reply(413, "too_large", f"the request's body is larger than {limit} bytes; send less"),
+        _reply(431, "too_large", "the request has too many or too large headers; send less"),
         _reply(503, "unavailable", "nothing that could answer is ready; try again in a moment"),
         _reply(504, "timeout", "there was no answer in time; try again"),
     ]
@@ -275,7 +289,10 @@ def _reply(status: int, code: str, sentence: str, also: Json | None = None) -> J
     value = {"default_value": status, "runtime_key": f"o.reply.{status}"}
     has_status = {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
     condition = has_status if also is None else {"and_filter": {"filters": [has_status, also]}}
-    return {
+    reply: Json = {
         "filter": condition,
         "body_format_override": {"json_format": {"detail": sentence, "code": code}},
     }
+    if status == 503:
+        reply["headers_to_add"] = [{"header": {"key": "retry-after", "value": RETRY_AFTER_S}}]
+    return reply

@@ -45,6 +45,7 @@ class Delivery:
         Raises:
             ConflictError: the lineage has an open attempt.
             NotFoundError: unknown lineage.
+            BadInputError: unknown policy.
         """
         return await evolution_workflow.start_cycle(lineage, policy)
 

@@ -8,7 +8,3 @@ worker, which is what makes a call cheap; nothing a guest can reach can be chang
 What guests do without: files, modules (imports give read-only facades), clocks, `async`, `match`,
 `nonlocal`, `str.format`, names with a leading underscore.
 """
-
-from o_sandbox.restricted.sandbox import RestrictedSandbox
-
-__all__ = ["RestrictedSandbox"]

@@ -18,7 +18,8 @@ from RestrictedPython.transformer import (
     copy_locations,
 )
 
-FILE_NAME: Final = "<tool>"
+from o_sandbox.worker.verdict import FILE_NAME
+
 MAX_COMPILED: Final = 256
 MAX_COMPILED_BYTES: Final = 4 * 1024 * 1024
 """Of sources kept compiled, together."""

@@ -13,8 +13,10 @@ from o_sandbox.jail.entry import REQUIRED
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
 from o_sandbox.protocol import Grants, OnOutput, SandboxError
-from o_sandbox.restricted.process import Worker
+from o_sandbox.restricted.options import Options
 from o_sandbox.tool import Tool
+from o_sandbox.worker.call import request
+from o_sandbox.worker.process import Program, Worker
 
 _log = logging.getLogger("o_sandbox.restricted")
 
@@ -30,7 +32,7 @@ class RestrictedSandbox:
         if workers < 1:
             raise ValueError(f"at least one worker is needed, not {workers}")
         self._wanted = workers
-        self._required = required
+        self._program = Program("o_sandbox.restricted.worker", Options(required))
         self._idle: asyncio.LifoQueue[Worker | Exception] = asyncio.LifoQueue()
         self._all: set[Worker] = set()
         self._starting: set[asyncio.Task[None]] = set()
@@ -60,13 +62,13 @@ class RestrictedSandbox:
         """Call the tool's function once.
 
         Raises:
-            SandboxError: not started, no worker comes up, the tool is not Python source, or a
-                granted host function failed.
+            ValueError: the tool is no Python source, or `args` are not JSON-ready.
+            SandboxError: not started, no worker comes up, or a granted host function failed.
         """
+        start = request(tool, args, limits, grants, secrets.randbits(63))
         worker = await self._take()
         try:
-            seed = secrets.randbits(63)
-            return await worker.run(tool, args, limits, grants, seed, on_output)
+            return await worker.run(start, limits, grants, on_output)
         finally:
             self._give_back(worker)
 
@@ -119,7 +121,7 @@ class RestrictedSandbox:
                 self._idle.put_nowait(error)  # whoever waits for a worker has to know
 
     async def _add(self) -> None:
-        worker = await Worker.start(self._required)
+        worker = await Worker.start(self._program)
         if worker.missing_layers and not self._all:
             _log.warning("tools are confined by less: %s", "; ".join(worker.missing_layers))
         self._all.add(worker)

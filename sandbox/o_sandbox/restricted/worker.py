@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import resource
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Final
@@ -18,49 +17,16 @@ import msgspec
 
 from o_sandbox.jail import Jail, JailError, LayerName, enter, missing
 from o_sandbox.jail.seccomp import BASIC
-from o_sandbox.restricted import wire
 from o_sandbox.restricted.guest import Guest
+from o_sandbox.restricted.options import Options
+from o_sandbox.worker import wire
+from o_sandbox.worker.connection import Connection, HostGoneError
 
 MAX_MEMORY_BYTES: Final = 1024 * 1024 * 1024
 _WARM_UP: Final = wire.Start(
-    "import json\ndef f(x):\n    print(x)\n    d = {}\n    d['a'] = json.dumps(x)\n    return d",
-    "f", b'{"x": 1}', 1, 1.0, MAX_MEMORY_BYTES, 4096, 0, [], False,
+    "import json\ndef f(x):\n    d = {}\n    d['a'] = json.dumps(x)\n    return d",
+    "f", b'{"x": 1}', 1, 1.0, MAX_MEMORY_BYTES, 4096, 0, [],
 )  # fmt: skip
-
-
-class HostGoneError(Exception):
-    """The other end of the socket is closed."""
-
-
-class Connection:
-    """Frames over a blocking socket."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        """Speak over `connection`."""
-        self._socket = connection
-
-    def send(self, message: wire.FromWorker) -> None:
-        """Send one message."""
-        self._socket.sendall(wire.framed(message))
-
-    def receive(self) -> wire.ToWorker:
-        """The next message.
-
-        Raises:
-            HostGoneError: there is none any more.
-        """
-        (size,) = wire.HEADER.unpack(self._exactly(wire.HEADER.size))
-        message: wire.ToWorker = wire.to_worker.decode(self._exactly(size))
-        return message
-
-    def _exactly(self, size: int) -> bytes:
-        chunks = bytearray()
-        while len(chunks) < size:
-            chunk = self._socket.recv(min(size - len(chunks), 1 << 20))
-            if not chunk:
-                raise HostGoneError
-            chunks += chunk
-        return bytes(chunks)
 
 
 class MemoryBound:
@@ -85,18 +51,23 @@ class MemoryBound:
             self._bound = bound
 
 
-def serve(descriptor: int, required: frozenset[LayerName]) -> None:
+def main() -> None:
+    """`main DESCRIPTOR OPTIONS`."""
+    serve(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Options))
+
+
+def serve(descriptor: int, options: Options) -> None:
     """Run calls that arrive over the socket until its other end closes."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = Connection(socket.socket(fileno=descriptor))
+    connection = Connection(descriptor)
     guest = Guest(connection)
     guest.run(_WARM_UP)
     gc.collect()
     gc.freeze()
     memory = MemoryBound()
     try:
-        layers = enter(_jail(memory.highest, required))
+        layers = enter(_jail(memory.highest, options.required))
     except JailError as error:
         connection.send(wire.Refused(str(error)))
         return
@@ -128,7 +99,3 @@ def _jail(memory_bytes: int, required: frozenset[LayerName]) -> Jail:
         open_files=8,
         required=required,
     )
-
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=frozenset[LayerName]))

@@ -11,7 +11,7 @@ import pytest
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
 from o_sandbox.protocol import HostCallError, SandboxError
-from o_sandbox.restricted import RestrictedSandbox
+from o_sandbox.restricted.sandbox import RestrictedSandbox
 from o_sandbox.tool import Tool
 
 pytestmark = pytest.mark.integration
@@ -94,7 +94,7 @@ async def test_the_hosts_own_failure_is_an_exception(sandbox: RestrictedSandbox)
 
     with pytest.raises(SandboxError, match="a disk is full"):
         await _run(sandbox, "import o\ndef f():\n    o.call('broken')", {"broken": broken})
-    with pytest.raises(SandboxError, match="not wasm"):
+    with pytest.raises(ValueError, match="not wasm"):
         await sandbox.run(Tool("f", b"\0asm", language="wasm"), {}, Limits(), {})
     assert (await _run(sandbox, "def f():\n    return 1")).value == 1
 

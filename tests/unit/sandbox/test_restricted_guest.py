@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from o_sandbox.restricted import wire
 from o_sandbox.restricted.guest import Guest
+from o_sandbox.worker import wire
 
 pytestmark = pytest.mark.unit
 
@@ -31,13 +31,18 @@ class _Host:
 
 
 def _done(
-    source: str, *, output_bytes: int = 10_000, grants: tuple[str, ...] = (), host_calls: int = 3
+    source: str,
+    *,
+    output_bytes: int = 10_000,
+    grants: tuple[str, ...] = (),
+    host_calls: int = 3,
+    host: _Host | None = None,
 ) -> wire.Done:
     start = wire.Start(
         textwrap.dedent(source), "f", b"{}", 7, 5.0, 1 << 28, output_bytes, host_calls,
-        list(grants), False,
+        list(grants),
     )  # fmt: skip
-    return Guest(_Host()).run(start)
+    return Guest(host or _Host()).run(start)
 
 
 def _value(source: str, **options: Any) -> Any:
@@ -223,7 +228,7 @@ def test_random_is_repeatable_and_the_next_call_starts_anew() -> None:
 def test_globals_do_not_outlive_a_call() -> None:
     guest = Guest(_Host())
     source = "seen = []\ndef f():\n    seen.append(1)\n    return len(seen)"
-    start = wire.Start(source, "f", b"{}", 7, 5.0, 1 << 28, 1000, 0, [], False)
+    start = wire.Start(source, "f", b"{}", 7, 5.0, 1 << 28, 1000, 0, [])
     assert [guest.run(start).value for _ in range(3)] == [b"1", b"1", b"1"]
 
 
@@ -242,7 +247,7 @@ def test_host_calls_go_through_grants_alone() -> None:
     """
     done = _done(hidden)
     assert (done.reason, done.value) == ("denied", b"null")
-    assert "'a.b' and has no grant" in done.error
+    assert "`a.b` and has no grant" in done.error
     many = "import o\ndef f():\n    return [o.call('a.b') for _ in range(9)]"
     assert _done(many, grants=("a.b",), host_calls=3).reason == "denied"
 
@@ -269,8 +274,9 @@ def test_output_ends_at_its_limit_whatever_the_guest_catches() -> None:
                     continue
             return 'went on'
     """
-    done = _done(source, output_bytes=120)
-    assert (done.reason, len(done.stdout)) == ("output", 120)
+    host = _Host()
+    done = _done(source, output_bytes=120, host=host)
+    assert (done.reason, sum(len(sent.text) for sent in host.sent)) == ("output", 120)
     assert _done("def f():\n    return 'x' * 500", output_bytes=120).reason == "output"
 
 

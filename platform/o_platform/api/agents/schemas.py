@@ -18,6 +18,7 @@ from o_platform.api.fields import (
     IdentityId,
     Input,
     Json,
+    JsonValue,
     Name,
     PageQuery,
     Str,
@@ -52,6 +53,7 @@ class ToolRuleBody(Input):
     """A rule on the order of tool calls; which further fields it has depends on `type`."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
 
     type: Literal[
         "constrain_child_tools",
@@ -122,8 +124,8 @@ class _AgentBody(Input):
     folder_ids: list[Str] | None = None
     source_ids: list[Str] | None = None
     identity_ids: list[IdentityId] | None = None
-    secrets: dict[str, str] | None = None
-    tool_exec_environment_variables: dict[str, str] | None = None
+    secrets: dict[str, Str] | None = None
+    tool_exec_environment_variables: dict[str, Str] | None = None
 
 
 class AgentCreate(_AgentBody):

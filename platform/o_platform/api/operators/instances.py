@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from o_platform.api.deps import DatabaseDep, PlatformDep
+from o_platform.api.fields import MAX_INT64
 from o_platform.api.operators import repository
 from o_platform.api.operators.repository import EventFilter
 from o_platform.api.operators.schemas import (
@@ -50,7 +51,9 @@ async def list_events(
     database: DatabaseDep,
     kind: str | None = None,
     subject: str | None = None,
-    after: Annotated[int | None, Query(ge=0, description="only ids above this one")] = None,
+    after: Annotated[
+        int | None, Query(ge=0, le=MAX_INT64, description="only ids above this one")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
 ) -> list[EventState]:
     """List events, the newest first; with `after` the oldest first, for following."""

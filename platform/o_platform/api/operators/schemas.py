@@ -25,7 +25,7 @@ from o_platform.wiring.board import Condition
 class KeyCreate(Input):
     """A key to make."""
 
-    name: str = Field(description="who will use it; 1 … 64 letters, digits or ._@-")
+    name: Str = Field(description="who will use it; 1 … 64 letters, digits or ._@-")
     role: Literal["client", "operator"] = "client"
 
 
@@ -81,8 +81,8 @@ class VariantDiff(BaseModel):
 class LineageCreate(Input):
     """A lineage to make; its first stable variant is `variant`, or the seed genome."""
 
-    name: str = Field(description="lower-case letters, digits and `-`")
-    variant: str | None = Field(None, description="4 or more hex digits of a digest")
+    name: Str = Field(description="lower-case letters, digits and `-`")
+    variant: Str | None = Field(None, description="4 or more hex digits of a digest")
 
 
 class LineageState(BaseModel):
@@ -133,8 +133,8 @@ class EventState(BaseModel):
 class EvolveRequest(Input):
     """A cycle to start."""
 
-    lineage: str = "default"
-    policy: str = "default"
+    lineage: Str = "default"
+    policy: Str = "default"
 
 
 class EvolveStarted(BaseModel):
@@ -168,8 +168,8 @@ class AttemptState(BaseModel):
 class RolloutCreate(Input):
     """A rollout to start."""
 
-    lineage: str = "default"
-    variant: str = Field(description="4 or more hex digits of a digest")
+    lineage: Str = "default"
+    variant: Str = Field(description="4 or more hex digits of a digest")
     policy: Str | Json = Field(
         "default", description="name of a policy (see `/o/v1/policies`), or a whole one"
     )

@@ -9,9 +9,10 @@ no difference between them. In the canary both answer live turns. In the shadow 
 answers copies of turns, and in the watch the former variant does. A copy took 0.73 to 0.97 times as
 long as its original at a load average of 3 to 6 on two cores, and 0.4 to 0.7 times at 8 (`make
 bench` prints it as `abort.shadow_ratio`): its commit is not made durable, which saves more than its
-wait for the original costs. The shadow gate is more lenient by that, and the watch takes out what the rollout itself measured of it (`evidence`). While the candidate is so overloaded
-that it opens turns late, its copies wait with it and the ratio shrinks; the canary, at half of the
-load, and the failures show such a variant.
+wait for the original costs. The shadow gate is more lenient by that, and the watch takes out what
+the rollout itself measured of it (`evidence`). While the candidate is so overloaded that it opens
+turns late, its copies wait with it and the ratio shrinks; the canary, at half of the load, and the
+failures show such a variant.
 """
 
 from __future__ import annotations

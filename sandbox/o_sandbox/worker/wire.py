@@ -1,4 +1,4 @@
-"""What goes over the socket between the sandbox and a worker: a length, then MessagePack."""
+"""What goes over the socket between the host and a worker: a length, then MessagePack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ class Start(Struct, frozen=True, tag="start"):
     output_bytes: int
     host_calls: int
     grants: list[str]
-    stream: bool
 
 
 class Answer(Struct, frozen=True, tag="answer"):
@@ -36,7 +35,7 @@ class Answer(Struct, frozen=True, tag="answer"):
 
 
 class Ready(Struct, frozen=True, tag="ready"):
-    """The worker is in its jail; `layers` are those that do not hold, with the reason."""
+    """The worker is in its jail; `missing` are the layers that do not hold, with the reason."""
 
     missing: list[str]
 
@@ -50,6 +49,7 @@ class Refused(Struct, frozen=True, tag="refused"):
 class Output(Struct, frozen=True, tag="output"):
     """A piece of what the guest printed."""
 
+    channel: str
     text: str
 
 
@@ -66,7 +66,6 @@ class Done(Struct, frozen=True, tag="done"):
     reason: str
     value: bytes = b"null"
     error: str = ""
-    stdout: str = ""
 
 
 ToWorker = Start | Answer

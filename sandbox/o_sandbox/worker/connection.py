@@ -1,0 +1,53 @@
+"""The worker's end of the socket, blocking."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+from o_sandbox.worker import wire
+
+
+class HostGoneError(Exception):
+    """The other end of the socket is closed."""
+
+
+class Host(Protocol):
+    """The host, as guest code needs it."""
+
+    def send(self, message: wire.FromWorker) -> None:
+        """Send one message."""
+
+    def receive(self) -> wire.ToWorker:
+        """Wait for the next message."""
+
+
+class Connection:
+    """Frames over a blocking socket; a `Host`."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Speak over the connected socket `descriptor`."""
+        self._socket = socket.socket(fileno=descriptor)
+
+    def send(self, message: wire.FromWorker) -> None:
+        """Send one message."""
+        self._socket.sendall(wire.framed(message))
+
+    def receive(self) -> wire.ToWorker:
+        """The next message.
+
+        Raises:
+            HostGoneError: there is none any more.
+        """
+        (size,) = wire.HEADER.unpack(self._exactly(wire.HEADER.size))
+        message: wire.ToWorker = wire.to_worker.decode(self._exactly(size))
+        return message
+
+    def _exactly(self, size: int) -> bytes:
+        chunks = bytearray()
+        while len(chunks) < size:
+            chunk = self._socket.recv(min(size - len(chunks), 1 << 20))
+            if not chunk:
+                raise HostGoneError
+            chunks += chunk
+        return bytes(chunks)
