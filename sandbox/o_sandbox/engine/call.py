@@ -1,0 +1,120 @@
+"""The call that a thread is running, as the functions that its guest imports see it.
+
+Those functions must never raise anything but `WasmtimeError`: the bindings keep every other
+exception in one place for all threads, where another call would find it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import wasmtime
+
+from o_sandbox.engine.entropy import Chance, Clock
+from o_sandbox.engine.meter import Meter, Stop
+from o_sandbox.wire import Answer, Ask, Output, Run
+
+SLEEP: Final = "o.sleep"
+_MAX_NAME: Final = 100
+
+
+class Caller:
+    """Who made the call: takes output, answers what the guest asks."""
+
+    def __init__(
+        self,
+        output: Callable[[Output], None],
+        ask: Callable[[Ask, float], Answer | None],
+        is_gone: Callable[[], bool],
+    ) -> None:
+        """`ask` waits this many seconds for an answer at most; None: there was none by then."""
+        self.output, self.ask, self.is_gone = output, ask, is_gone
+
+
+class Call:
+    """One call while it runs."""
+
+    def __init__(self, run: Run, meter: Meter, caller: Caller) -> None:
+        """Made on the thread that runs it."""
+        self.run, self.meter = run, meter
+        self._caller = caller
+        self.chance, self.clock = Chance(run.seed), Clock(run.now_ns)
+
+    def emit(self, channel: str, text: str) -> None:
+        """Pass on a piece of output, as far as the limit lets it.
+
+        Raises:
+            WasmtimeError: the limit is reached.
+        """
+        left = self.meter.limits.output_bytes - self.meter.output_bytes
+        kept = text.encode()[: max(0, left)].decode(errors="ignore")
+        if kept and channel in ("stdout", "stderr"):
+            self._caller.output(Output(channel, kept))
+        if not self.meter.add_output(len(text.encode())):
+            raise wasmtime.WasmtimeError("too much output")
+
+    def ask(self, name: str, arguments: str) -> Answer:
+        """Let the caller answer a call of the host.
+
+        Raises:
+            WasmtimeError: the call has to end.
+        """
+        if not self.meter.add_host_call():
+            raise wasmtime.WasmtimeError("too many calls of the host")
+        if not 0 < len(name) <= _MAX_NAME:
+            return Answer(False, "that is no name of a capability")
+        answer = self._caller.ask(Ask(name, arguments), self.meter.wall_left_s)
+        if answer is None:
+            self.meter.look()
+            raise wasmtime.WasmtimeError("no answer in time")
+        if answer.denied:
+            self.meter.denied = answer.content
+        elif answer.ok and name == SLEEP:
+            self.clock.advance(_seconds(arguments))
+        return answer
+
+    def refuse_wait(self) -> wasmtime.WasmtimeError:
+        """End the call since the guest wants to block; the error to raise."""
+        if self.meter.stop is None:
+            said = f"a blocking wait; wait with `o.sleep`, which needs the grant `{SLEEP}`"
+            self.meter.stop = Stop("denied", said)
+        return wasmtime.WasmtimeError("blocking wait")
+
+
+def current() -> Call:
+    """The call of this thread.
+
+    Raises:
+        WasmtimeError: it runs none.
+    """
+    call = running()
+    if call is None:
+        raise wasmtime.WasmtimeError("no call runs on this thread")
+    return call
+
+
+def running() -> Call | None:
+    """The call of this thread; None while an instance is made."""
+    return getattr(_thread, "call", None)
+
+
+def set_current(call: Call | None) -> None:
+    """Say which call this thread runs from now on."""
+    _thread.call = call
+
+
+def _seconds(arguments: str) -> float:
+    try:
+        return msgspec.json.decode(arguments, type=_Sleep).seconds
+    except msgspec.MsgspecError:
+        return 0.0
+
+
+class _Sleep(msgspec.Struct):
+    seconds: float = 0.0
+
+
+_thread: Final = threading.local()

@@ -1,0 +1,73 @@
+"""Takes connections and runs what they ask for: a thread each, which blocks and costs nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import socket
+import threading
+from typing import Final, Protocol
+
+from o_sandbox.engine.call import Call
+from o_sandbox.engine.connection import ClosedError, Connection
+from o_sandbox.engine.ending import Ended
+from o_sandbox.engine.meter import Meter
+from o_sandbox.engine.settings import EngineSettings
+from o_sandbox.outcome import Outcome
+from o_sandbox.wire import Done, FrameError, Run
+
+_PAGE: Final = resource.getpagesize()
+_CONNECTIONS: Final = 64
+log = logging.getLogger("o_sandbox.engine")
+
+
+class Guests(Protocol):
+    """Runs the calls of one kind of guest."""
+
+    def run(self, call: Call) -> Ended:
+        """Run one call on this thread; whatever the guest does is in the result."""
+
+
+class Server:
+    """Serves until the process ends."""
+
+    def __init__(
+        self, listener: socket.socket, guests: Guests, settings: EngineSettings, resident: int
+    ) -> None:
+        """`resident`: a descriptor of this process's `/proc/self/statm`, opened before the jail."""
+        self._listener, self._guests, self._resident = listener, guests, resident
+        self._running = threading.BoundedSemaphore(settings.calls)
+        self._connected = threading.BoundedSemaphore(_CONNECTIONS)
+
+    def serve(self) -> None:
+        """Accept for ever."""
+        while True:
+            self._connected.acquire()
+            peer, _ = self._listener.accept()
+            threading.Thread(target=self._attend, args=(peer,), daemon=True).start()
+
+    def _attend(self, peer: socket.socket) -> None:
+        connection = Connection(peer)
+        try:
+            while True:
+                self._answer(connection, connection.next_run())
+        except ClosedError:
+            pass
+        except FrameError as error:
+            log.warning("a caller sent no proper frame: %s", error)
+        finally:
+            connection.close()
+            self._connected.release()
+
+    def _answer(self, connection: Connection, run: Run) -> None:
+        with self._running:
+            caller = connection.caller()
+            meter = Meter(run.limits, caller.is_gone, self._resident_bytes)
+            ended = self._guests.run(Call(run, meter, caller))
+        outcome = Outcome(ended.reason, ended.value, ended.error, used=meter.used())
+        connection.send(Done(outcome))
+
+    def _resident_bytes(self) -> int:
+        pages = os.pread(self._resident, 128, 0).split()[1]
+        return int(pages) * _PAGE

@@ -1,0 +1,41 @@
+"""What an engine process is told when it starts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from o_sandbox.jail import LayerName
+
+Guests = Literal["python", "modules"]
+
+
+class EngineSettings(Struct, frozen=True):
+    """Everything about one engine, passed as JSON on its command line.
+
+    `idle` instances wait for a call; at most `calls` run at once. `memory_bytes` is the most that a
+    call may ask for. `tick_s` is how often a running guest is looked at. `required` names the
+    layers of the jail without which it must not serve.
+    """
+
+    cache: str
+    guests: Guests = "python"
+    idle: int = 4
+    calls: int = 16
+    memory_bytes: int = 512 * 1024 * 1024
+    tick_s: float = 0.01
+    packages: str | None = None
+    scratch: str | None = None
+    scratch_bytes: int = 16 * 1024 * 1024
+    required: frozenset[LayerName] = frozenset({"rlimits", "landlock", "seccomp"})
+
+    def to_json(self) -> str:
+        """For the command line."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> EngineSettings:
+        """Read what `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls)

@@ -1,0 +1,1 @@
+"""Sources of what runs inside WebAssembly, and how the component is made of them."""

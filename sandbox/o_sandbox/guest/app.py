@@ -1,0 +1,48 @@
+"""The program in the component: imports what tools may use, then waits for its one call.
+
+Runs under the CPython of componentize-py, never on the host. Everything imported here is frozen
+into the component's memory image, so an import costs a tool nothing. One instance serves one call:
+a tool may change whatever it likes in here, for itself alone. The reply is therefore worth no more
+than the tool's word, and the host treats it so.
+"""
+
+import gc
+import sys
+
+import stdlib
+
+UNAVAILABLE = stdlib.import_all()
+
+import jinja2  # noqa: E402, F401
+import yaml  # noqa: E402, F401
+from dateutil import parser, relativedelta, rrule, tz  # noqa: E402, F401
+
+import call  # noqa: E402
+import world  # noqa: E402
+import wit_world  # noqa: E402
+
+world.furnish(UNAVAILABLE)
+
+
+class WitWorld(wit_world.WitWorld):
+    """The exports of the component."""
+
+    def run(self, request):
+        """Run one tool; the reply is JSON text."""
+        return call.answer(request)
+
+
+def _rehearse():
+    """Take every path once while the image is made, so that the first call finds it warm."""
+    code = "def double(x):\n    print(x)\n    return x * 2\nasync def wait():\n    return 1 / 0\n"
+    for function, args in (("double", {"x": 21}), ("wait", {})):
+        call.answer(call.request(code, function, args))
+
+
+call.EMIT = lambda channel, text: None
+_rehearse()
+call.EMIT = wit_world.emit
+gc.collect()
+gc.freeze()
+gc.set_threshold(20000, 20, 20)
+sys.modules.pop("app_rehearsal", None)

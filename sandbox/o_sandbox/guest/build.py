@@ -1,0 +1,145 @@
+"""Makes the component from the sources in this folder: `python -m o_sandbox.guest.build`.
+
+Runs when a wheel is built and when a checkout is installed, where the package itself cannot be
+imported yet: so this module stands alone. It needs componentize-py and the packages that are baked
+in, which are requirements of the build and not of the platform. A result is kept in the user's
+cache, by a digest of everything it is made from, since it takes some 20 s.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+GUEST = Path(__file__).parent
+BUILT = GUEST.parent / "_built"
+SOURCES = ("app.py", "call.py", "stdlib.py", "world.py", "python.wit")
+BAKED = {
+    "jinja2": "jinja2",
+    "markupsafe": "markupsafe",
+    "yaml": "pyyaml",
+    "dateutil": "python-dateutil",
+}
+"""Import packages that every tool finds, and their distributions."""
+_COMPILER = "componentize-py"
+_LEVEL = 6
+
+
+class BuildError(Exception):
+    """The component cannot be made; the message says what is missing."""
+
+
+def ensure(folder: Path = BUILT) -> Path:
+    """Have the packed component of these sources in `folder`; where it is.
+
+    Raises:
+        BuildError: something to build it with is missing, or the build fails.
+    """
+    packed, described = folder / "python.wasm.gz", folder / "python.json"
+    made_from = sources_digest()
+    if packed.exists() and described.exists():
+        if json.loads(described.read_text()).get("sources") == made_from:
+            return packed
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = _kept(made_from)
+    if not kept.exists():
+        _keep(kept, gzip.compress(_build(), _LEVEL, mtime=0))
+    shutil.copyfile(kept, packed)
+    digest = hashlib.sha256(gzip.decompress(packed.read_bytes())).hexdigest()
+    described.write_text(json.dumps({"name": "python", "digest": digest, "sources": made_from}))
+    return packed
+
+
+def sources_digest() -> str:
+    """Changes with everything that the component is made from.
+
+    Raises:
+        BuildError: a distribution it is made from is not installed.
+    """
+    total = hashlib.sha256()
+    for name in SOURCES:
+        total.update(name.encode() + b"\0" + (GUEST / name).read_bytes() + b"\0")
+    for distribution in (_COMPILER, *BAKED.values()):
+        total.update(f"{distribution}=={_version(distribution)}\0".encode())
+    return total.hexdigest()
+
+
+def _build() -> bytes:
+    _say("making the sandbox's Python component; this takes a while, once")
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        for name in SOURCES:
+            shutil.copy(GUEST / name, work)
+        for package in BAKED:
+            _copy_pure(package, work / "baked" / package)
+        _componentize(work)
+        return (work / "python.wasm").read_bytes()
+
+
+def _componentize(work: Path) -> None:
+    command = [
+        str(Path(sys.executable).parent / _COMPILER), "-d", str(GUEST), "-w", "python",
+        "componentize", "app", "-p", ".", "-p", "baked", "-o", "python.wasm",
+    ]  # fmt: skip
+    if not Path(command[0]).exists():
+        command[0] = shutil.which(_COMPILER) or _COMPILER
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise BuildError(f"{_COMPILER} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _copy_pure(package: str, target: Path) -> None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise BuildError(f"the package {package} is baked into the component, but not installed")
+    root = Path(spec.origin).parent
+    for path in _pure_files(root):
+        copied = target / path.relative_to(root)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copied)
+
+
+def _pure_files(root: Path) -> Iterator[Path]:
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix in (".py", ".gz") and "__pycache__" not in path.parts:
+            yield path
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except ModuleNotFoundError:
+        raise BuildError(
+            f"{distribution} is needed to build the sandbox's component; install it, or run "
+            "`make install-dev`"
+        ) from None
+
+
+def _kept(made_from: str) -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "project-o" / "build" / f"python-{made_from[:32]}.wasm.gz"
+
+
+def _keep(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+    os.replace(file.name, path)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    _say(f"component: {ensure()}")

@@ -1,0 +1,142 @@
+"""One call of a tool: run its code, call its function, say what came of it."""
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import inspect
+import io
+import json
+import linecache
+import pathlib
+import random
+import sys
+import traceback
+import types
+import uuid
+
+EMIT = None
+"""Sends a piece of output to the host."""
+
+_LIVE_LINES = 64
+_PIECE = 4096
+_MESSAGE_CHARS = 4096
+_TRACEBACK_CHARS = 16384
+
+_loads, _dumps, _compile, _exec, _isawaitable = (
+    json.loads, json.dumps, compile, exec, inspect.isawaitable
+)  # fmt: skip
+_seed = random.seed
+
+
+class _Stream(io.TextIOBase):
+    """Sends the first lines at once, for those who watch, and the rest in larger pieces."""
+
+    encoding = "utf-8"
+
+    def __init__(self, channel):
+        self._channel, self._held, self._chars, self._live = channel, [], 0, _LIVE_LINES
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        self._held.append(text)
+        self._chars += len(text)
+        if self._chars >= _PIECE:
+            self.flush()
+        elif self._live and "\n" in text:
+            self._live -= 1
+            self.flush()
+        return len(text)
+
+    def flush(self):
+        if self._held:
+            text, self._held, self._chars = "".join(self._held), [], 0
+            EMIT(self._channel, text.encode("utf-8", "replace").decode())
+
+
+def flush():
+    """Send what is still held back."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _Stream):
+            stream.flush()
+
+
+def plain(value):
+    """The JSON-ready form of what `json` cannot write.
+
+    Raises:
+        TypeError: there is none.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (set, frozenset, types.GeneratorType)):
+        return list(value)
+    if isinstance(value, types.MappingProxyType):
+        return dict(value)
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (decimal.Decimal, uuid.UUID, pathlib.PurePath)):
+        return str(value)
+    raise TypeError(f"a tool must return JSON-ready values; {type(value).__name__} is not one")
+
+
+def request(code, function, args):
+    """A request as the host sends it."""
+    return _dumps({"name": "rehearsal", "code": code, "function": function, "args": args,
+                   "seed": "0", "path": []})  # fmt: skip
+
+
+def answer(text):
+    """Serve one request; the reply as JSON text."""
+    asked = _loads(text)
+    _seed(asked["seed"])
+    sys.path[:0] = asked["path"]
+    sys.stdout, sys.stderr = _Stream("stdout"), _Stream("stderr")
+    filename = asked["name"] + ".py"
+    try:
+        value = _called(asked, filename)
+        reply = _dumps({"ok": value}, default=plain, ensure_ascii=False, allow_nan=False)
+        reply.encode()
+    except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its answer
+        reply = _dumps({"error": _described(error, filename, asked["code"])})
+    flush()
+    return reply
+
+
+def _called(asked, filename):
+    module = types.ModuleType("tool_" + asked["name"])
+    module.__file__ = filename
+    sys.modules[module.__name__] = module
+    _exec(_compile(asked["code"], filename, "exec", 0, True), module.__dict__)
+    function = getattr(module, asked["function"], None)
+    if function is None:
+        raise NameError(f"the tool's code defines no function `{asked['function']}`")
+    value = function(**asked["args"])
+    return _awaited(value) if _isawaitable(value) else value
+
+
+def _awaited(value):
+    import asyncio
+
+    async def wait():
+        return await value
+
+    return asyncio.run(wait())
+
+
+def _described(error, filename, code):
+    linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
+    kind = type(error).__name__
+    try:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = next((at for at, each in enumerate(frames) if each.filename == filename), len(frames))
+        lines = traceback.format_list(frames[own:]) + traceback.format_exception_only(error)
+        text = "Traceback (most recent call last):\n" + "".join(lines)
+        return {"type": kind, "message": str(error)[:_MESSAGE_CHARS],
+                "traceback": text[-_TRACEBACK_CHARS:]}  # fmt: skip
+    except BaseException:  # noqa: BLE001 - an exception may have any `__str__`, or memory is out
+        return {"type": kind, "message": "", "traceback": ""}
