@@ -203,7 +203,7 @@ class _Conversation:
     async def _called(self, ask: Ask) -> tuple[Answer, Any]:
         function = self._grants.get(ask.name)
         if function is None:
-            said = f"`{ask.name}` is not granted to this tool; grant `{ask.name}` to allow it"
+            said = f"the tool called `{ask.name}`, which it has no grant for"
             return Answer(False, said, denied=True), "denied"
         if len(self.calls) >= self._limits.host_calls:
             return Answer(False, "too many calls of the host", denied=True), "denied"

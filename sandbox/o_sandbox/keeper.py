@@ -132,6 +132,9 @@ class EngineKeeper:
 
 def _relay(process: subprocess.Popen[bytes]) -> None:
     """Pass on what the engine says; it may not write to a file itself."""
-    for line in process.stderr or ():
-        sys.stderr.write(line.decode(errors="replace"))
-        sys.stderr.flush()
+    if process.stderr is None:
+        return
+    with process.stderr as said:
+        for line in said:
+            sys.stderr.write(line.decode(errors="replace"))
+            sys.stderr.flush()

@@ -14,7 +14,7 @@ import msgspec
 import wasmtime
 
 from o_sandbox.engine.entropy import Chance, Clock
-from o_sandbox.engine.meter import Meter, Stop
+from o_sandbox.engine.meter import Meter
 from o_sandbox.wire import Answer, Ask, Output, Run
 
 SLEEP: Final = "o.sleep"
@@ -71,16 +71,16 @@ class Call:
             self.meter.look()
             raise wasmtime.WasmtimeError("no answer in time")
         if answer.denied:
-            self.meter.denied = answer.content
-        elif answer.ok and name == SLEEP:
+            self.meter.end("denied", answer.content)
+            raise wasmtime.WasmtimeError("denied")
+        if answer.ok and name == SLEEP:
             self.clock.advance(_seconds(arguments))
         return answer
 
     def refuse_wait(self) -> wasmtime.WasmtimeError:
         """End the call since the guest wants to block; the error to raise."""
-        if self.meter.stop is None:
-            said = f"a blocking wait; wait with `o.sleep`, which needs the grant `{SLEEP}`"
-            self.meter.stop = Stop("denied", said)
+        said = f"the tool blocks; wait with `o.sleep`, which needs the grant `{SLEEP}`"
+        self.meter.end("denied", said)
         return wasmtime.WasmtimeError("blocking wait")
 
 

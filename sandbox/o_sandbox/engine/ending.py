@@ -15,7 +15,6 @@ from o_sandbox.engine.meter import Meter
 from o_sandbox.outcome import Reason
 
 _MEMORY_ERRORS: Final = frozenset({"MemoryError"})
-_DENIED_ERROR: Final = "DeniedError"
 _SENTENCE_CHARS: Final = 500
 
 
@@ -66,8 +65,6 @@ def _failed(failure: _Failure, meter: Meter) -> Ended:
     if failure.type in _MEMORY_ERRORS:
         limit = meter.limits.memory_bytes
         return Ended("memory", error=f"more than {limit} bytes of memory\n{failure.traceback}")
-    if failure.type == _DENIED_ERROR and meter.denied is not None:
-        return Ended("denied", error=meter.denied)
     return Ended("error", error=failure.traceback or f"{failure.type}: {failure.message}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
 import wasmtime
 from wasmtime import component as wasm
 
@@ -41,8 +40,7 @@ def _host_call(_store: Any, name: str, payload: str) -> wasm.Variant:
     answer = calls.current().ask(name, payload)
     if answer.ok:
         return wasm.Variant("ok", answer.content)
-    said = {"message": answer.content, "denied": answer.denied}
-    return wasm.Variant("err", msgspec.json.encode(said).decode())
+    return wasm.Variant("err", answer.content)
 
 
 def _emit(_store: Any, channel: str, text: str) -> None:

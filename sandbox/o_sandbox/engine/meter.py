@@ -37,7 +37,6 @@ class Meter:
     output_bytes: int = 0
     host_calls: int = 0
     stop: Stop | None = None
-    denied: str | None = None
     _resident_before: int = 0
 
     def __post_init__(self) -> None:
@@ -55,19 +54,23 @@ class Meter:
             self.stop = self._exhausted()
         return self.stop is None
 
+    def end(self, reason: Reason, sentence: str) -> None:
+        """Have the call end for this reason, unless it has to end for another one already."""
+        if self.stop is None:
+            self.stop = Stop(reason, sentence)
+
     def add_output(self, size: int) -> bool:
         """Count bytes of output; whether they are still within the limit."""
         self.output_bytes += size
-        if self.output_bytes > self.limits.output_bytes and self.stop is None:
-            self.stop = Stop("output", f"more than {self.limits.output_bytes} bytes of output")
+        if self.output_bytes > self.limits.output_bytes:
+            self.end("output", f"more than {self.limits.output_bytes} bytes of output")
         return self.stop is None
 
     def add_host_call(self) -> bool:
         """Count a call of the host; whether it is still within the limit."""
         self.host_calls += 1
-        if self.host_calls > self.limits.host_calls and self.stop is None:
-            said = f"more than {self.limits.host_calls} calls of the host"
-            self.stop = Stop("denied", f"{said}; raise `host_calls`")
+        if self.host_calls > self.limits.host_calls:
+            self.end("denied", f"the tool called the host more than {self.limits.host_calls} times")
         return self.stop is None
 
     def used(self) -> Used:

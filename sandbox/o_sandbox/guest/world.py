@@ -1,8 +1,8 @@
 """What a tool finds here besides the standard library: the module `o`, and time that stands still.
 
 `o.call("http.fetch", url=…)` and `o.http.fetch(url=…)` are the same call of the host. A call that
-was not granted raises `o.DeniedError`; one that the host could not do, `o.HostError`. Nothing here
-can block: `time.sleep` and `asyncio` wait by the host call `o.sleep`, which has to be granted.
+the host could not do raises `o.HostError`; one that was not granted ends the tool. Nothing here can
+block: `time.sleep` and `asyncio` wait by the host call `o.sleep`, which has to be granted.
 """
 
 import asyncio
@@ -20,10 +20,6 @@ class HostError(Exception):
     """The host could not do what it was asked."""
 
 
-class DeniedError(HostError):
-    """The tool asked for something that it has no grant for."""
-
-
 _dumps, _loads, _host_call = json.dumps, json.loads, wit_world.host_call
 
 
@@ -33,8 +29,8 @@ def host_call(name, /, **arguments):
     try:
         return _loads(_host_call(name, _dumps(arguments, default=call.plain)))
     except Err as refused:
-        said = _loads(refused.value)
-    raise (DeniedError if said["denied"] else HostError)(said["message"])
+        said = refused.value
+    raise HostError(said)
 
 
 def sleep(seconds, /):
@@ -101,11 +97,11 @@ def furnish(unavailable):
     """Make the module `o` and put waiting in the host's hands."""
     module = types.ModuleType("o", "What the host offers to this tool.")
     module.call, module.sleep = host_call, sleep
-    module.HostError, module.DeniedError = HostError, DeniedError
+    module.HostError = HostError
     module.unavailable = types.MappingProxyType(unavailable)
     for name in ("http", "secrets", "memory", "llm"):
         setattr(module, name, _Capabilities(name))
-    HostError.__module__ = DeniedError.__module__ = "o"
+    HostError.__module__ = "o"
     sys.modules["o"] = module
     time.sleep = sleep
     asyncio.events._set_event_loop_policy(_Policy())
