@@ -73,7 +73,7 @@ class PlainWriter:
     async def write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
         """Write the batch in one transaction; outcomes in its order."""
         if self._writer is None:
-            self._writer = TurnWriter(await self._postgres.connect(BATCH_OPTIONS))
+            self._writer = await TurnWriter.on(await self._postgres.connect(BATCH_OPTIONS))
         try:
             versions = await self._writer.write([turn.record for turn in batch])
         except (*AWAY, asyncio.CancelledError):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import psycopg
 import pytest
 
 from o_contracts.bridge import TURN_ABANDON, TurnAbandon, TurnCommitted, TurnOpened
 from o_contracts.frames import Empty, Kind
-from o_contracts.ids import new_agent_id, new_id
-from o_contracts.messages import Usage
+from o_contracts.ids import new_agent_id, new_id, now_us
+from o_contracts.messages import Message, Usage
+from o_platform.agents.turn_batch import AgentGoneError, TurnRecord, TurnWriter
 from o_platform.testing.peer import RefusedError
 
 pytestmark = pytest.mark.integration
@@ -343,6 +345,26 @@ async def test_an_agent_deleted_meanwhile_is_not_found(
     assert rows.one("SELECT count(*) FROM messages") == 0
 
 
+async def test_a_role_that_must_check_references_writes_too(rows: Any) -> None:
+    agent = rows.agent()
+    role = f"plain_{agent[-12:]}"
+    rows.all(f"CREATE ROLE {role} LOGIN")
+    try:
+        rows.all(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+        url = rows.url.replace("//postgres@", f"//{role}@")
+        connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
+        writer = await TurnWriter.on(connection)
+        record = turn_record(agent)
+        assert await writer.write([record]) == {record.run_id: 2}
+        with pytest.raises(AgentGoneError):
+            await writer.write([turn_record(agent), turn_record(new_agent_id(1))])
+        assert rows.one("SELECT count(*) FROM runs") == 1
+        await writer.close()
+    finally:
+        rows.all(f"DROP OWNED BY {role}")
+        rows.all(f"DROP ROLE {role}")
+
+
 async def test_a_nul_in_a_message_is_replaced_not_refused(
     bridge: Any, new_worker: Any, rows: Any
 ) -> None:
@@ -413,3 +435,13 @@ async def test_many_workers_share_few_agents(bridge: Any, new_worker: Any, rows:
     assert rows.one("SELECT count(*) FROM messages") == 144
     assert rows.one("SELECT sum(version - 1) FROM agents") == 72
     assert bridge.counters.open_turns == 0
+
+
+def turn_record(agent_id: str) -> TurnRecord:
+    run_id = new_id("run")
+    message = Message(new_id("message"), "user_message", now_us(), "hello", run_id=run_id)
+    counts = (1, 1, 0, 0)
+    return TurnRecord(
+        run_id, agent_id, f"request:{run_id}", "", "completed", "end_turn", "v", "i", "",
+        *counts, 1, 100, False, [message], [],
+    )  # fmt: skip
