@@ -6,6 +6,7 @@
 | `turn.open` | `TurnOpen` | `TurnOpened` (after the turns queued before it) |
 | `llm.complete` | `LlmRequest` | `LlmResult`, streamed as `LlmDelta` when asked |
 | `tool.call` | `ToolCallRequest` | `ToolCallResult` |
+| `turn.watch` | `TurnWatch` | only ever an error: `cancelled`, when the turn is |
 | `turn.commit` | `TurnCommit` | `TurnCommitted` |
 | `turn.abandon` | `TurnAbandon` | `Empty` |
 
@@ -28,6 +29,13 @@ LLM_COMPLETE: Final = "llm.complete"
 TOOL_CALL: Final = "tool.call"
 TURN_COMMIT: Final = "turn.commit"
 TURN_ABANDON: Final = "turn.abandon"
+TURN_WATCH: Final = "turn.watch"
+
+PENDING_APPROVAL: Final = "PENDING_APPROVAL"
+"""The error's code, as the API has it, for a turn while tool calls wait for an answer."""
+
+CANCELLED: Final = "cancelled"
+"""The error's code for what a turn asks for after a client cancelled it."""
 
 Role = Literal["stable", "canary", "shadow", "bench"]
 
@@ -56,6 +64,9 @@ class TurnOpen(Struct, frozen=True, omit_defaults=True):
     `request_id` is `x-request-id`; `otids` the client's ids of its messages; `attempt` counts
     Envoy's tries (1 = first) and `sdk_retry` the SDK's (0 = first). `have_version` is the agent
     version in the instance's cache (0 = none). `history` is how many messages it wants at most.
+
+    `answers` is there when the request answers tool calls that wait: by tool call id (`""`: all of
+    them), whether the platform may run it; `answered_request` is the id of the message that asked.
     """
 
     agent_id: str
@@ -67,6 +78,8 @@ class TurnOpen(Struct, frozen=True, omit_defaults=True):
     sdk_retry: int = 0
     have_version: int = 0
     history: int = 60
+    answers: dict[str, bool] | None = None
+    answered_request: str = ""
 
 
 class FinishedTurn(Struct, frozen=True):
@@ -107,6 +120,13 @@ class ToolCallResult(Struct, frozen=True, omit_defaults=True):
 
     result: ToolReturn
     blocks: list[Block] = []
+
+
+class TurnWatch(Struct, frozen=True):
+    """Be told when the turn is cancelled, while nothing else is asked of the bridge."""
+
+    token: int
+    run_id: str
 
 
 class StepRecord(Struct, frozen=True, omit_defaults=True):

@@ -12,6 +12,8 @@ from msgspec import Struct
 
 CACHE_DROP: Final = "cache.drop"
 STATS: Final = "stats"
+TURNS_CANCEL: Final = "turns.cancel"
+TURNS_LIST: Final = "turns.list"
 
 
 class ControlWelcome(Struct, frozen=True):
@@ -28,6 +30,40 @@ class CacheDrop(Struct, frozen=True):
     """
 
     agent_ids: list[str]
+
+
+class TurnsCancel(Struct, frozen=True, omit_defaults=True):
+    """Cancel turns of an agent: those of these runs, else all. Answered with `TurnsCancelled`."""
+
+    agent_id: str
+    run_ids: list[str] = []
+
+
+class TurnsCancelled(Struct, frozen=True):
+    """The runs that were told to end; each is durable, as cancelled, in a moment."""
+
+    run_ids: list[str]
+
+
+class TurnsList(Struct, frozen=True):
+    """Ask for the turns that run or wait; answered with `RunningTurns`."""
+
+
+class RunningTurn(Struct, frozen=True):
+    """A turn without an outcome yet. `created_us`: microseconds since the Unix epoch."""
+
+    run_id: str
+    agent_id: str
+    is_running: bool
+    created_us: int
+    variant: str
+    instance_id: str
+
+
+class RunningTurns(Struct, frozen=True):
+    """Answer of `turns.list`, oldest first."""
+
+    turns: list[RunningTurn]
 
 
 class BridgeStats(Struct, frozen=True):

@@ -17,10 +17,10 @@ MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_MESSAGES: Final = 256
 DEFAULT_MAX_STEPS: Final = 50
 MAX_STEPS: Final = 200
+MAX_CLIENT_TOOLS: Final = 128
 
 UNUSED_FIELDS: Final = (
     "client_skills",
-    "client_tools",
     "enable_thinking",
     "include_compaction_messages",
     "return_logprobs",
@@ -31,15 +31,55 @@ UNUSED_FIELDS: Final = (
 ContentPart = dict[str, Any]
 
 
-class InputMessage(Struct, omit_defaults=True):
-    """A message a client sends. `type` may be absent, as older SDKs leave it out."""
+class Answer(Struct, omit_defaults=True):
+    """What a client says to one tool call that waits: approved, denied, or done by the client."""
 
-    content: str | list[ContentPart]
+    tool_call_id: str
+    type: Literal["approval", "tool"] | None = None
+    approve: bool | None = None
+    reason: str | None = None
+    tool_return: str | list[ContentPart] | None = None
+    status: Literal["success", "error"] = "success"
+    stdout: list[str] | None = None
+    stderr: list[str] | None = None
+
+    @property
+    def is_return(self) -> bool:
+        """Whether the client ran the tool itself."""
+        return self.type == "tool" or (self.type is None and self.tool_return is not None)
+
+
+class InputMessage(Struct, omit_defaults=True):
+    """A message a client sends; which fields it needs depends on `type`.
+
+    `message` (or none, as older SDKs leave it out): `content`. `approval`: `approvals`, or
+    `approve` for all calls that wait. `tool_return`: `tool_returns`.
+    """
+
+    content: str | list[ContentPart] | None = None
     role: Literal["user", "system", "assistant"] = "user"
-    type: Literal["message"] | None = None
+    type: Literal["message", "approval", "tool_return"] | None = None
     name: str | None = None
     otid: str | None = None
     sender_id: str | None = None
+    approvals: list[Answer] | None = None
+    approve: bool | None = None
+    approval_request_id: str | None = None
+    reason: str | None = None
+    tool_returns: list[Answer] | None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it answers tool calls that wait."""
+        return self.type == "approval" or self.type == "tool_return"
+
+
+class ClientTool(Struct, frozen=True, omit_defaults=True):
+    """A tool that the client runs itself; `parameters` is a JSON schema."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class TurnRequest(Struct, omit_defaults=True):
@@ -60,6 +100,7 @@ class TurnRequest(Struct, omit_defaults=True):
     assistant_message_tool_kwarg: str | None = "message"
     override_model: str | None = None
     override_system: str | None = None
+    client_tools: Annotated[list[ClientTool], Meta(max_length=MAX_CLIENT_TOOLS)] | None = None
 
 
 def json_schemas() -> dict[str, Any]:

@@ -71,7 +71,10 @@ class ApiToolCall(Struct):
 
 
 class ToolCallMessage(ApiMessage):
-    """tool_call_message; in a token stream `tool_calls` is one piece instead of a list."""
+    """tool_call_message, approval_request_message.
+
+    In a token stream `tool_calls` is one piece instead of a list.
+    """
 
     tool_call: ApiToolCall
     tool_calls: list[ApiToolCall] | ApiToolCall
@@ -201,7 +204,8 @@ class ReplyView:
         return TextMessage(*_common(message), message.content or "")
 
     def _shape_calls(self, message: Message, calls: list[ToolCall]) -> ApiMessage:
-        if len(calls) == 1 and calls[0].name == self.assistant_tool:
+        is_plain = message.type == "tool_call_message"
+        if is_plain and len(calls) == 1 and calls[0].name == self.assistant_tool:
             text = said_by_tool(calls[0], self.assistant_argument)
             if text is not None:
                 return TextMessage(*_common(message, "assistant_message"), text)

@@ -48,6 +48,7 @@ LIMITS_S: Final = {
     bridge.TOOL_CALL: 300.0,
     bridge.TURN_COMMIT: 30.0,
     bridge.TURN_ABANDON: 30.0,
+    bridge.TURN_WATCH: 900.0,
 }
 _DEFAULT_LIMIT_S: Final = 60.0
 _CREDIT_STEP: Final = INITIAL_CREDIT // 2

@@ -18,9 +18,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from o_agent.approvals import Pending, pending_of
 from o_agent.genome import Genome, MemoryPolicy
 from o_agent.llm_messages import Unit, encode_unit, history_units
 from o_agent.prompt_template import RenderedPrompt
+from o_agent.tool_rules import parse_rules, render_rules
 from o_agent.toolbox import Toolbox, ToolboxShelf
 from o_contracts.llm import LlmMessage
 from o_contracts.messages import AgentContext, Block
@@ -87,6 +89,8 @@ class CompiledContext:
     settings: dict[str, Any]
     prompt: RenderedPrompt
     window: History
+    pending: Pending | None = None
+    """What waits for the client at the end of the window."""
 
     @property
     def version(self) -> int:
@@ -116,7 +120,9 @@ class ContextCompiler:
         prompt = self.render_prompt(agent, agent.system)
         window = History([], 0, 0, context.earlier_messages + len(context.messages))
         window = window.extended(history_units(context.messages), self.history, new_messages=0)
-        return CompiledContext(agent, toolbox, self._settings(agent, toolbox), prompt, window)
+        settings = self._settings(agent, toolbox)
+        pending = pending_of(context.messages)
+        return CompiledContext(agent, toolbox, settings, prompt, window, pending)
 
     def after_turn(
         self,
@@ -125,10 +131,11 @@ class ContextCompiler:
         blocks: list[Block] | None,
         made: list[Unit],
         messages: int,
+        pending: Pending | None = None,
     ) -> CompiledContext:
         """The context after a committed turn of `messages` stored messages.
 
-        `blocks` are all of the agent's blocks, if any has changed.
+        `blocks` are all of the agent's blocks, if any has changed; `pending` what waits after it.
         """
         window = compiled.window.extended(made, self.history, new_messages=messages)
         if blocks is None:
@@ -137,11 +144,15 @@ class ContextCompiler:
         else:
             agent = msgspec.structs.replace(compiled.agent, version=version, blocks=blocks)
             prompt = self.render_prompt(agent, agent.system)
-        return CompiledContext(agent, compiled.toolbox, compiled.settings, prompt, window)
+        toolbox, settings = compiled.toolbox, compiled.settings
+        return CompiledContext(agent, toolbox, settings, prompt, window, pending)
 
     def render_prompt(self, agent: AgentContext, system: str) -> RenderedPrompt:
         """The system prompt without its metadata. `system` may override the agent's own."""
         memory = render_memory(agent.blocks, self._genome.policy)
+        if agent.tool_rules:
+            rules = render_rules(parse_rules(agent.tool_rules))
+            memory = f"{memory}\n\n{rules}" if rules else memory
         return self._genome.template.render(system, memory)
 
     def _settings(self, agent: AgentContext, toolbox: Toolbox) -> dict[str, Any]:
@@ -152,7 +163,7 @@ class ContextCompiler:
         temperature = self._genome.number("temperature")
         if temperature != _NO_TEMPERATURE:
             settings.setdefault("temperature", temperature)
-        if toolbox.homes and not toolbox.parallel:
+        if toolbox.homes and not toolbox.rules.allow_parallel:
             settings["parallel_tool_calls"] = False
         return settings
 

@@ -15,8 +15,18 @@ from o_contracts.llm import LlmMessage
 from o_contracts.messages import Message, ToolCall
 
 AGENT_TYPES: Final = frozenset(
-    {"assistant_message", "reasoning_message", "hidden_reasoning_message", "tool_call_message"}
+    {
+        "assistant_message",
+        "reasoning_message",
+        "hidden_reasoning_message",
+        "tool_call_message",
+        "approval_request_message",
+    }
 )
+_UNREAD: Final = frozenset(
+    {"reasoning_message", "hidden_reasoning_message", "approval_response_message"}
+)
+"""Types that no model reads: what an answer to an approval led to is in the tools' returns."""
 _ROLES: Final = {"system_message": "system", "assistant_message": "assistant"}
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(LlmMessage)
@@ -43,7 +53,10 @@ def decode_messages(raws: list[msgspec.Raw]) -> list[LlmMessage]:
 
 
 def history_units(messages: list[Message]) -> list[Unit]:
-    """A history as units; tool calls and returns without their counterpart are left out."""
+    """A history as units; tool calls and returns without their counterpart are left out.
+
+    The calls at its end that wait for an approval will have theirs, so they stay.
+    """
     complete = _answered_calls(messages)
     units: list[Unit] = []
     step: list[Message] = []
@@ -63,6 +76,9 @@ def history_units(messages: list[Message]) -> list[Unit]:
 def _answered_calls(messages: list[Message]) -> set[str]:
     asked = {call.tool_call_id for message in messages for call in message.tool_calls or ()}
     answered = {m.tool_return.tool_call_id for m in messages if m.tool_return is not None}
+    if messages and messages[-1].type == "approval_request_message":
+        step = [message for message in messages if message.step_id == messages[-1].step_id]
+        answered |= {call.tool_call_id for message in step for call in message.tool_calls or ()}
     return asked & answered
 
 
@@ -86,7 +102,7 @@ def _single_unit(message: Message, complete: set[str]) -> list[Unit]:
         if result.tool_call_id not in complete:
             return []
         return [encode_unit(tool_message(result.tool_call_id, result.tool_return), 1)]
-    if message.type in ("reasoning_message", "hidden_reasoning_message"):
+    if message.type in _UNREAD:
         return []
     return [encode_unit(input_message(message), 1)]
 

@@ -12,15 +12,17 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
 from o_agent.api_messages import Outcome, ReplyView, encode, turn_response
+from o_agent.approvals import answers_in
 from o_agent.bridge_client import BridgeClient
 from o_agent.message_ids import TurnIds, UuidSource
 from o_agent.streaming import PING_S, EventStream, Send
 from o_agent.turn import TurnFailed, TurnInput, TurnRunner
 from o_agent.validation import InvalidRequest, parse_turn
+from o_contracts.bridge import PENDING_APPROVAL
 from o_contracts.ids import UUID_PATTERN
 from o_contracts.turns import TurnRequest
 
@@ -66,8 +68,7 @@ class TurnApp:
         except _Refused as refusal:
             await _respond(send, refusal.status, refusal.body)
         except TurnFailed as failure:
-            body = encode({"detail": failure.message, "code": failure.code})
-            await _respond(send, failure.status, body)
+            await _respond_failure(send, failure)
         except _ClientGone:
             _log.info("the client went away: %s", scope["path"])
 
@@ -132,6 +133,7 @@ class TurnApp:
             headers.get(b"x-o-client", b"").decode("latin-1"),
             _count(headers.get(b"x-envoy-attempt-count"), 1),
             _count(headers.get(b"x-stainless-retry-count"), 0),
+            answers=answers_in(request.messages) if request.messages else None,
         )
 
     async def _watched(
@@ -238,10 +240,24 @@ def _sdk_streams(headers: Headers) -> bool:
     return not headers.get(b"x-stainless-package-version", b"1").startswith(b"0.")
 
 
-async def _respond(send: Send, status: int, body: bytes) -> None:
+async def _respond_failure(send: Send, failure: TurnFailed) -> None:
+    if failure.code != PENDING_APPROVAL:
+        body = encode({"detail": failure.message, "code": failure.code})
+        await _respond(send, failure.status, body)
+        return
+    detail = {"code": failure.code, "message": failure.message, **failure.detail}
+    # Without the header the SDK repeats whatever is 409.
+    extra = [(b"x-should-retry", b"false")]
+    await _respond(send, failure.status, encode({"detail": detail, "code": failure.code}), extra)
+
+
+async def _respond(
+    send: Send, status: int, body: bytes, extra: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
+        *extra,
     ]
     if status == 413:
         headers.append((b"connection", b"close"))

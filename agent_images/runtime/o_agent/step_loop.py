@@ -1,23 +1,24 @@
 """The step loop: LLM call, tool calls, and again, until there is a reason to stop.
 
 One `StepLoop` executes one turn once. It makes the turn's messages and the encoded window at the
-same time, so that a further step and the next turn need no compilation. Tools run one after the
-other, in the model's order: a later one may rely on what an earlier one wrote.
+same time, so that a further step and the next turn need no compilation. A call that the client must
+approve, or run itself, ends the turn; the turn that brings the answer begins with it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from o_agent.approvals import Answers, Pending, pending_of
 from o_agent.bridge_client import BridgeClient
 from o_agent.context import CompiledContext, ContextCompiler, system_unit
 from o_agent.genome import Genome
-from o_agent.hooks import Reply, Step, ToolOutcome, apply_hook
+from o_agent.hooks import Reply, Step, apply_hook
 from o_agent.llm_messages import (
     Unit,
     assistant_message,
@@ -26,10 +27,12 @@ from o_agent.llm_messages import (
     tool_message,
 )
 from o_agent.message_ids import TurnIds, otid_of
+from o_agent.tool_calls import ToolCalls
+from o_agent.tool_rules import Offer
 from o_agent.tool_runner import ToolRunner, failed
 from o_contracts import bridge
 from o_contracts.ids import now_us
-from o_contracts.llm import LlmDelta, LlmRequest, LlmResult
+from o_contracts.llm import LlmDelta, LlmMessage, LlmRequest, LlmResult
 from o_contracts.messages import (
     Block,
     Message,
@@ -39,10 +42,12 @@ from o_contracts.messages import (
     ToolReturn,
     Usage,
 )
+from o_contracts.turns import ClientTool
 
 _result_decoder = msgspec.msgpack.Decoder(LlmResult)
 _delta_decoder = msgspec.msgpack.Decoder(LlmDelta)
-_tool_decoder = msgspec.msgpack.Decoder(bridge.ToolCallResult)
+MAX_REMINDERS: Final = 3
+"""How often in a row a model that owes a tool call is asked for it."""
 _STOPS: Final[Mapping[str, StopReason]] = {
     "length": "max_tokens_exceeded",
     "content_filter": "invalid_llm_response",
@@ -68,13 +73,17 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeltaPlace:
-    """Where the pieces of a reply belong: ids and date of the messages it will become."""
+    """Where the pieces of a reply belong: ids and date of the messages it will become.
+
+    Calls of the tools `gated` become part of an approval_request_message.
+    """
 
     ids: TurnIds
     step: int
     step_id: str
     run_id: str
     date_us: int
+    gated: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -96,6 +105,15 @@ class TurnFrame:
     model: str
     max_steps: int
     sink: Sink | None = None
+    client_tools: Sequence[ClientTool] = ()
+    pending: Pending | None = None
+    answers: Answers | None = None
+
+    @property
+    def gated(self) -> frozenset[str]:
+        """Tools whose calls the client must answer."""
+        gated = self.context.toolbox.rules.gated
+        return gated.union(tool.name for tool in self.client_tools) if self.client_tools else gated
 
 
 class StepLoop:
@@ -106,6 +124,8 @@ class StepLoop:
         "_context",
         "_deltas",
         "_frame",
+        "_partial",
+        "_reminders",
         "_sink",
         "blocks",
         "context_tokens",
@@ -124,7 +144,11 @@ class StepLoop:
             and frame.sink.wants_tokens
             and frame.genome.hooks.after_reply is None
         )
-        self._calls = 0
+        called = frame.pending.called if frame.pending is not None else ()
+        self._calls = ToolCalls(frame, frame.context.toolbox, called)
+        self._reminders = 0
+        self._partial: list[str] = []
+        """The text of a reply that is being made, as far as the client has it."""
         self.messages = list(inputs)
         self.made = list(input_units)
         self.records: list[bridge.StepRecord] = []
@@ -138,11 +162,39 @@ class StepLoop:
             ConnectionLost, BridgeError: the bridge or the model failed.
             HookError: the genome's code failed.
         """
+        stop = await self._answer_pending()
+        if stop is not None:
+            return stop
         for index in range(self._frame.max_steps):
             stop = await self._step(index)
             if stop is not None:
                 return stop
         return "max_steps"
+
+    async def cancelled(self) -> StopReason:
+        """End where the turn is: keep what was said, and answer the calls that were not run."""
+        index = len(self.records)
+        step_id = self._frame.ids.get("step", "step", index)
+        if self._partial:
+            text, self._partial = "".join(self._partial), []
+            await self._add("assistant_message", step_id, ("text", index), content=text)
+            self.made.append(encode_unit(LlmMessage("assistant", text), 1))
+        open_calls = self._unanswered()
+        results = [failed(call, "the user cancelled the turn") for call in open_calls]
+        await self._record_returns(step_id, ("cancelled",), open_calls, results)
+        return "cancelled"
+
+    def _unanswered(self) -> list[ToolCall]:
+        pending = self._frame.pending
+        asked = [c for m in self.messages for c in m.tool_calls or ()]
+        asked += pending.calls if pending is not None else ()
+        done = {m.tool_return.tool_call_id for m in self.messages if m.tool_return is not None}
+        return [call for call in asked if call.tool_call_id not in done]
+
+    def pending(self) -> Pending | None:
+        """What waits for the client at the end of this turn."""
+        found = pending_of(self.messages)
+        return found and replace(found, called=tuple(self._calls.called))
 
     def usage(self) -> Usage:
         """Tokens of all steps so far."""
@@ -163,10 +215,9 @@ class StepLoop:
         result = await self._complete(index, step_id)
         answered = time.perf_counter_ns()
         reply = self._reply(result)
-        await self._record_reply(index, step_id, result.reasoning, reply)
-        stop = await self._call_tools(index, step_id, reply.tool_calls)
-        if stop is None and not reply.tool_calls:
-            stop = _STOPS.get(result.finish_reason, "end_turn")
+        gated = self._calls.gated(reply.tool_calls)
+        await self._record_reply(index, step_id, result.reasoning, reply, gated)
+        stop = await self._after_reply(index, step_id, reply, gated, result.finish_reason)
         usage = result.usage
         self.context_tokens = usage.prompt_tokens + usage.completion_tokens
         self.records.append(
@@ -183,20 +234,28 @@ class StepLoop:
 
     async def _complete(self, index: int, step_id: str) -> LlmResult:
         frame = self._frame
-        request = self._request(index)
+        offer = self._calls.next_offer()
+        if offer.is_dead_end:
+            return LlmResult(finish_reason="no_tool_left")
+        request = self._request(index, offer)
         if not self._deltas or self._sink is None:
             return await frame.bridge.ask(bridge.LLM_COMPLETE, request, _result_decoder)
         sink = self._sink
-        place = DeltaPlace(frame.ids, index, step_id, frame.run_id, now_us())
-        return await frame.bridge.stream(
-            bridge.LLM_COMPLETE,
-            request,
-            _delta_decoder,
-            lambda delta: sink.delta(place, delta),
-            _result_decoder,
-        )
+        place = DeltaPlace(frame.ids, index, step_id, frame.run_id, now_us(), frame.gated)
 
-    def _request(self, index: int) -> LlmRequest:
+        async def pass_on(delta: LlmDelta) -> None:
+            if delta.text:
+                self._partial.append(delta.text)
+            await sink.delta(place, delta)
+
+        self._partial = []
+        result = await frame.bridge.stream(
+            bridge.LLM_COMPLETE, request, _delta_decoder, pass_on, _result_decoder
+        )
+        self._partial = []
+        return result
+
+    def _request(self, index: int, offer: Offer) -> LlmRequest:
         context, frame = self._context, self._frame
         window = context.window
         system = system_unit(context.prompt, context.agent, window.earlier_messages)
@@ -204,12 +263,14 @@ class StepLoop:
         messages += [unit.raw for unit in window.units]
         messages += [unit.raw for unit in self.made]
         settings = context.settings
+        if offer.must_call:
+            settings = {**settings, "tool_choice": _tool_choice(offer)}
         hook = frame.genome.hooks.before_step
         if hook is not None:
             step = Step(index, decode_messages(messages), dict(settings))
             step = apply_hook(hook, step, frame.genome.params)
             messages, settings = step.messages, step.settings
-        tools: Any = context.toolbox.encoded  # encoded once for all agents that share it
+        tools: Any = context.toolbox.offered(offer.names, frame.client_tools)
         return LlmRequest(
             frame.model,
             messages,
@@ -222,11 +283,13 @@ class StepLoop:
         )
 
     def _reply(self, result: LlmResult) -> Reply:
-        reply = Reply(result.text, result.tool_calls)
+        reply = Reply(result.text, self._calls.prepared(result.tool_calls))
         hook = self._frame.genome.hooks.after_reply
         return reply if hook is None else apply_hook(hook, reply, self._frame.genome.params)
 
-    async def _record_reply(self, index: int, step_id: str, reasoning: str, reply: Reply) -> None:
+    async def _record_reply(
+        self, index: int, step_id: str, reasoning: str, reply: Reply, gated: list[ToolCall]
+    ) -> None:
         stored = len(self.messages)
         if reasoning:
             place = ("reasoning", index)
@@ -234,65 +297,85 @@ class StepLoop:
         if reply.text:
             place = ("text", index)
             await self._add("assistant_message", step_id, place, content=reply.text)
-        if reply.tool_calls:
+        free = [call for call in reply.tool_calls if call not in gated] if gated else None
+        if free or (reply.tool_calls and not gated):
             place = ("calls", index)
-            await self._add("tool_call_message", step_id, place, tool_calls=reply.tool_calls)
-        said = assistant_message(reply.text, reply.tool_calls)
+            calls = free or reply.tool_calls
+            await self._add("tool_call_message", step_id, place, tool_calls=calls)
+        if gated:
+            place = ("approvals", index)
+            await self._add("approval_request_message", step_id, place, tool_calls=gated)
+        calls = reply.tool_calls if free is None else [*free, *gated]
+        said = assistant_message(reply.text, calls)
         if said is not None:
             self.made.append(encode_unit(said, len(self.messages) - stored))
 
-    async def _call_tools(
-        self, index: int, step_id: str, calls: list[ToolCall]
+    async def _after_reply(
+        self, index: int, step_id: str, reply: Reply, gated: list[ToolCall], finish_reason: str
+    ) -> StopReason | None:
+        if gated:
+            return "requires_approval"
+        if reply.tool_calls:
+            self._reminders = 0
+            self._calls.owes = False
+            results = await self._calls.run(reply.tool_calls)
+            return await self._record_returns(step_id, ("return", index), reply.tool_calls, results)
+        if finish_reason == "no_tool_left":
+            return "tool_rule"
+        if self._calls.offer.must_call or self._calls.missing():
+            return self._remind()
+        return _STOPS.get(finish_reason, "end_turn")
+
+    def _remind(self) -> StopReason | None:
+        """Ask a model that ended too early for the call that it owes."""
+        self._reminders += 1
+        if self._reminders > MAX_REMINDERS:
+            return "no_tool_call"
+        self._calls.owes = True
+        offer = self._calls.next_offer()
+        names = ", ".join(sorted(offer.names or self._calls.missing()))
+        text = f"<event>\nA tool rule wants you to call {names} before you finish.\n</event>"
+        self.made.append(encode_unit(LlmMessage("user", text), 0))
+        return None
+
+    async def _answer_pending(self) -> StopReason | None:
+        """Begin with what the turn before this one waited for."""
+        pending, answers = self._frame.pending, self._frame.answers
+        if pending is None or answers is None:
+            return None
+        following, self.messages = self.messages[1:], self.messages[:1]
+        units, self.made = self.made, []
+        results = await self._calls.answered(pending, answers)
+        calls = list(pending.calls)
+        stop = await self._record_returns(pending.step_id, ("answered",), calls, results)
+        self.messages += following
+        self.made += units
+        return stop
+
+    async def _record_returns(
+        self,
+        step_id: str,
+        place: tuple[str | int, ...],
+        calls: list[ToolCall],
+        results: list[ToolReturn],
     ) -> StopReason | None:
         stop: StopReason | None = None
-        for position, call in enumerate(calls):
-            result = self._shaped(call, await self._call_tool(call))
+        for position, (call, result) in enumerate(zip(calls, results, strict=True)):
             await self._add(
                 "tool_return_message",
                 step_id,
-                ("return", index, position),
+                (*place, position),
                 tool_return=result,
                 name=call.name,
                 is_err=True if result.status == "error" else None,
             )
             self.made.append(encode_unit(tool_message(call.tool_call_id, result.tool_return), 1))
-            if call.name in self._context.toolbox.exits and result.status == "success":
+            if self._calls.ends_turn(call, result):
                 stop = "tool_rule"
+        if self._calls.blocks:
+            self._take_blocks(self._calls.blocks)
+            self._calls.blocks = []
         return stop
-
-    async def _call_tool(self, call: ToolCall) -> ToolReturn:
-        home = self._context.toolbox.homes.get(call.name)
-        problem = self._problem(call, home)
-        if problem is not None:
-            return failed(call, problem)
-        if home == "instance":
-            return await self._frame.tools.run(call)
-        frame = self._frame
-        request = bridge.ToolCallRequest(
-            frame.token,
-            frame.run_id,
-            self._calls,
-            call.tool_call_id,
-            call.name,
-            call.arguments or "{}",
-        )
-        self._calls += 1
-        answer = await frame.bridge.ask(bridge.TOOL_CALL, request, _tool_decoder)
-        if answer.blocks:
-            self._take_blocks(answer.blocks)
-        return answer.result
-
-    def _problem(self, call: ToolCall, home: str | None) -> str | None:
-        if home is None:
-            known = ", ".join(sorted(self._context.toolbox.homes)) or "none"
-            return f"there is no such tool; the tools are: {known}"
-        if call.name in self._context.toolbox.needs_approval:
-            return "it needs an approval, which turns cannot ask for yet; it was not run"
-        try:
-            arguments = msgspec.json.decode(call.arguments or "{}")
-        except (msgspec.DecodeError, UnicodeError) as error:
-            return f"the arguments are not valid JSON ({error}); call it again with valid JSON"
-        return None if isinstance(arguments, dict) else "the arguments must be a JSON object"
 
     def _take_blocks(self, changed: list[Block]) -> None:
         """From the next step on, the model sees the edited memory."""
@@ -302,20 +385,6 @@ class StepLoop:
         agent = msgspec.structs.replace(agent, blocks=self.blocks)
         prompt = self._frame.compiler.render_prompt(agent, self._frame.system)
         self._context = replace(self._context, agent=agent, prompt=prompt)
-
-    def _shaped(self, call: ToolCall, result: ToolReturn) -> ToolReturn:
-        genome = self._frame.genome
-        hook = genome.hooks.after_tool
-        text = result.tool_return
-        if hook is not None:
-            outcome = ToolOutcome(call.name, result.status == "error", text)
-            text = apply_hook(hook, outcome, genome.params).text
-        limit = genome.count("tool_return_chars")
-        if len(text) > limit:
-            text = f"{text[:limit]}\n[{len(text) - limit} more characters not shown]"
-        if text is result.tool_return:
-            return result
-        return msgspec.structs.replace(result, tool_return=text)
 
     async def _add(
         self, kind: MessageType, step_id: str, place: tuple[str | int, ...], **content: Any
@@ -333,3 +402,10 @@ class StepLoop:
         self.messages.append(message)
         if self._sink is not None:
             await self._sink.message(message)
+
+
+def _tool_choice(offer: Offer) -> Any:
+    names = offer.names or ()
+    if len(names) == 1:
+        return {"type": "function", "function": {"name": next(iter(names))}}
+    return "required"

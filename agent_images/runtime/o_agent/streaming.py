@@ -48,6 +48,7 @@ _HEADERS: Final = [
     (b"cache-control", b"no-cache"),
 ]
 _DONE: Final = b"data: [DONE]\n\n"
+_CALL_TYPES: Final = {"calls": "tool_call_message", "approvals": "approval_request_message"}
 
 
 class _Progress:
@@ -101,6 +102,7 @@ class EventStream:
         self._in_pieces: dict[str, DeltaPlace] = {}
         self._progress: dict[_Key, _Progress] = {}
         self._sealed: set[_Key] = set()
+        self._call_kinds: dict[tuple[int, int], str] = {}
         self._last_sent_s = 0.0
         self.is_started = False
 
@@ -145,9 +147,8 @@ class EventStream:
             await self._text_piece(place, "reasoning", delta.reasoning)
         if delta.text and self._view.wants("assistant_message"):
             await self._text_piece(place, "text", delta.text)
-        if delta.tool_calls and self._view.wants("tool_call_message"):
-            for piece in delta.tool_calls:
-                await self._call_piece(place, piece)
+        for piece in delta.tool_calls:
+            await self._call_piece(place, piece)
 
     async def finish(self, outcome: Outcome) -> None:
         """End the stream of a finished turn."""
@@ -176,7 +177,7 @@ class EventStream:
             await self._text_piece(place, kind, message.content)
 
     def _progress_of(self, message: Message, step: int) -> list[_Progress]:
-        kind = "calls" if message.tool_calls else "text"
+        kind = _calls_kind(message) if message.tool_calls else "text"
         if message.type == "reasoning_message":
             kind = "reasoning"
         return [value for key, value in self._progress.items() if key[:2] == (kind, step)]
@@ -192,19 +193,27 @@ class EventStream:
             await self._piece(self._text_event(place, kind, new), place)
 
     async def _call_piece(self, place: DeltaPlace, piece: ToolCallDelta) -> None:
-        calls = ("calls", place.step)
+        kind = self._kind_of(place, piece)
+        calls = (kind, place.step)
         key = (*calls, piece.index)
-        if calls in self._sealed:
+        if calls in self._sealed or not self._view.wants(_CALL_TYPES[kind]):
             return
         is_first = key not in self._progress
-        if is_first and piece.name == self._view.assistant_tool:
+        if is_first and piece.name == self._view.assistant_tool and kind == "calls":
             self._start_over(place, calls)  # shown as an assistant message, whole
             return
         new = self._progress.setdefault(key, _Progress()).advance(piece.arguments)
         if new is None:
             self._start_over(place, calls)
         elif new or is_first:
-            await self._piece(self._call_event(place, piece, new), place)
+            await self._piece(self._call_event(place, kind, piece, new), place)
+
+    def _kind_of(self, place: DeltaPlace, piece: ToolCallDelta) -> str:
+        """Whether a piece belongs to the calls that run, or to those that are asked for."""
+        key = (place.step, piece.index)
+        if piece.name is not None:
+            self._call_kinds[key] = "approvals" if piece.name in place.gated else "calls"
+        return self._call_kinds.get(key, "calls")
 
     def _start_over(self, place: DeltaPlace, key: _Key) -> None:
         """No more pieces of this message; it is sent whole, under a new id."""
@@ -216,9 +225,11 @@ class EventStream:
             return ReasoningMessage(*_common(place, kind, "reasoning_message"), text)
         return TextMessage(*_common(place, kind, "assistant_message"), text)
 
-    def _call_event(self, place: DeltaPlace, piece: ToolCallDelta, text: str) -> ApiMessage:
+    def _call_event(
+        self, place: DeltaPlace, kind: str, piece: ToolCallDelta, text: str
+    ) -> ApiMessage:
         call = ApiToolCall(piece.name, text, piece.tool_call_id)
-        return ToolCallMessage(*_common(place, "calls", "tool_call_message"), call, call)
+        return ToolCallMessage(*_common(place, kind, _CALL_TYPES[kind]), call, call)
 
     async def _piece(self, event: ApiMessage, place: DeltaPlace) -> None:
         self._in_pieces[event.id] = place
@@ -249,6 +260,10 @@ class EventStream:
 
     async def _end(self) -> None:
         await self._send({"type": "http.response.body", "body": _DONE})
+
+
+def _calls_kind(message: Message) -> str:
+    return "approvals" if message.type == "approval_request_message" else "calls"
 
 
 def _common(place: DeltaPlace, kind: str, message_type: str) -> Common:

@@ -70,7 +70,11 @@ class ToolRunner:
 
     async def _on_thread(self, tool: Tool, arguments: dict[str, Any]) -> _Outcome:
         result = _start_thread(tool, arguments)
-        done, _ = await asyncio.wait([result], timeout=self._timeout_s)
+        try:
+            done, _ = await asyncio.wait([result], timeout=self._timeout_s)
+        except asyncio.CancelledError:
+            self._abandon(tool, result)
+            raise
         if done:
             return result.result()
         self._abandon(tool, result)

@@ -5,15 +5,17 @@ Most agents of a lineage have the same tools, so toolboxes are shared between th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import msgspec
 
 from o_agent.sdk import AgentView, Tool
+from o_agent.tool_rules import ToolRules, parse_rules
 from o_contracts.llm import LlmTool
 from o_contracts.messages import AgentContext, ToolSpec
+from o_contracts.turns import ClientTool
 
 Home = Literal["bridge", "instance"]
 MAX_SHARED: Final = 256
@@ -28,13 +30,36 @@ class Toolbox:
 
     encoded: msgspec.Raw
     homes: Mapping[str, Home]
-    exits: frozenset[str]
-    needs_approval: frozenset[str]
-    parallel: bool
+    rules: ToolRules
+    tools: Sequence[LlmTool]
+    _subsets: dict[frozenset[str], msgspec.Raw] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """How many tools there are."""
         return len(self.homes)
+
+    def offered(
+        self, names: frozenset[str] | None, client_tools: Sequence[ClientTool]
+    ) -> msgspec.Raw:
+        """The tools of these names (None: all) and the client's, as the model is told them."""
+        if client_tools:
+            return _encode([*self._without(client_tools, names), *map(_client_tool, client_tools)])
+        if names is None:
+            return self.encoded
+        found = self._subsets.get(names)
+        if found is None:
+            found = self._subsets[names] = _encode(self._without((), names))
+        return found
+
+    def _without(
+        self, client_tools: Sequence[ClientTool], names: frozenset[str] | None
+    ) -> list[LlmTool]:
+        hidden = {tool.name for tool in client_tools}
+        return [
+            tool
+            for tool in self.tools
+            if tool.name not in hidden and (names is None or tool.name in names)
+        ]
 
 
 class ToolboxShelf:
@@ -58,7 +83,7 @@ class ToolboxShelf:
         if found is None:
             if len(self._shared) >= MAX_SHARED:
                 self._shared.clear()
-            found = self._shared[key] = _make_toolbox(specs, context.tool_rules)
+            found = self._shared[key] = _make_toolbox(specs, parse_rules(context.tool_rules))
         return found
 
     def _can_run(self, spec: ToolSpec) -> bool:
@@ -70,16 +95,16 @@ def _view_of(context: AgentContext) -> AgentView:
     return AgentView(context.agent_id, context.name, context.agent_type, context.model, labels)
 
 
-def _make_toolbox(specs: list[ToolSpec], rules: list[dict[str, Any]]) -> Toolbox:
+def _make_toolbox(specs: list[ToolSpec], rules: ToolRules) -> Toolbox:
     tools = [LlmTool(spec.name, spec.description, spec.parameters) for spec in specs]
-    return Toolbox(
-        encoded=msgspec.Raw(_encoder.encode(tools)),
-        homes={spec.name: spec.home for spec in specs},
-        exits=_named(rules, "exit_loop"),
-        needs_approval=_named(rules, "requires_approval"),
-        parallel=all(rule.get("type") == "requires_approval" for rule in rules),
-    )
+    homes = {spec.name: spec.home for spec in specs}
+    return Toolbox(encoded=_encode(tools), homes=homes, rules=rules, tools=tools)
 
 
-def _named(rules: list[dict[str, Any]], kind: str) -> frozenset[str]:
-    return frozenset(str(rule.get("tool_name")) for rule in rules if rule.get("type") == kind)
+def _encode(tools: list[LlmTool]) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(tools))
+
+
+def _client_tool(tool: ClientTool) -> LlmTool:
+    parameters = tool.parameters or {"type": "object", "properties": {}}
+    return LlmTool(tool.name, tool.description or "", parameters)

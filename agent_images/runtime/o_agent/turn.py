@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from o_agent.api_messages import Outcome
+from o_agent.approvals import Answers, Pending
 from o_agent.bridge_client import BridgeClient, BridgeError, ConnectionLost
 from o_agent.context import CompiledContext, ContextCompiler
 from o_agent.context_cache import ContextCache
@@ -29,14 +30,13 @@ from o_agent.validation import input_messages
 from o_contracts import bridge
 from o_contracts.frames import Empty
 from o_contracts.ids import now_us
-from o_contracts.messages import Message, MessageType, StopReason
-from o_contracts.turns import DEFAULT_MAX_STEPS, TurnRequest
+from o_contracts.messages import Message, MessageType, StopReason, Usage
+from o_contracts.turns import DEFAULT_MAX_STEPS, InputMessage, TurnRequest
 
 PATIENCE_S: Final = 15.0
 """How long a turn puts up with a bridge that is away or says that it cannot now."""
 FIRST_PAUSE_S: Final = 0.01
 LAST_PAUSE_S: Final = 0.25
-CANCELLED: Final = "cancelled"
 FENCED: Final = "fenced"
 """The bridge's code for a token that another attempt has replaced; opening again shows by what."""
 
@@ -55,10 +55,16 @@ class TurnFailed(Exception):
     """The turn has no outcome. `status`, `code` are for clients, `stop_reason` for streams."""
 
     def __init__(
-        self, status: int, code: str, message: str, stop_reason: StopReason = "error"
+        self,
+        status: int,
+        code: str,
+        message: str,
+        stop_reason: StopReason = "error",
+        detail: dict[str, Any] | None = None,
     ) -> None:
-        """`message` says what happened and what to do."""
+        """`message` says what happened and what to do, `detail` the values in it."""
         super().__init__(message)
+        self.detail = detail or {}
         self.status = status
         self.code = code
         self.message = message
@@ -85,6 +91,7 @@ class TurnInput:
     run_id: str = ""
     is_interruptible: bool = True
     is_unwanted: bool = False
+    answers: Answers | None = None
     received_us: int = field(default_factory=now_us)
 
 
@@ -139,6 +146,10 @@ class TurnRunner:
             opened = await self._bridge.ask(
                 bridge.TURN_OPEN, self._open(turn, cached), _opened_decoder
             )
+        except BridgeError as error:
+            if error.body.code != bridge.CANCELLED:
+                raise
+            return await _cancelled_early(turn, str(error.body.detail.get("run_id", "")))
         finally:
             turn.is_interruptible = True
         turn.run_id = opened.run_id
@@ -147,8 +158,8 @@ class TurnRunner:
         if opened.finished is not None:
             return await _finished(turn, opened.finished)
         if turn.is_unwanted:
-            await self._abandon(opened, CANCELLED, "the client went away")
-            raise TurnFailed(499, CANCELLED, "the client went away")
+            await self._abandon(opened, bridge.CANCELLED, "the client went away")
+            raise TurnFailed(499, bridge.CANCELLED, "the client went away")
         context = cached if opened.context is None else self._compiler.compile(opened.context)
         if context is None:
             raise TurnFailed(502, "bridge_protocol", "the platform sent no context for the agent")
@@ -166,16 +177,22 @@ class TurnRunner:
             turn.sdk_retry,
             0 if cached is None else cached.version,
             self._compiler.history,
+            None if turn.answers is None else turn.answers.allowed(),
+            "" if turn.answers is None else turn.answers.request_id,
         )
 
     async def _run_opened(
         self, turn: TurnInput, opened: bridge.TurnOpened, context: CompiledContext
     ) -> Outcome:
-        inputs = _stored_inputs(turn)
-        units = [encode_unit(input_message(message), 1) for message in inputs]
+        inputs = _stored_inputs(turn, context.pending)
+        units = [
+            encode_unit(input_message(message), 1)
+            for message in inputs
+            if message.type != "approval_response_message"
+        ]
         loop = StepLoop(self._frame(turn, opened, context), inputs, units)
         try:
-            return await self._commit(turn, opened, context, loop, await loop.run())
+            return await self._commit(turn, opened, context, loop, await _end_of(loop))
         except HookError as error:
             await self._abandon(opened, "genome_error", str(error))
             _log.error("the genome failed: %s", error, extra={"request_id": turn.request_id})
@@ -190,7 +207,7 @@ class TurnRunner:
             await self._abandon(opened, "internal", "the instance failed; see its log")
             raise
         except asyncio.CancelledError:
-            body = _abandonment(opened, CANCELLED, "the client went away")
+            body = _abandonment(opened, bridge.CANCELLED, "the client went away")
             self._bridge.tell(bridge.TURN_ABANDON, body)
             raise
 
@@ -217,6 +234,9 @@ class TurnRunner:
             model=request.override_model or context.agent.model,
             max_steps=self._max_steps(request),
             sink=turn.sink,
+            client_tools=request.client_tools or (),
+            pending=context.pending,
+            answers=turn.answers,
         )
 
     def _max_steps(self, request: TurnRequest) -> int:
@@ -264,7 +284,10 @@ class TurnRunner:
             self._cache.drop(turn.agent_id)
             return
         stored = len(loop.messages)
-        self._cache.put(self._compiler.after_turn(context, version, loop.blocks, loop.made, stored))
+        following = self._compiler.after_turn(
+            context, version, loop.blocks, loop.made, stored, loop.pending()
+        )
+        self._cache.put(following)
 
     async def _abandon(self, opened: bridge.TurnOpened, code: str, message: str) -> None:
         """Let the next turn of the queue begin; it may be this one, tried again."""
@@ -275,26 +298,60 @@ class TurnRunner:
             _log.warning("the bridge did not take the end of %s: %s", opened.run_id, error)
 
 
+async def _end_of(loop: StepLoop) -> StopReason:
+    try:
+        return await loop.run()
+    except BridgeError as error:
+        if error.body.code != bridge.CANCELLED:
+            raise
+        return await loop.cancelled()
+
+
 def _abandonment(opened: bridge.TurnOpened, code: str, message: str) -> bridge.TurnAbandon:
     return bridge.TurnAbandon(opened.token, opened.run_id, code, message)
 
 
-def _stored_inputs(turn: TurnInput) -> list[Message]:
-    first_step = turn.ids.get("step", "step", 0)
-    return [
-        Message(
-            turn.ids.get("message", "input", position),
-            _INPUT_TYPES[given.role],
-            turn.received_us,
-            given.content,
-            name=given.name,
-            otid=given.otid,
-            sender_id=given.sender_id,
-            step_id=None if given.role == "assistant" else first_step,
-            run_id=turn.run_id,
-        )
-        for position, given in enumerate(input_messages(turn.request))
+def _stored_inputs(turn: TurnInput, pending: Pending | None) -> list[Message]:
+    """What the client sent as it is stored; its answers to calls that wait come first."""
+    given = input_messages(turn.request)
+    said = [
+        _stored_input(turn, position, message)
+        for position, message in enumerate(given)
+        if not message.is_answer
     ]
+    if turn.answers is None or pending is None:
+        return said
+    answer = Message(
+        turn.ids.get("message", "answer"),
+        "approval_response_message",
+        turn.received_us,
+        turn.answers.stored(pending),
+        otid=next((message.otid for message in given if message.is_answer), None),
+        run_id=turn.run_id,
+    )
+    return [answer, *said]
+
+
+def _stored_input(turn: TurnInput, position: int, given: InputMessage) -> Message:
+    return Message(
+        turn.ids.get("message", "input", position),
+        _INPUT_TYPES[given.role],
+        turn.received_us,
+        given.content or "",
+        name=given.name,
+        otid=given.otid,
+        sender_id=given.sender_id,
+        step_id=None if given.role == "assistant" else turn.ids.get("step", "step", 0),
+        run_id=turn.run_id,
+    )
+
+
+async def _cancelled_early(turn: TurnInput, run_id: str) -> Outcome:
+    """A turn that was cancelled while it waited for its agent: nothing happened."""
+    turn.run_id = run_id
+    if turn.sink is not None:
+        await turn.sink.opened(run_id)
+    return Outcome(run_id, [], "cancelled", Usage(), 0)
 
 
 async def _finished(turn: TurnInput, record: bridge.FinishedTurn) -> Outcome:
@@ -329,4 +386,4 @@ def _failure(error: ConnectionLost | BridgeError) -> TurnFailed:
         return TurnFailed(503, "bridge_unavailable", message)
     body = error.body
     stop: StopReason = "llm_api_error" if body.code.startswith("llm") else "error"
-    return TurnFailed(body.status, body.code, body.message, stop)
+    return TurnFailed(body.status, body.code, body.message, stop, body.detail)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from o_contracts.turns import ContentPart, InputMessage, TurnRequest
+from o_contracts.turns import Answer, ContentPart, InputMessage, TurnRequest
 
 _AT = re.compile(r" - at `(?:key in )?\$?(.*)`$")
 _PATH_PIECE = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]|\[\.\.\.\]")
@@ -88,7 +88,12 @@ def _check_one_input(request: TurnRequest) -> None:
         if request.input is not None:
             raise InvalidRequest(["body", "input"], "Give messages or input, not both", "conflict")
         for index, message in enumerate(request.messages):
-            if type(message.content) is not str:
+            if message.is_answer:
+                _check_answer(message, ["body", "messages", index])
+            elif message.content is None:
+                loc: list[str | int] = ["body", "messages", index, "content"]
+                raise InvalidRequest(loc, "Field required", "missing")
+            elif type(message.content) is not str:
                 _check_parts(message.content, ["body", "messages", index, "content"])
             if message.otid is not None and "\0" in message.otid:
                 raise InvalidRequest(["body", "messages", index, "otid"], _NUL, "value_error")
@@ -96,6 +101,30 @@ def _check_one_input(request: TurnRequest) -> None:
         raise InvalidRequest(["body", "messages"], "Field required", "missing")
     elif type(request.input) is not str:
         _check_parts(request.input, ["body", "input"])
+
+
+def _check_answer(message: InputMessage, loc: list[str | int]) -> None:
+    if message.type == "tool_return":
+        if not message.tool_returns:
+            raise InvalidRequest([*loc, "tool_returns"], "Field required", "missing")
+        for index, answer in enumerate(message.tool_returns):
+            _check_return(answer, [*loc, "tool_returns", index])
+        return
+    if not message.approvals and message.approve is None:
+        raise InvalidRequest([*loc, "approvals"], "Field required", "missing")
+    for index, answer in enumerate(message.approvals or ()):
+        if answer.is_return:
+            _check_return(answer, [*loc, "approvals", index])
+        elif answer.approve is None:
+            raise InvalidRequest([*loc, "approvals", index, "approve"], "Field required", "missing")
+
+
+def _check_return(answer: Answer, loc: list[str | int]) -> None:
+    answer.type = "tool"
+    if answer.tool_return is None:
+        raise InvalidRequest([*loc, "tool_return"], "Field required", "missing")
+    if isinstance(answer.tool_return, list):
+        _check_parts(answer.tool_return, [*loc, "tool_return"])
 
 
 def _check_parts(parts: str | list[ContentPart], loc: list[str | int]) -> None:

@@ -48,7 +48,7 @@ class BridgeCache:
         self._path = path
         self._timeout_s = timeout_s
         self._lock = asyncio.Lock()
-        self._link: _Link | None = None
+        self._link: Link | None = None
 
     async def drop(self, agent_ids: Sequence[str]) -> None:
         """Forget these agents; returns once the bridge has, or after the timeout."""
@@ -76,13 +76,10 @@ class BridgeCache:
         self._link = await self._connect()
         await self._ask(self._link, CACHE_DROP, body)
 
-    async def _connect(self) -> _Link:
-        reader, writer = await asyncio.open_unix_connection(str(self._path))
-        link = _Link(reader, writer)
-        await self._ask(link, HELLO, Hello(list(PROTOCOL_VERSIONS), "", os.getpid()))
-        return link
+    async def _connect(self) -> Link:
+        return await Link.connect(self._path)
 
-    async def _ask(self, link: _Link, op: str, body: object) -> None:
+    async def _ask(self, link: Link, op: str, body: object) -> None:
         try:
             reply = await link.ask(op, body)
         except BaseException:
@@ -99,16 +96,41 @@ class BridgeCache:
             self._link = None
 
 
-class _Link:
-    """One connection, one exchange at a time."""
+class Link:
+    """One connection to the bridge's control socket, one exchange at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Made by `connect`."""
         self._reader = reader
         self._writer = writer
         self._decoder = FrameDecoder()
         self._exchange = 0
 
+    @classmethod
+    async def connect(cls, path: Path) -> Link:
+        """Connect and say hello.
+
+        Raises:
+            OSError: nobody listens there.
+            FrameError: the bridge refused.
+        """
+        link = cls(*await asyncio.open_unix_connection(str(path)))
+        try:
+            reply = await link.ask(HELLO, Hello(list(PROTOCOL_VERSIONS), "", os.getpid()))
+            if reply.kind != Kind.REPLY:
+                raise FrameError(f"the bridge refused {HELLO}")
+        except BaseException:
+            link.close()
+            raise
+        return link
+
     async def ask(self, op: str, body: object) -> Frame:
+        """The answer to a request.
+
+        Raises:
+            ConnectionResetError: the bridge closed the connection.
+            FrameError: what it sent is no frame.
+        """
         self._exchange += 1
         self._writer.write(encode_frame(Kind.REQUEST, self._exchange, op, body))
         await self._writer.drain()
@@ -121,4 +143,5 @@ class _Link:
                     return frame
 
     def close(self) -> None:
+        """Close the connection."""
         self._writer.close()

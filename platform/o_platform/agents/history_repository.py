@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+import msgspec
 from sqlalchemy import ColumnElement, and_, case, delete, false, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from o_contracts import messages as contract
 from o_platform.agents.paging import Page, fetch_page
 from o_platform.db.models import Message, Run, Step
 
@@ -53,6 +56,9 @@ class MessageFilter:
     said_by: str | None = None
 
 
+EVERY_MESSAGE: Final = MessageFilter()
+
+
 async def list_messages(
     session: AsyncSession, agent_id: str, wanted: MessageFilter, page: Page
 ) -> list[Message]:
@@ -69,6 +75,14 @@ async def list_messages(
     if wanted.types is not None:
         statement = statement.where(shown_type.in_(wanted.types))
     return await fetch_page(session, statement, Message.id, (Message.seq,), page)
+
+
+async def fetch_messages(
+    session: AsyncSession, message_ids: Sequence[str]
+) -> dict[str, contract.Message]:
+    """The messages with these ids, as far as they exist."""
+    rows = await session.scalars(select(Message).where(Message.id.in_(message_ids)))
+    return {row.id: msgspec.convert(row.body, contract.Message) for row in rows}
 
 
 async def list_run_messages(session: AsyncSession, run_id: str, page: Page) -> list[Message]:

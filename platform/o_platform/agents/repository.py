@@ -41,11 +41,14 @@ _SORT_KEYS: dict[str, Key] = {
 
 _IN_CONTEXT_IDS = text(
     """
-    SELECT wanted.id, newest.ids
+    SELECT wanted.id, newest.ids,
+        CASE WHEN newest.last_type = 'approval_request_message'
+        THEN newest.ids[cardinality(newest.ids)] END
     FROM unnest(CAST(:agent_ids AS text[])) AS wanted(id),
     LATERAL (
-        SELECT array_agg(m.id ORDER BY m.seq) AS ids FROM (
-            SELECT id, seq FROM messages
+        SELECT array_agg(m.id ORDER BY m.seq) AS ids,
+            (array_agg(m.type ORDER BY m.seq DESC))[1] AS last_type FROM (
+            SELECT id, seq, type FROM messages
             WHERE agent_id = wanted.id ORDER BY seq DESC LIMIT :newest
         ) AS m
     ) AS newest
@@ -109,12 +112,20 @@ async def announce_agents(session: AsyncSession, agent_ids: Sequence[str]) -> No
     await session.execute(select(func.pg_notify(CHANNEL_AGENTS, each)))
 
 
-async def in_context_message_ids(
+@dataclass(frozen=True, slots=True)
+class InContext:
+    """Ids of an agent's newest messages, oldest first; and of the last one if it waits."""
+
+    ids: list[str]
+    pending_id: str | None
+
+
+async def in_context_messages(
     session: AsyncSession, agent_ids: Sequence[str], newest: int
-) -> dict[str, list[str]]:
-    """Ids of each agent's `newest` messages, oldest first."""
+) -> dict[str, InContext]:
+    """Each agent's `newest` messages."""
     rows = await session.execute(_IN_CONTEXT_IDS, {"agent_ids": list(agent_ids), "newest": newest})
-    return {agent_id: ids or [] for agent_id, ids in rows}
+    return {agent_id: InContext(ids or [], pending) for agent_id, ids, pending in rows}
 
 
 async def list_tags(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,6 +19,8 @@ from o_contracts.ids import new_agent_id
 from o_platform.agents import attachments, history_repository, repository
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.defaults import IN_CONTEXT_MESSAGES, generated_name
+from o_platform.agents.denial import denial_of
+from o_platform.agents.history_repository import EVERY_MESSAGE
 from o_platform.agents.identity_repository import fetch_identities
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
@@ -30,15 +32,22 @@ from o_platform.db.engine import Database
 from o_platform.db.models import Agent, Block, Identity, Message
 from o_platform.errors import NotFoundError
 
+_PENDING_MESSAGES: Final = 300
+"""Newest messages among which the calls of a waiting step are; a step has far fewer."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentView:
-    """An agent with its blocks, and the ids of its messages in context, oldest first."""
+    """An agent with its blocks, and the ids of its messages in context, oldest first.
+
+    `pending` is the message that asks for an approval, if the agent waits for one.
+    """
 
     agent: Agent
     blocks: list[Block]
     message_ids: list[str]
     identities: list[Identity]
+    pending: contract.Message | None = None
 
 
 class AgentService:
@@ -141,6 +150,29 @@ class AgentService:
         await self._cache.drop([agent_id])
         return view
 
+    async def deny_pending(self, agent_id: str) -> str | None:
+        """Deny what waits for an approval, so that the agent is free; returns the run that asked.
+
+        Raises:
+            NotFoundError: there is no such agent.
+        """
+
+        async def change(session: AsyncSession) -> str | None:
+            agent = await locked_agent(session, agent_id)
+            newest = Page(limit=_PENDING_MESSAGES)
+            rows = await history_repository.list_messages(session, agent_id, EVERY_MESSAGE, newest)
+            stored = [msgspec.convert(row.body, contract.Message) for row in reversed(rows)]
+            denial = denial_of(stored)
+            session.add_all(_message_row(agent_id, message) for message in denial)
+            if denial:
+                agent.last_stop_reason = "cancelled"
+                await repository.bump_agents(session, [agent_id])
+            return denial[0].run_id if denial else None
+
+        denied = await in_unit(self._database, change)
+        await self._cache.drop([agent_id])
+        return denied
+
     async def attach_block(self, agent_id: str, block_id: str) -> AgentView:
         """Give the agent a block, if it does not hold it already.
 
@@ -235,7 +267,9 @@ async def _insert(session: AsyncSession, wanted: NewAgent, tools: Sequence[str])
 
 def _message_row(agent_id: str, message: contract.Message) -> Message:
     body = msgspec.to_builtins(message)
-    return Message(id=message.id, agent_id=agent_id, type=message.type, body=body)
+    return Message(
+        id=message.id, agent_id=agent_id, run_id=message.run_id, type=message.type, body=body
+    )
 
 
 async def _view(session: AsyncSession, agent: Agent) -> AgentView:
@@ -249,10 +283,18 @@ async def _views(session: AsyncSession, agents: Sequence[Agent]) -> list[AgentVi
     if not ids:
         return []
     blocks = await repository.fetch_blocks_of(session, ids)
-    messages = await repository.in_context_message_ids(session, ids, IN_CONTEXT_MESSAGES)
     identities = await _identities_of(session, agents)
+    messages = await repository.in_context_messages(session, ids, IN_CONTEXT_MESSAGES)
+    asking = [found.pending_id for found in messages.values() if found.pending_id is not None]
+    pending = await history_repository.fetch_messages(session, asking) if asking else {}
     return [
-        AgentView(agent, blocks[agent.id], messages[agent.id], identities[agent.id])
+        AgentView(
+            agent,
+            blocks[agent.id],
+            messages[agent.id].ids,
+            identities[agent.id],
+            pending.get(messages[agent.id].pending_id or ""),
+        )
         for agent in agents
     ]
 

@@ -7,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Header, Request
 
 from o_platform.agents.block_service import BlockService
+from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
 from o_platform.agents.turn_client import Sender, TurnClient
 from o_platform.db.engine import Database
@@ -19,6 +20,10 @@ def _platform(request: Request) -> Platform:
 
 def _database(request: Request) -> Database:
     return _platform(request).database
+
+
+def _running_turns(request: Request) -> RunningTurnsOfBridge:
+    return _platform(request).running_turns
 
 
 def _agents(request: Request) -> AgentService:
@@ -49,6 +54,7 @@ def _sender(request: Request) -> Sender:
 
 PlatformDep = Annotated[Platform, Depends(_platform)]
 DatabaseDep = Annotated[Database, Depends(_database)]
+RunningTurnsDep = Annotated[RunningTurnsOfBridge, Depends(_running_turns)]
 AgentsDep = Annotated[AgentService, Depends(_agents)]
 BlocksDep = Annotated[BlockService, Depends(_blocks)]
 CallerDep = Annotated[str, Depends(_caller)]

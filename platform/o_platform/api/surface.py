@@ -43,7 +43,6 @@ NOT_OFFERED: Final = (
     NotOffered("POST", _AGENT + "/messages", _ELSEWHERE),
     NotOffered("POST", _AGENT + "/messages/stream", _ELSEWHERE),
     NotOffered("POST", _AGENT + "/messages/async", _BACKGROUND),
-    NotOffered("POST", _AGENT + "/messages/cancel", "cancelling a running turn is not offered yet"),
     NotOffered("POST", _AGENT + "/summarize", "compaction on demand is not offered yet"),
     NotOffered("POST", _AGENT + "/recompile", "contexts are compiled for each turn; nothing to do"),
     NotOffered("GET", _AGENT + "/context", "the overview of a context is not offered yet"),

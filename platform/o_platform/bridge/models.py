@@ -90,6 +90,7 @@ class Models:
                 connection.reply(exchange, LLM_COMPLETE, result)
                 return
         call = _Call(turn, connection, exchange, request)
+        turn.stop_with(exchange, call.stop)
         self._calls[connection, exchange] = call
         call.task = self._tasks.spawn(self._serve(call))
 
@@ -112,6 +113,7 @@ class Models:
             call.connection.fail(call.exchange, LLM_COMPLETE, OError(message))
         finally:
             call.turn.calls -= 1
+            call.turn.forget_stop(call.exchange)
             del self._calls[call.connection, call.exchange]
 
     async def _result(self, call: _Call) -> LlmResult:
@@ -176,6 +178,12 @@ class _Call:
         self.stream: Stream | None = None
         if request.stream:
             self.stream = connection.stream(exchange, LLM_COMPLETE)
+
+    def stop(self, error: OError) -> None:
+        """End the call with this error."""
+        self.connection.fail(self.exchange, LLM_COMPLETE, error)
+        if self.task is not None:
+            self.task.cancel()
 
     def note(self, digest: str, result: LlmResult) -> None:
         """Count the call as answered."""

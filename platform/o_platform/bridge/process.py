@@ -156,7 +156,7 @@ class Bridge:
         return InstanceSession(connection, socket, self._models, self._tools, limit)
 
     def _control_connection(self) -> Connection:
-        return Connection(lambda own: ControlSession(own, self.cache, self.counters))
+        return Connection(lambda own: ControlSession(own, self.cache, self.counters, self._durable))
 
     def _malformed(self, caller: Caller, reason: str) -> None:
         instance_id = caller.instance_id

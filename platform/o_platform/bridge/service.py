@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import logging
 from asyncio import AbstractEventLoop
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 
 from o_contracts.bridge import (
     TURN_ABANDON,
@@ -27,8 +27,10 @@ from o_contracts.bridge import (
     TurnOpen,
     TurnOpened,
 )
+from o_contracts.control import RunningTurn
 from o_contracts.ids import new_id
 from o_platform.agents.turns import FinishedRun
+from o_platform.bridge.approvals import refusal
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.holdings import Holdings, OverloadedError
@@ -37,7 +39,7 @@ from o_platform.bridge.memo import Memo
 from o_platform.bridge.recent import Recent
 from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused
 from o_platform.bridge.tasks import Tasks
-from o_platform.bridge.turn import Opening, State, Turn, TurnKey, request_key
+from o_platform.bridge.turn import Opening, State, Turn, TurnKey, cancelled, request_key
 from o_platform.bridge.views import AgentView
 from o_platform.errors import BadInputError, ConflictError, OError
 
@@ -149,6 +151,40 @@ class TurnService:
             turn.joiners = [j for j in turn.joiners if not j.is_from(connection, exchange)]
             if turn.state is State.WAITING and turn.opening.is_from(connection, exchange):
                 self._give_up(turn)
+
+    def cancel_turns(self, agent_id: str, run_ids: Collection[str]) -> list[str]:
+        """Cancel the agent's turns (of these runs, if any are named); returns their runs.
+
+        One that waits is over at once; one that runs is told so, and commits what it has.
+        """
+        chosen = [
+            turn
+            for turn in self._turns.values()
+            if turn.key.agent_id == agent_id
+            and turn.state in {State.WAITING, State.RUNNING}
+            and (not run_ids or turn.run_id in run_ids)
+        ]
+        for turn in chosen:
+            error = cancelled(turn)
+            turn.is_cancelled = True
+            self._fail(turn, error)
+            for stop in list((turn.stops or {}).values()):
+                stop(error)
+        return [turn.run_id for turn in chosen]
+
+    def listed(self) -> list[RunningTurn]:
+        """The turns that have no outcome yet, oldest first."""
+        return [
+            RunningTurn(
+                turn.run_id,
+                turn.key.agent_id,
+                turn.state is not State.WAITING,
+                turn.created_us,
+                turn.opening.caller.variant,
+                turn.opening.caller.instance_id,
+            )
+            for turn in self._turns.values()
+        ]
 
     def closed(self, connection: Connection) -> None:
         """The connection is gone: what it ran is given up, what it waited for is forgotten."""
@@ -279,6 +315,10 @@ class TurnService:
 
     def _start(self, turn: Turn, view: AgentView) -> None:
         opening = turn.opening
+        problem = refusal(view, opening.request)
+        if problem is not None:
+            self._fail(turn, problem)
+            return
         turn.state = State.RUNNING
         turn.token = self._tokens.fresh()
         turn.view = view
@@ -357,6 +397,7 @@ class TurnService:
 
     def _hand_over(self, turn: Turn, heir: Opening) -> None:
         self._stop_running(turn)
+        turn.stops = None
         self._held.discard(turn.opening.connection, turn)
         turn.opening = heir
         self._held.add(heir.connection, turn)

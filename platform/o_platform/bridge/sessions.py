@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -14,11 +15,13 @@ from o_contracts.bridge import (
     TURN_ABANDON,
     TURN_COMMIT,
     TURN_OPEN,
+    TURN_WATCH,
     Hello,
     ToolCallRequest,
     TurnAbandon,
     TurnCommit,
     TurnOpen,
+    TurnWatch,
     Welcome,
 )
 from o_contracts.frames import PROTOCOL_VERSIONS, FrameError
@@ -27,7 +30,7 @@ from o_platform.bridge.connection import Connection
 from o_platform.bridge.models import Models
 from o_platform.bridge.service import TurnService
 from o_platform.bridge.tools import Tools
-from o_platform.bridge.turn import Caller, Opening
+from o_platform.bridge.turn import Caller, Opening, cancelled
 from o_platform.errors import BadInputError
 
 _hellos: Final = msgspec.msgpack.Decoder(Hello)
@@ -36,6 +39,7 @@ _llm_requests: Final = msgspec.msgpack.Decoder(LlmRequest)
 _tool_calls: Final = msgspec.msgpack.Decoder(ToolCallRequest)
 _commits: Final = msgspec.msgpack.Decoder(TurnCommit)
 _abandons: Final = msgspec.msgpack.Decoder(TurnAbandon)
+_watches: Final = msgspec.msgpack.Decoder(TurnWatch)
 
 
 class VersionError(BadInputError):
@@ -126,6 +130,7 @@ class InstanceSession:
             TOOL_CALL: self._call,
             TURN_COMMIT: self._commit,
             TURN_ABANDON: self._abandon,
+            TURN_WATCH: self._watch,
         }
         welcome = Welcome(
             version, caller.instance_id, caller.role, caller.variant, self._max_request_bytes
@@ -142,6 +147,8 @@ class InstanceSession:
         if turn is None:
             fenced = self._service.fenced(request.run_id)
             self._connection.fail(exchange, LLM_COMPLETE, fenced)
+        elif turn.is_cancelled:
+            self._connection.fail(exchange, LLM_COMPLETE, cancelled(turn))
         else:
             self._models.complete(turn, self._connection, exchange, request)
 
@@ -151,11 +158,23 @@ class InstanceSession:
         turn = service.running(request.token, self._connection)
         if turn is None:
             self._connection.fail(exchange, TOOL_CALL, service.fenced(request.run_id))
+        elif turn.is_cancelled:
+            self._connection.fail(exchange, TOOL_CALL, cancelled(turn))
         else:
             self._tools.call(turn, service.records, self._connection, exchange, request)
 
     def _commit(self, exchange: int, body: msgspec.Raw) -> None:
         self._service.commit(self._connection, exchange, _commits.decode(body))
+
+    def _watch(self, exchange: int, body: msgspec.Raw) -> None:
+        request = _watches.decode(body)
+        turn = self._service.running(request.token, self._connection)
+        if turn is None:
+            self._connection.fail(exchange, TURN_WATCH, self._service.fenced(request.run_id))
+        elif turn.is_cancelled:
+            self._connection.fail(exchange, TURN_WATCH, cancelled(turn))
+        else:
+            turn.stop_with(exchange, partial(self._connection.fail, exchange, TURN_WATCH))
 
     def _abandon(self, exchange: int, body: msgspec.Raw) -> None:
         self._service.abandon(self._connection, exchange, _abandons.decode(body))

@@ -16,6 +16,7 @@ import msgspec
 
 from o_contracts.bridge import TOOL_CALL, ToolCallRequest, ToolCallResult
 from o_contracts.messages import Block, Message, ToolReturn
+from o_platform.bridge.approvals import may_run
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.memo import digest_tool
@@ -79,6 +80,11 @@ def _arguments(turn: Turn, request: ToolCallRequest) -> msgspec.Struct:
         raise ToolError(
             f"there is no tool {request.name!r}; the tools are: {', '.join(attached) or 'none'}"
         )
+    context = turn.opened_view.base
+    if context.tool_rules and not may_run(
+        context, turn.opening.request, request.name, request.tool_call_id
+    ):
+        raise ToolError(f"{request.name} needs an approval, and this call has none")
     return parse_call(request.name, request.arguments)
 
 

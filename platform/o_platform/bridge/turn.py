@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import TimerHandle
+from collections.abc import Callable
 from enum import Enum, auto
 from hashlib import blake2b
 from itertools import zip_longest
@@ -10,17 +11,26 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from o_contracts.bridge import Role, StepRecord, TurnCommit, TurnOpen
-from o_contracts.ids import is_valid_id, new_id
+from o_contracts.bridge import CANCELLED, Role, StepRecord, TurnCommit, TurnOpen
+from o_contracts.ids import is_valid_id, new_id, now_us
 from o_contracts.messages import Message, Usage
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.overlay import Overlay
 from o_platform.bridge.views import AgentView
-from o_platform.errors import BadInputError
+from o_platform.errors import BadInputError, ConflictError, OError
 
 _LONGEST_NAME: Final = 200
 _NOTHING: Final = Usage()
+
+
+class CancelledTurnError(ConflictError):
+    """A client cancelled the turn; it may only end now."""
+
+    code = CANCELLED
+
+
+Stop = Callable[[OError], None]
 
 
 class Caller(NamedTuple):
@@ -80,9 +90,9 @@ class Turn:
     """One turn; `opening` is its runner, or the one that will run it when its agent is free."""
 
     __slots__ = (
-        "active_at", "asked", "calls", "granted", "joiners", "journaled", "key", "looking_up",
-        "memo", "opening", "overlay", "run_id", "served", "started_at", "state", "timer", "token",
-        "view",
+        "active_at", "asked", "calls", "created_us", "granted", "is_cancelled", "joiners",
+        "journaled", "key", "looking_up", "memo", "opening", "overlay", "run_id", "served",
+        "started_at", "state", "stops", "timer", "token", "view",
     )  # fmt: skip
 
     def __init__(self, key: TurnKey, opening: Opening, run_id: str, memo: Memo) -> None:
@@ -108,8 +118,23 @@ class Turn:
         """How many model calls its runner has asked for."""
         self.served: list[ServedCall] = []
         """The model calls its runner got an answer to."""
+        self.created_us = now_us()
+        self.is_cancelled = False
+        self.stops: dict[int, Stop] | None = None
+        """By exchange: what ends a wait of its runner when the turn is cancelled."""
         self.active_at = 0.0
         """When its runner last asked for something (seconds of the event loop's clock)."""
+
+    def stop_with(self, exchange: int, stop: Stop) -> None:
+        """Have `stop` called when the turn is cancelled while this exchange is open."""
+        if self.stops is None:
+            self.stops = {}
+        self.stops[exchange] = stop
+
+    def forget_stop(self, exchange: int) -> None:
+        """The exchange is over."""
+        if self.stops is not None:
+            self.stops.pop(exchange, None)
 
     @property
     def opened_view(self) -> AgentView:
@@ -171,6 +196,11 @@ def _sum(served: list[ServedCall]) -> Usage:
         sum(usage.cached_input_tokens for usage in counts),
         sum(usage.reasoning_tokens for usage in counts),
     )
+
+
+def cancelled(turn: Turn) -> CancelledTurnError:
+    """The error for whatever a cancelled turn asks for."""
+    return CancelledTurnError(f"{turn.run_id} was cancelled", run_id=turn.run_id)
 
 
 def request_key(request: TurnOpen) -> str:

@@ -48,6 +48,11 @@ class AgentView:
         """How many messages it holds."""
         return self._end
 
+    @property
+    def last(self) -> Message | None:
+        """The newest message."""
+        return self._log[self._end - 1] if self._end else None
+
     def holds(self, count: int) -> bool:
         """Whether it has the newest `count` messages, or all there are."""
         return self._before == 0 or self._end >= count

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.cache import BridgeCache
+from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.turn_client import TurnClient
@@ -68,6 +69,7 @@ class Platform:
         self.leads = leads
         self.board = Board(SystemClock())
         self.cache = BridgeCache(settings.run / "bridge.sock")
+        self.running_turns = RunningTurnsOfBridge(settings.run / "bridge.sock")
         self.agents = AgentService(database, self.cache, ToolCatalogue(SPECS.values()))
         self.blocks = BlockService(database, self.cache)
         self.turns = TurnClient(settings.run / "internal.sock")

@@ -25,6 +25,7 @@ OFFERED = {
     "DELETE /v1/agents/{agent_id}",
     "GET /v1/agents/{agent_id}/messages",
     "PATCH /v1/agents/{agent_id}/reset-messages",
+    "POST /v1/agents/{agent_id}/messages/cancel",
     "GET /v1/agents/{agent_id}/core-memory/blocks",
     "GET /v1/agents/{agent_id}/core-memory/blocks/{block_label}",
     "PATCH /v1/agents/{agent_id}/core-memory/blocks/{block_label}",

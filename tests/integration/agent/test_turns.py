@@ -201,8 +201,54 @@ def test_a_wrong_call_is_an_error_that_the_model_reads(
 def test_a_tool_that_needs_approval_is_not_run(instance: Any, frame_bridge: Any) -> None:
     frame_bridge.llm = scripted(calls(("count_words", '{"text": "a"}')), LlmResult("Sorry."))
     rules = [{"type": "requires_approval", "tool_name": "count_words"}]
+    agent_id = frame_bridge.add_agent(tool_rules=rules)
+    response = instance.say(agent_id, "go")
+    assert kinds(response) == ["approval_request_message"]
+    assert response["stop_reason"]["stop_reason"] == "requires_approval"
+    call_id = response["messages"][0]["tool_calls"][0]["tool_call_id"]
+    approvals = [{"type": "approval", "tool_call_id": call_id, "approve": True}]
+    body = {"messages": [{"type": "approval", "approvals": approvals}]}
+    frame_bridge.llm = lambda _: LlmResult("One.")
+    answered = instance.send(agent_id, body).json()
+    assert kinds(answered) == ["tool_return_message", "assistant_message"]
+    assert answered["messages"][0]["tool_return"] == "1"
+    assert frame_bridge.opened[1].answers == {call_id: True}
+    roles = [message.role for message in frame_bridge.llm_requests[-1].messages]
+    assert roles == ["system", "user", "assistant", "tool"]
+
+
+def test_rules_decide_what_is_offered_in_each_step(instance: Any, frame_bridge: Any) -> None:
+    specs = [ToolSpec(name, name, {"type": "object", "properties": {}}) for name in "abc"]
+    frame_bridge.llm = scripted(
+        calls(("b", "{}")),
+        calls(("a", '{"k": 1, "n": 0}')),
+        LlmResult("Finished?"),
+        calls(("c", "{}")),
+        LlmResult("Finished."),
+    )
+    rules = [
+        {"type": "run_first", "tool_name": "a", "args": {"n": 5}},
+        {"type": "required_before_exit", "tool_name": "c"},
+    ]
+    response = instance.say(frame_bridge.add_agent(tools=specs, tool_rules=rules), "go")
+    requests = frame_bridge.llm_requests
+    offered = [sorted(t.name for t in r.tools if t.name in "abc") for r in requests]
+    assert offered == [["a"], ["a"], ["a", "b", "c"], ["c"], ["a", "b", "c"]]
+    only_a = {"type": "function", "function": {"name": "a"}}
+    choices = [r.settings.get("tool_choice") for r in requests]
+    assert choices[:3] == [only_a, only_a, None]
+    refused, given = response["messages"][1], response["messages"][2]
+    assert "a tool rule does not allow it now" in refused["tool_return"]
+    assert given["tool_call"]["arguments"] == '{"k":1,"n":5}'
+    assert "<tool_usage_rules>" in requests[0].messages[0].content
+    assert response["stop_reason"]["stop_reason"] == "end_turn"
+
+
+def test_a_model_that_never_calls_what_it_must(instance: Any, frame_bridge: Any) -> None:
+    rules = [{"type": "required_before_exit", "tool_name": "count_words"}]
     response = instance.say(frame_bridge.add_agent(tool_rules=rules), "go")
-    assert "needs an approval" in response["messages"][1]["tool_return"]
+    assert response["stop_reason"]["stop_reason"] == "no_tool_call"
+    assert response["usage"]["step_count"] == 4
 
 
 def test_max_steps_stops_a_loop(instance: Any, frame_bridge: Any) -> None:

@@ -18,6 +18,7 @@ from o_platform.api.agents.schemas import (
 )
 from o_platform.api.blocks.schemas import block_state
 from o_platform.api.identities.schemas import shown_identity
+from o_platform.api.messages.wire import MessageView
 from o_platform.api.providers import endpoint_type, provider_type
 from o_platform.db.models import HASH_EMBEDDING_DIM, Agent
 
@@ -58,6 +59,7 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         identity_ids=[one.id for one in view.identities],
         last_run_completion=agent.last_run_at,
         last_run_duration_ms=None if agent.last_run_ms is None else round(agent.last_run_ms),
+        pending_approval=None if view.pending is None else MessageView().show(view.pending),
         last_stop_reason=cast("StopReason | None", agent.last_stop_reason),
         max_files_open=config.get("max_files_open", 10),
         per_file_view_window_char_limit=config.get("per_file_view_window_char_limit", 25_000),

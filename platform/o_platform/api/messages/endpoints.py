@@ -1,4 +1,4 @@
-"""`/v1/agents/{id}/messages` (listing only: turns go to instances) and `…/reset-messages`."""
+"""`/v1/agents/{id}/messages` (turns go to instances), `…/messages/cancel`, `…/reset-messages`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from o_platform.agents import history_repository
 from o_platform.agents.service import existing_agent
 from o_platform.api.agents.schemas import AgentState
 from o_platform.api.agents.views import agent_state
-from o_platform.api.deps import AgentsDep, DatabaseDep
+from o_platform.api.deps import AgentsDep, DatabaseDep, RunningTurnsDep
 from o_platform.api.fields import AgentPath
-from o_platform.api.messages.schemas import MessageListQuery, MessageState, ResetMessages
+from o_platform.api.messages.schemas import (
+    CancelMessages,
+    MessageListQuery,
+    MessageState,
+    ResetMessages,
+)
 from o_platform.api.messages.wire import MessageView
 from o_platform.db import models
 
@@ -36,6 +41,26 @@ async def list_messages(
             session, agent_id, query.filter(), query.page(default_limit=DEFAULT_LIMIT)
         )
     return shown(rows, query.view())
+
+
+@router.post("/messages/cancel")
+async def cancel_messages(
+    agent_id: AgentPath,
+    agents: AgentsDep,
+    running: RunningTurnsDep,
+    body: CancelMessages | None = None,
+) -> dict[str, Any]:
+    """Cancel an agent's turns, by run or all of them; a waiting approval is denied, too.
+
+    Answers with what became of each run: `cancelled`, or `not_running`.
+    """
+    await agents.fetch(agent_id)
+    wanted = (body.run_ids if body else None) or []
+    cancelled = await running.cancel(agent_id, wanted)
+    if not cancelled:
+        denied = await agents.deny_pending(agent_id)
+        cancelled = [denied] if denied and (not wanted or denied in wanted) else []
+    return dict.fromkeys(wanted, "not_running") | dict.fromkeys(cancelled, "cancelled")
 
 
 @router.patch("/reset-messages")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from o_contracts.messages import MessageType
 from o_platform.agents.history_repository import MessageFilter
-from o_platform.api.fields import Input, MessageId, PageQuery
+from o_platform.api.fields import Input, MessageId, PageQuery, RunId
 from o_platform.api.messages.wire import MessageView
 
 
@@ -44,6 +44,12 @@ class RunMessagesQuery(PageQuery):
 
     before: MessageId | None = None
     after: MessageId | None = None
+
+
+class CancelMessages(Input):
+    """Body of a cancellation; without runs, all of the agent's."""
+
+    run_ids: list[RunId] | None = None
 
 
 class ResetMessages(Input):

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.agents import history_repository
 from o_platform.agents.history_repository import StepFilter, StepOfAgent
-from o_platform.api.deps import DatabaseDep
+from o_platform.api.deps import DatabaseDep, RunningTurnsDep
 from o_platform.api.fields import RunId, StepId
 from o_platform.api.messages.endpoints import DEFAULT_LIMIT, shown
 from o_platform.api.messages.schemas import MessageState, RunMessagesQuery
@@ -24,8 +24,10 @@ from o_platform.api.runs.schemas import (
     StepState,
     run_state,
     run_usage,
+    running_state,
     step_metrics,
     step_state,
+    with_running,
 )
 from o_platform.db.models import Run
 from o_platform.errors import NotFoundError
@@ -37,24 +39,33 @@ StepPath = Annotated[StepId, Path()]
 
 @router.get("/runs")
 async def list_runs(
-    database: DatabaseDep, query: Annotated[RunListQuery, Query()]
+    database: DatabaseDep, turns: RunningTurnsDep, query: Annotated[RunListQuery, Query()]
 ) -> list[RunState]:
-    """List runs that have ended, newest first unless asked otherwise."""
+    """List runs, newest first unless asked otherwise; those that run now are the newest."""
     if query.matches_nothing():
         return []
     if query.ascending is not None and "order" not in query.model_fields_set:
         query.order = "asc" if query.ascending else "desc"
+    running = [running_state(turn) for turn in await turns.list() if query.matches(turn)]
+    if query.active:
+        return running if query.order == "asc" else running[::-1]
     async with database.unit_of_work() as session:
         page = query.page(default_limit=DEFAULT_LIMIT)
         runs = await history_repository.list_runs(session, query.filter(), page)
-    return [run_state(run) for run in runs]
+    return with_running([run_state(run) for run in runs], running, query)
 
 
 @router.get("/runs/{run_id}")
-async def retrieve_run(run_id: RunPath, database: DatabaseDep) -> RunState:
-    """One run."""
+async def retrieve_run(run_id: RunPath, database: DatabaseDep, turns: RunningTurnsDep) -> RunState:
+    """One run, ended or not."""
+    running = next((turn for turn in await turns.list() if turn.run_id == run_id), None)
     async with database.unit_of_work() as session:
-        return run_state(await _run(session, run_id))
+        run = await history_repository.fetch_run(session, run_id)
+    if run is not None:
+        return run_state(run)
+    if running is not None:
+        return running_state(running)
+    raise NotFoundError(f"no run has the id {run_id!r}", run_id=run_id)
 
 
 @router.get("/runs/{run_id}/usage")

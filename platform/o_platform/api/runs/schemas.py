@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from o_contracts.control import RunningTurn
 from o_contracts.messages import StopReason
 from o_platform.agents.history_repository import RunFilter, StepFilter, StepOfAgent
 from o_platform.api.fields import AgentId, PageQuery, RunId, StepId
@@ -34,9 +35,18 @@ class RunListQuery(PageQuery):
         return RunFilter(agent_ids, self.statuses or (), self.stop_reason)
 
     def matches_nothing(self) -> bool:
-        """Whether it asks for what no finished foreground run is."""
+        """Whether it asks for what no run here is."""
         elsewhere = self.conversation_id not in {None, "default"}
-        return self.active or self.background is True or elsewhere
+        return self.background is True or elsewhere
+
+    def matches(self, turn: RunningTurn) -> bool:
+        """Whether a turn without an outcome yet belongs into the list."""
+        agent_ids = self.filter().agent_ids
+        if agent_ids and turn.agent_id not in agent_ids:
+            return False
+        if self.stop_reason is not None:
+            return False
+        return not self.statuses or running_status(turn) in self.statuses
 
 
 class StepListQuery(PageQuery):
@@ -81,10 +91,10 @@ class RunState(BaseModel):
     id: str
     agent_id: str
     status: str
-    stop_reason: str
+    stop_reason: str | None
     created_at: datetime
-    completed_at: datetime
-    total_duration_ns: int
+    completed_at: datetime | None
+    total_duration_ns: int | None
     background: bool = False
     metadata: dict[str, Any]
     conversation_id: str | None = None
@@ -156,6 +166,39 @@ def run_state(run: Run) -> RunState:
         total_duration_ns=run.duration_us * 1000,
         metadata={"variant": run.variant, "instance_id": run.instance_id},
     )
+
+
+def running_state(turn: RunningTurn) -> RunState:
+    """A turn without an outcome yet as the API shows it."""
+    return RunState(
+        id=turn.run_id,
+        agent_id=turn.agent_id,
+        status=running_status(turn),
+        stop_reason=None,
+        created_at=datetime.fromtimestamp(turn.created_us / 1e6, UTC),
+        completed_at=None,
+        total_duration_ns=None,
+        metadata={"variant": turn.variant, "instance_id": turn.instance_id},
+    )
+
+
+def running_status(turn: RunningTurn) -> str:
+    """`running`, or `created` while it waits for its agent."""
+    return "running" if turn.is_running else "created"
+
+
+def with_running(
+    ended: list[RunState], running: list[RunState], query: RunListQuery
+) -> list[RunState]:
+    """A page of ended runs with those that run where they belong: on the newest end of the list."""
+    known = {run.id for run in ended}
+    fresh = [run for run in running if run.id not in known]
+    limit = query.limit or len(ended) + len(fresh)
+    if query.before is not None or query.after is not None:
+        return ended
+    if query.order == "asc":
+        return [*ended, *fresh][:limit]
+    return [*fresh[::-1], *ended][:limit]
 
 
 def run_usage(run: Run) -> RunUsage:

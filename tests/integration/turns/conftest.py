@@ -1,0 +1,166 @@
+"""The whole platform (Envoy, bridge, control plane, a process instance) under the real SDK.
+
+Started once per module; a test has agents of its own, and kills what it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from letta_client import Letta
+
+from o_platform.db.embedded import EmbeddedServer
+from o_platform.runtimes.folders import InstanceFolders
+from o_platform.settings import Settings
+from o_platform.testing import require
+from o_platform.testing.postgres import cloned_database, short_folder
+from o_platform.testing.waiting import until
+from o_platform.traffic.process import envoy_command, prepare_run
+
+START_S = 180.0
+SCRIPT = Path(__file__).parent / "script.yaml"
+
+
+class TurnPlatform:
+    """The running processes, and the SDK as their client."""
+
+    def __init__(self, stack: ExitStack, settings: Settings, url: str) -> None:
+        self._stack = stack
+        self.settings = settings
+        self.url = url
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.http = httpx.Client(base_url=f"http://{settings.listen}", timeout=40)
+        stack.callback(self.http.close)
+        transport = httpx.HTTPTransport(uds=str(settings.run / "control.sock"))
+        self.control = httpx.Client(transport=transport, base_url="http://control", timeout=20)
+        stack.callback(self.control.close)
+        self.letta = Letta(
+            base_url=str(self.http.base_url),
+            api_key="none",
+            http_client=self.http,
+            max_retries=0,
+            _strict_response_validation=True,
+        )
+
+    def start(self, name: str, command: list[str]) -> None:
+        """Start a part; what it says is in its log."""
+        log = (self.settings.home / "log" / f"{name}.log").open("ab")
+        self._stack.callback(log.close)
+        process = subprocess.Popen(command, env=os.environ, stdout=log, stderr=log)
+        self.processes[name] = process
+        self._stack.callback(_stop, process)
+
+    def restart_bridge(self) -> None:
+        """Kill the bridge and start another."""
+        self.processes["bridge"].kill()
+        self.processes["bridge"].wait(10)
+        self.start("bridge", [sys.executable, "-m", "o_platform.bridge"])
+
+    def kill_workers(self) -> None:
+        """Kill the worker of every instance; PID 1 promotes the spare."""
+        for handle in self.handles():
+            pid = int(handle.partition(":")[0])
+            listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            for child in listed:
+                if Path(f"/proc/{child}/comm").read_text().strip() == "o-worker":
+                    os.kill(int(child), signal.SIGKILL)
+
+    def handles(self) -> list[str]:
+        """Pid and start time of every instance's PID 1."""
+        rows = self.rows("SELECT handle FROM instances WHERE status = 'ready'")
+        return [str(row[0]) for row in rows]
+
+    def rows(self, query: str, *values: object) -> list[Any]:
+        """Rows of the database."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(query, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def agent(self, **fields: Any) -> str:
+        """Make an agent of `o/scripted`; returns its id."""
+        given: dict[str, Any] = {
+            "model": "o/scripted",
+            "memory_blocks": [{"label": "human", "value": "Ada"}],
+        }
+        return self.letta.agents.create(**(given | fields)).id
+
+    def send(self, agent_id: str, body: dict[str, Any], **headers: str) -> httpx.Response:
+        """Post a turn."""
+        return self.http.post(f"/v1/agents/{agent_id}/messages", json=body, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def platform(postgres: EmbeddedServer) -> Iterator[TurnPlatform]:
+    require("envoy")
+    with (
+        ExitStack() as stack,
+        pytest.MonkeyPatch.context() as patch,
+        cloned_database(postgres) as url,
+        short_folder() as folder,
+    ):
+        for name, value in {
+            "DATABASE_URL": url,
+            "O_HOME": str(folder / "h"),
+            "O_RUN_DIR": str(folder / "r"),
+            "O_LISTEN": f"127.0.0.1:{_free_port()}",
+            "O_RUNTIME": "process",
+            "O_SCRIPTED_MODEL": str(SCRIPT),
+        }.items():
+            patch.setenv(name, value)
+        settings = Settings()
+        (settings.home / "log").mkdir(parents=True)
+        prepare_run(settings)
+        with ExitStack() as parts:
+            running = TurnPlatform(parts, settings, url)
+            running.start("envoy", envoy_command(settings))
+            running.start("bridge", [sys.executable, "-m", "o_platform.bridge"])
+            running.start("control", [sys.executable, "-m", "o_platform.api"])
+            asyncio.run(until(lambda: _is_healthy(running), START_S))
+            stack.callback(_remove_instances, settings, running.handles())
+            yield running
+
+
+def _is_healthy(running: TurnPlatform) -> bool:
+    if not (running.settings.run / "control.sock").exists():
+        return False
+    try:
+        is_up = running.control.get("/o/v1/status").json()["healthy"]
+        return bool(is_up) and running.http.get("/v1/health/").status_code == 200
+    except (httpx.TransportError, ValueError):
+        return False
+
+
+def _remove_instances(settings: Settings, handles: list[str]) -> None:
+    for handle in handles:
+        try:
+            os.kill(int(handle.partition(":")[0]), signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    folders = InstanceFolders(settings.run)
+    for instance_id in folders.known():
+        folders.remove(instance_id)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        process.wait(timeout=20)
