@@ -59,7 +59,7 @@ class Welcome(Struct, frozen=True):
 
 
 class TurnOpen(Struct, frozen=True, omit_defaults=True):
-    """Ask to run a turn.
+    """Ask to run a turn. `agent_id` may be the id of one of the agent's conversations instead.
 
     `request_id` is `x-request-id`; `otids` the client's ids of its messages; `attempt` counts
     Envoy's tries (1 = first) and `sdk_retry` the SDK's (0 = first). `have_version` is the agent
@@ -143,6 +143,7 @@ class StepRecord(Struct, frozen=True, omit_defaults=True):
 class TurnCommit(Struct, frozen=True):
     """The whole outcome of a turn, made durable in one transaction, once.
 
+    `agent_id` is what the turn was opened with: the agent, or its conversation.
     `messages` hold what the client sent first (with its otids), then what the agent made, in
     order.
     """

@@ -33,7 +33,10 @@ class CacheDrop(Struct, frozen=True):
 
 
 class TurnsCancel(Struct, frozen=True, omit_defaults=True):
-    """Cancel turns of an agent: those of these runs, else all. Answered with `TurnsCancelled`."""
+    """Cancel turns of an agent or conversation: those of these runs, else all.
+
+    Answered with `TurnsCancelled`.
+    """
 
     agent_id: str
     run_ids: list[str] = []
@@ -58,6 +61,7 @@ class RunningTurn(Struct, frozen=True):
     created_us: int
     variant: str
     instance_id: str
+    conversation_id: str | None = None
 
 
 class RunningTurns(Struct, frozen=True):

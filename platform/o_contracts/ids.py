@@ -44,10 +44,25 @@ def new_agent_id(lineage_key: int) -> str:
     return f"agent-{_format_uuid(f'{lineage_key:08x}' + secrets.token_hex(12))}"
 
 
+def new_conversation_id(agent_id: str) -> str:
+    """A fresh id of a conversation of this agent: it begins with the agent's routing key.
+
+    Raises:
+        ValueError: `agent_id` is no agent's id.
+    """
+    key = routing_key(agent_id).replace("-", "")
+    return f"conv-{_format_uuid(key + secrets.token_hex(10))}"
+
+
 def is_valid_id(value: str, prefix: str) -> bool:
     """Whether `value` is `<prefix>-<lower-case UUID>`."""
     match = _ID.fullmatch(value)
     return match is not None and match.group(1) == prefix
+
+
+def is_conversation(thread_id: str) -> bool:
+    """Whether a thread's id is that of a conversation; any other is its agent's."""
+    return thread_id.startswith("conv-")
 
 
 def routing_key(agent_or_conversation_id: str) -> str:

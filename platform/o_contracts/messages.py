@@ -109,8 +109,9 @@ class ToolSpec(Struct, frozen=True, omit_defaults=True):
 
 
 class AgentContext(Struct, frozen=True, omit_defaults=True):
-    """Everything a step loop needs of an agent, as of `version`.
+    """Everything a step loop needs of an agent in one conversation, as of `version`.
 
+    Without `conversation_id` it is the agent's default conversation.
     `messages` are the newest ones in order; `earlier_messages` counts those left out.
     """
 
@@ -127,6 +128,12 @@ class AgentContext(Struct, frozen=True, omit_defaults=True):
     earlier_messages: int = 0
     timezone: str = "UTC"
     tool_rules: list[dict[str, Any]] = []
+    conversation_id: str = ""
+
+    @property
+    def thread_id(self) -> str:
+        """What orders turns: the conversation, else the agent (its own, default conversation)."""
+        return self.conversation_id or self.agent_id
 
 
 class Usage(Struct, frozen=True):

@@ -37,32 +37,32 @@ class ContextCache:
         """Estimated memory of all entries."""
         return self._bytes
 
-    def get(self, agent_id: str) -> CompiledContext | None:
-        """The newest context known of an agent."""
-        entry = self._entries.get(agent_id)
+    def get(self, thread_id: str) -> CompiledContext | None:
+        """The newest context known of an agent in a conversation."""
+        entry = self._entries.get(thread_id)
         if entry is None:
             return None
-        self._entries.move_to_end(agent_id)
+        self._entries.move_to_end(thread_id)
         return entry[0]
 
     def put(self, context: CompiledContext) -> None:
         """Keep a context, unless a newer one of the same agent is there."""
-        agent_id = context.agent.agent_id
-        old = self._entries.get(agent_id)
+        thread_id = context.agent.thread_id
+        old = self._entries.get(thread_id)
         if old is not None:
             if old[0].version > context.version:
                 return
             self._bytes -= old[1]
         size = context.size_bytes
-        self._entries[agent_id] = (context, size)
-        self._entries.move_to_end(agent_id)
+        self._entries[thread_id] = (context, size)
+        self._entries.move_to_end(thread_id)
         self._bytes += size
         while self._bytes > self._max_bytes or len(self._entries) > self._max_agents:
             self._drop_oldest()
 
-    def drop(self, agent_id: str) -> None:
-        """Forget an agent."""
-        entry = self._entries.pop(agent_id, None)
+    def drop(self, thread_id: str) -> None:
+        """Forget a conversation."""
+        entry = self._entries.pop(thread_id, None)
         if entry is not None:
             self._bytes -= entry[1]
 

@@ -1,7 +1,8 @@
 """The HTTP surface of an instance: turns and `/healthz`, raw ASGI.
 
 `POST /v1/agents/{id}/messages` answers JSON, or a stream when the body says `streaming` (clients of
-the SDK before 1.0 excepted); `…/messages/stream` always streams. A stream begins when the turn has
+the SDK before 1.0 excepted); `…/messages/stream` always streams, and
+`/v1/conversations/{id}/messages` does unless the body says no. A stream begins when the turn has
 been opened, so that an unknown agent is a plain 404 there, too. Errors are
 `{"detail": sentence, "code": …}`, refused input is 422 with a list (see `validation`).
 """
@@ -13,7 +14,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from o_agent.api_messages import Outcome, ReplyView, encode, turn_response
 from o_agent.approvals import answers_in
@@ -32,11 +33,31 @@ Headers = dict[bytes, bytes]
 
 WATCH_AFTER_S: Final = 0.05
 """A plain turn that takes longer than this is watched for a client that goes away."""
-_PREFIX: Final = "/v1/agents/"
+_AGENTS: Final = "/v1/agents/"
+_CONVERSATIONS: Final = "/v1/conversations/"
 _PLAIN: Final = "/messages"
 _STREAM: Final = "/messages/stream"
-_is_agent_id = re.compile(rf"agent-{UUID_PATTERN}").fullmatch
 _log = logging.getLogger("o_agent.server")
+
+
+class _Thread(NamedTuple):
+    """What a turn's path names: the pattern of its id, and the parameter it is."""
+
+    parameter: str
+    pattern: str
+    is_id: Callable[[str], object]
+    has_stream_path: bool
+
+
+def _thread(parameter: str, prefix: str, *, has_stream_path: bool) -> _Thread:
+    pattern = rf"{prefix}-{UUID_PATTERN}"
+    return _Thread(parameter, f"^{pattern}$", re.compile(pattern).fullmatch, has_stream_path)
+
+
+_THREADS: Final = {
+    _AGENTS: _thread("agent_id", "agent", has_stream_path=True),
+    _CONVERSATIONS: _thread("conversation_id", "conv", has_stream_path=False),
+}
 
 
 class _Refused(Exception):
@@ -77,17 +98,17 @@ class TurnApp:
         if path == "/healthz":
             await self._answer_health(send)
             return
-        agent_id, is_stream_path = _route(path)
+        prefix, thread_id, is_stream_path = _route(path)
         if scope["method"] != "POST":
             raise _Refused(405, "method_not_allowed", f"{path} takes POST only")
-        if not _is_agent_id(agent_id):
-            pattern = f"^agent-{UUID_PATTERN}$"
-            message = f"String should match pattern '{pattern}'"
-            raise InvalidRequest(["path", "agent_id"], message, "string_pattern_mismatch")
+        if not _THREADS[prefix].is_id(thread_id):
+            raise _malformed_id(_THREADS[prefix])
         headers: Headers = dict(scope["headers"])
         body = await _read_body(headers, receive, self._client.max_request_bytes)
         request = parse_turn(body)
-        turn = self._turn(agent_id, request, headers, body)
+        if prefix == _CONVERSATIONS and request.streaming is None:
+            request.streaming = True  # as the API has it, on this path alone
+        turn = self._turn(thread_id, request, headers, body)
         if is_stream_path or (request.streaming and _sdk_streams(headers)):
             await self._answer_stream(turn, receive, send)
         else:
@@ -121,11 +142,11 @@ class TurnApp:
         await stream.finish(outcome)
 
     def _turn(
-        self, agent_id: str, request: TurnRequest, headers: Headers, body: bytes
+        self, thread_id: str, request: TurnRequest, headers: Headers, body: bytes
     ) -> TurnInput:
         request_id = headers.get(b"x-request-id")
         return TurnInput(
-            agent_id,
+            thread_id,
             request,
             self._uuids.new() if request_id is None else request_id.decode("latin-1"),
             hashlib.sha256(body).hexdigest(),
@@ -202,14 +223,21 @@ class _Watch:
         return bool(message["type"] == "http.disconnect")
 
 
-def _route(path: str) -> tuple[str, bool]:
-    """The agent's id in a path, and whether the path alone asks for a stream."""
-    if path.startswith(_PREFIX):
+def _route(path: str) -> tuple[str, str, bool]:
+    """A path's beginning, the id in it, and whether the path alone asks for a stream."""
+    for prefix, thread in _THREADS.items():
+        if not path.startswith(prefix):
+            continue
         if path.endswith(_PLAIN):
-            return path[len(_PREFIX) : -len(_PLAIN)], False
-        if path.endswith(_STREAM):
-            return path[len(_PREFIX) : -len(_STREAM)], True
+            return prefix, path[len(prefix) : -len(_PLAIN)], False
+        if thread.has_stream_path and path.endswith(_STREAM):
+            return prefix, path[len(prefix) : -len(_STREAM)], True
     raise _Refused(404, "not_found", f"there is nothing at {path}")
+
+
+def _malformed_id(thread: _Thread) -> InvalidRequest:
+    message = f"String should match pattern '{thread.pattern}'"
+    return InvalidRequest(["path", thread.parameter], message, "string_pattern_mismatch")
 
 
 async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:

@@ -73,13 +73,15 @@ class TurnFailed(Exception):
 
 @dataclass(slots=True)
 class TurnInput:
-    """A turn as it was asked for. `run_id` is known once it has been opened.
+    """A turn as it was asked for, of an agent or one of its conversations (`thread_id`).
+
+    `run_id` is known once it has been opened.
 
     While it is being opened or committed it is not interruptible: giving up then would leave its
     fate to chance. `is_unwanted` says that the client went away; it ends at the next occasion.
     """
 
-    agent_id: str
+    thread_id: str
     request: TurnRequest
     request_id: str
     body_digest: str
@@ -140,7 +142,7 @@ class TurnRunner:
         raise _failure(error) from error
 
     async def _execute(self, turn: TurnInput) -> Outcome:
-        cached = self._cache.get(turn.agent_id)
+        cached = self._cache.get(turn.thread_id)
         turn.is_interruptible = False
         try:
             opened = await self._bridge.ask(
@@ -168,7 +170,7 @@ class TurnRunner:
     def _open(self, turn: TurnInput, cached: CompiledContext | None) -> bridge.TurnOpen:
         messages = turn.request.messages
         return bridge.TurnOpen(
-            turn.agent_id,
+            turn.thread_id,
             turn.request_id,
             turn.body_digest,
             turn.client,
@@ -257,7 +259,7 @@ class TurnRunner:
         commit = bridge.TurnCommit(
             opened.token,
             opened.run_id,
-            turn.agent_id,
+            turn.thread_id,
             loop.messages,
             loop.records,
             stop,
@@ -269,7 +271,7 @@ class TurnRunner:
         finally:
             turn.is_interruptible = True
         if committed.finished is not None:
-            self._cache.drop(turn.agent_id)
+            self._cache.drop(turn.thread_id)
             return await _finished(turn, committed.finished)
         self._remember(turn, context, loop, committed.version)
         made = [message for message in loop.messages if _is_made(message)]
@@ -281,7 +283,7 @@ class TurnRunner:
         self, turn: TurnInput, context: CompiledContext, loop: StepLoop, version: int
     ) -> None:
         if version == 0:
-            self._cache.drop(turn.agent_id)
+            self._cache.drop(turn.thread_id)
             return
         stored = len(loop.messages)
         following = self._compiler.after_turn(

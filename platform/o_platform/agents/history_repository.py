@@ -23,6 +23,7 @@ class RunFilter:
     agent_ids: Sequence[str] = ()
     statuses: Sequence[str] = ()
     stop_reason: str | None = None
+    conversation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class MessageFilter:
 
     types: Sequence[str] | None = None
     said_by: str | None = None
+    conversation_id: str | None = None
+    """None: the agent's default conversation."""
 
 
 EVERY_MESSAGE: Final = MessageFilter()
@@ -63,7 +66,12 @@ async def list_messages(
     session: AsyncSession, agent_id: str, wanted: MessageFilter, page: Page
 ) -> list[Message]:
     """A page of the agent's messages."""
-    statement = select(Message).where(Message.agent_id == agent_id)
+    statement = select(Message).where(
+        Message.agent_id == agent_id,
+        Message.conversation_id.is_(None)
+        if wanted.conversation_id is None
+        else Message.conversation_id == wanted.conversation_id,
+    )
     shown_type: ColumnElement[str] = Message.type.expression
     if wanted.said_by is not None:
         called = Message.body[("tool_calls", "0", "name")].astext == wanted.said_by
@@ -92,8 +100,9 @@ async def list_run_messages(session: AsyncSession, run_id: str, page: Page) -> l
 
 
 async def delete_messages(session: AsyncSession, agent_id: str) -> None:
-    """Forget every message of the agent."""
-    await session.execute(delete(Message).where(Message.agent_id == agent_id))
+    """Forget every message of the agent's default conversation."""
+    own = (Message.agent_id == agent_id, Message.conversation_id.is_(None))
+    await session.execute(delete(Message).where(*own))
 
 
 async def fetch_run(session: AsyncSession, run_id: str) -> Run | None:
@@ -108,6 +117,8 @@ async def list_runs(session: AsyncSession, wanted: RunFilter, page: Page) -> lis
         statement = statement.where(Run.agent_id.in_(list(wanted.agent_ids)))
     if wanted.statuses:
         statement = statement.where(Run.status.in_(list(wanted.statuses)))
+    if wanted.conversation_id is not None:
+        statement = statement.where(Run.conversation_id == wanted.conversation_id)
     if wanted.stop_reason is not None:
         statement = statement.where(Run.stop_reason == wanted.stop_reason)
     return await fetch_page(session, statement, Run.id, (Run.created_at, Run.id), page)

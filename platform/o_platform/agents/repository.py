@@ -49,7 +49,7 @@ _IN_CONTEXT_IDS = text(
         SELECT array_agg(m.id ORDER BY m.seq) AS ids,
             (array_agg(m.type ORDER BY m.seq DESC))[1] AS last_type FROM (
             SELECT id, seq, type FROM messages
-            WHERE agent_id = wanted.id ORDER BY seq DESC LIMIT :newest
+            WHERE agent_id = wanted.id AND conversation_id IS NULL ORDER BY seq DESC LIMIT :newest
         ) AS m
     ) AS newest
     """

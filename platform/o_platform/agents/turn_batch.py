@@ -76,6 +76,14 @@ class TurnRecord(Struct, frozen=True):
     steps: list[StepRecord]
 
 
+class ThreadTurnRecord(TurnRecord, frozen=True, kw_only=True):
+    """A turn of a conversation, or one in the background. `edited`: it changed memory."""
+
+    conversation_id: str | None
+    background: bool
+    edited: bool
+
+
 _COMMIT = """
 WITH turn AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($1) AS t(
@@ -127,23 +135,83 @@ FROM (
 """A missing agent makes it divide by zero, so that nothing of the batch is written."""
 
 
+def _varied(query: str, *changes: tuple[str, str]) -> str:
+    """The query with each change made.
+
+    Raises:
+        ValueError: a change does not fit the query any more.
+    """
+    for old, new in changes:
+        if old not in query:
+            raise ValueError(f"the query has no {old!r} to vary")
+        query = query.replace(old, new)
+    return query
+
+
+_COMMIT_THREADS: Final = _varied(
+    _COMMIT,
+    (
+        "messages jsonb, steps jsonb)\n),",
+        "messages jsonb, steps jsonb, conversation_id text, background boolean, edited boolean)\n"
+        "), conversation AS (\n"
+        "  UPDATE conversations SET\n"
+        "    version = conversations.version + 1, last_message_at = now()\n"
+        "  FROM turn WHERE conversations.id = turn.conversation_id\n"
+        "  RETURNING conversations.id, conversations.version\n"
+        "),",
+    ),
+    (
+        "version = agents.version + 1,",
+        "version = agents.version + CASE\n"
+        "      WHEN turn.conversation_id IS NULL OR turn.edited THEN 1 ELSE 0 END,",
+    ),
+    (
+        "FROM turn WHERE agents.id = turn.agent_id\n  RETURNING turn.run_id, agents.version\n",
+        "FROM turn LEFT JOIN conversation ON conversation.id = turn.conversation_id\n"
+        "  WHERE agents.id = turn.agent_id\n"
+        "    AND (conversation.id IS NOT NULL OR turn.conversation_id IS NULL)\n"
+        "  RETURNING turn.run_id, agents.version + coalesce(conversation.version, 0) AS version\n",
+    ),
+    ("    duration_us)\n  SELECT", "    duration_us, conversation_id, background)\n  SELECT"),
+    (
+        "    duration_us\n  FROM turn",
+        "    duration_us, conversation_id, coalesce(background, false)\n  FROM turn",
+    ),
+    (
+        "INSERT INTO messages (id, agent_id, run_id, type, body)\n  SELECT",
+        "INSERT INTO messages (conversation_id, id, agent_id, run_id, type, body)\n"
+        "  SELECT turn.conversation_id,",
+    ),
+    (
+        "journal.agent_id = turn.agent_id",
+        "journal.agent_id = coalesce(turn.conversation_id, turn.agent_id)",
+    ),
+)
+"""The same for conversations and background runs; a statement of its own, so that all other turns
+pay nothing for them. A conversation's turn makes a new version of the conversation, and of the
+agent only if it changed memory, which other conversations see. A conversation that is gone counts
+as its agent being gone."""
+
+
 class TurnWriter:
     """Writes batches over a connection of its own, in autocommit mode and with `BATCH_OPTIONS`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, *, threads: bool = False) -> None:
         """Made by `on`, from a connection that is used for nothing else from now on."""
-        self._statement = PreparedStatement(connection, _COMMIT)
+        self._statement = PreparedStatement(connection, _COMMIT_THREADS if threads else _COMMIT)
 
     @classmethod
-    async def on(cls, connection: AsyncConnection) -> TurnWriter:
+    async def on(cls, connection: AsyncConnection, *, threads: bool = False) -> TurnWriter:
         """A writer on this connection; without the row checks, if its role may leave them out.
+
+        `threads`: for `ThreadTurnRecord`s.
 
         Raises:
             psycopg.OperationalError: the connection broke.
         """
         with suppress(InsufficientPrivilege):
             await connection.execute("SET session_replication_role = replica")
-        return cls(connection)
+        return cls(connection, threads=threads)
 
     async def write(self, turns: Sequence[TurnRecord]) -> dict[str, int]:
         """Make the turns durable, all or none; at most one turn per agent.
@@ -183,7 +251,9 @@ async def commit_turns(connection: AsyncConnection, turns: Sequence[TurnRecord])
     """
     document = Jsonb(turns, dumps=_encode)
     try:
-        cursor = await connection.execute(_COMMIT.replace("$1", "%s"), (document,))
+        threads = any(isinstance(turn, ThreadTurnRecord) for turn in turns)
+        query = _COMMIT_THREADS if threads else _COMMIT
+        cursor = await connection.execute(query.replace("$1", "%s"), (document,))
     except _REFUSALS as error:
         raise _told_apart(error) from error
     return {run_id: version for run_id, version, _ in await cursor.fetchall()}

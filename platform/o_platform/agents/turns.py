@@ -13,6 +13,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from o_contracts.bridge import FinishedTurn
+from o_contracts.ids import is_conversation
 from o_contracts.messages import AgentContext, Block, Message, StopReason, Usage
 from o_tools.catalogue import specs_of
 
@@ -65,6 +66,7 @@ class _ContextRow(Struct):
     blocks: list[Block]
     messages: list[Message]
     message_count: int
+    conversation_id: str
 
 
 class _RunRow(Struct):
@@ -79,7 +81,7 @@ _context_rows = msgspec.json.Decoder(_ContextRow)
 _run_rows = msgspec.json.Decoder(_RunRow)
 _journal_rows = msgspec.json.Decoder(list[JournalRow])
 
-_CONTEXT = """
+_OF_AGENT = """
 SELECT json_build_object(
   'lineage', a.lineage, 'agent_id', a.id, 'version', a.version, 'name', a.name,
   'agent_type', a.agent_type, 'system', a.system, 'model', a.model,
@@ -93,10 +95,25 @@ SELECT json_build_object(
     FROM agent_blocks ab JOIN blocks b ON b.id = ab.block_id WHERE ab.agent_id = a.id),
   'messages', (
     SELECT coalesce(json_agg(m.body ORDER BY m.seq), '[]') FROM (
-      SELECT seq, body FROM messages WHERE agent_id = a.id ORDER BY seq DESC LIMIT %s) m),
-  'message_count', (SELECT count(*) FROM messages WHERE agent_id = a.id)
+      SELECT seq, body FROM messages WHERE agent_id = a.id AND conversation_id IS NULL
+      ORDER BY seq DESC LIMIT %s) m),
+  'message_count', (
+    SELECT count(*) FROM messages WHERE agent_id = a.id AND conversation_id IS NULL),
+  'conversation_id', ''
 )::text FROM agents a WHERE a.id = %s
 """
+_OF_CONVERSATION = (
+    _OF_AGENT.replace("'version', a.version", "'version', a.version + c.version")
+    .replace("a.model,", "coalesce(c.model, a.model),")
+    .replace("a.model_settings,", "coalesce(c.model_settings, a.model_settings),")
+    .replace("agent_id = a.id AND conversation_id IS NULL", "conversation_id = c.id")
+    .replace("'conversation_id', ''", "'conversation_id', c.id")
+    .replace(
+        "FROM agents a WHERE a.id", "FROM conversations c JOIN agents a ON a.id = c.agent_id "
+        "WHERE c.id"
+    )
+)  # fmt: skip
+"""The same of a conversation: a version of its own on top of the agent's, and its own model."""
 
 _FINISHED = """
 SELECT json_build_object(
@@ -132,10 +149,11 @@ DO UPDATE SET digest = excluded.digest, result = excluded.result, created_at = n
 
 
 async def load_agent(
-    connection: AsyncConnection, agent_id: str, history: int
+    connection: AsyncConnection, thread_id: str, history: int
 ) -> LoadedAgent | None:
-    """The agent's context with its newest `history` messages, or None if there is no such agent."""
-    cursor = await connection.execute(_CONTEXT, (history, agent_id), prepare=True)
+    """The context of an agent, or of a conversation, with its newest `history` messages, if any."""
+    query = _OF_CONVERSATION if is_conversation(thread_id) else _OF_AGENT
+    cursor = await connection.execute(query, (history, thread_id), prepare=True)
     found = await cursor.fetchone()
     if found is None:
         return None
@@ -154,8 +172,20 @@ async def load_agent(
         earlier_messages=row.message_count - len(row.messages),
         timezone=row.timezone,
         tool_rules=row.tool_rules,
+        conversation_id=row.conversation_id,
     )
     return LoadedAgent(row.lineage, context)
+
+
+async def agent_of(connection: AsyncConnection, thread_id: str) -> str:
+    """The agent of a thread; the thread's own id if it is an agent, or nothing."""
+    if not is_conversation(thread_id):
+        return thread_id
+    cursor = await connection.execute(
+        "SELECT agent_id FROM conversations WHERE id = %s", (thread_id,)
+    )
+    found = await cursor.fetchone()
+    return found[0] if found else thread_id
 
 
 async def fetch_finished(
@@ -177,9 +207,11 @@ async def find_repeated(
     return found[0] if found else None
 
 
-async def fetch_past(connection: AsyncConnection, agent_id: str, request_key: str) -> Past:
+async def fetch_past(connection: AsyncConnection, thread_id: str, request_key: str) -> Past:
     """What earlier attempts of this request left."""
-    cursor = await connection.execute(_PAST, (agent_id, request_key) * 2, prepare=True)
+    agent_id = await agent_of(connection, thread_id)
+    names = (agent_id, request_key, thread_id, request_key)
+    cursor = await connection.execute(_PAST, names, prepare=True)
     row = await cursor.fetchone()
     run, journal = row if row is not None else (None, None)
     return Past(
@@ -189,10 +221,10 @@ async def fetch_past(connection: AsyncConnection, agent_id: str, request_key: st
 
 
 async def write_journal(
-    connection: AsyncConnection, agent_id: str, request_key: str, row: JournalRow
+    connection: AsyncConnection, thread_id: str, request_key: str, row: JournalRow
 ) -> None:
     """Keep a paid or outside effect until its run ends; replaces one with the same kind and seq."""
-    values = (agent_id, request_key, row.kind, row.seq, row.digest, row.result)
+    values = (thread_id, request_key, row.kind, row.seq, row.digest, row.result)
     await connection.execute(_JOURNAL_WRITE, values)
 
 

@@ -11,6 +11,7 @@ from o_platform import __version__
 from o_platform.api import health, models, tags
 from o_platform.api.agents import endpoints as agents
 from o_platform.api.blocks import endpoints as blocks
+from o_platform.api.conversations import endpoints as conversations
 from o_platform.api.edge import Edge
 from o_platform.api.errors import install_error_handlers
 from o_platform.api.identities import endpoints as identities
@@ -23,7 +24,7 @@ from o_platform.api.schedules import endpoints as schedules
 from o_platform.api.surface import add_not_offered
 from o_platform.wiring import Platform
 
-LETTA = (health, agents, messages, blocks, runs, models, tags, schedules, identities)
+LETTA = (health, agents, messages, conversations, blocks, runs, models, tags, schedules, identities)
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances)
 

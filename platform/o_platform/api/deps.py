@@ -7,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Header, Request
 
 from o_platform.agents.block_service import BlockService
+from o_platform.agents.conversation_service import ConversationService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
 from o_platform.agents.turn_client import Sender, TurnClient
@@ -28,6 +29,10 @@ def _running_turns(request: Request) -> RunningTurnsOfBridge:
 
 def _agents(request: Request) -> AgentService:
     return _platform(request).agents
+
+
+def _conversations(request: Request) -> ConversationService:
+    return _platform(request).conversations
 
 
 def _blocks(request: Request) -> BlockService:
@@ -56,6 +61,7 @@ PlatformDep = Annotated[Platform, Depends(_platform)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 RunningTurnsDep = Annotated[RunningTurnsOfBridge, Depends(_running_turns)]
 AgentsDep = Annotated[AgentService, Depends(_agents)]
+ConversationsDep = Annotated[ConversationService, Depends(_conversations)]
 BlocksDep = Annotated[BlockService, Depends(_blocks)]
 CallerDep = Annotated[str, Depends(_caller)]
 """Name of the key a request came with; `operator` for whoever opened the socket itself."""

@@ -19,7 +19,6 @@ _ELSEWHERE: Final = (
 )
 _ARCHIVAL: Final = "archival memory over the API is not offered yet; agents reach it by their tools"
 _TOOLS: Final = "tools of your own are not offered yet; `tools` of an agent names built-in ones"
-_CONVERSATIONS: Final = "conversations are not offered yet; an agent has one history, its messages"
 _BACKGROUND: Final = "background runs are not offered yet; stream the turn instead"
 _CLOUD: Final = "this exists in Letta's cloud only and is not offered by this server"
 _MCP: Final = "MCP servers are not offered yet"
@@ -64,10 +63,9 @@ NOT_OFFERED: Final = (
     NotOffered("POST", "/v1/tools/search", _TOOLS),
     NotOffered("POST", "/v1/tools/run", _TOOLS),
     NotOffered("GET PATCH DELETE", "/v1/tools/{tool_id}", _TOOLS),
-    NotOffered("GET POST", "/v1/conversations", _CONVERSATIONS),
-    NotOffered("GET PATCH DELETE", _CONVERSATION, _CONVERSATIONS),
-    NotOffered("GET POST", _CONVERSATION + "/messages", _CONVERSATIONS),
-    NotOffered("POST", _CONVERSATION + "/{action}", _CONVERSATIONS),
+    NotOffered("POST", _CONVERSATION + "/compact", "compaction on demand is not offered yet"),
+    NotOffered("POST", _CONVERSATION + "/recompile", "contexts are compiled for each turn"),
+    NotOffered("POST", _CONVERSATION + "/stream", _BACKGROUND),
     NotOffered("POST", "/v1/runs/{run_id}/stream", _BACKGROUND),
     NotOffered("GET", "/v1/runs/{run_id}/trace", "traces are not offered yet"),
     NotOffered("GET", "/v1/steps/{step_id}/messages", "list those of the step's run instead"),

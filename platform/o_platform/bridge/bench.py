@@ -51,7 +51,7 @@ class BenchRecords:
 
     def cached(self, turn: Turn) -> AgentView | None:
         """The agent, made up at its first turn; None for any that is not a bench agent."""
-        agent_id = turn.key.agent_id
+        agent_id = turn.key.thread_id
         view = self._agents.get(agent_id)
         if view is None and agent_id.startswith(_PREFIX):
             view = AgentView.of(bench_agent(agent_id))
@@ -64,7 +64,7 @@ class BenchRecords:
         Raises:
             NotFoundError: always.
         """
-        agent_id = turn.key.agent_id
+        agent_id = turn.key.thread_id
         raise NotFoundError(f"Agent {agent_id} not found", agent_id=agent_id)
 
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
@@ -75,7 +75,7 @@ class BenchRecords:
             blocks = turn.overlay.blocks()
             self._remember(turn)
         following = view.after(view.version + 1, body.messages, blocks)
-        self._agents.put(turn.key.agent_id, following)
+        self._agents.put(turn.key.thread_id, following)
         settle(Committed(following.version))
 
     async def search_messages(self, turn: Turn, query: ConversationSearch) -> list[Message]:
@@ -86,12 +86,12 @@ class BenchRecords:
 
     async def search_archive(self, turn: Turn, query: ArchivalMemorySearch) -> list[Remembered]:
         """The agent's texts, newest first."""
-        return (self._archive.get(turn.key.agent_id) or [])[::-1][: query.top_k]
+        return (self._archive.get(turn.key.thread_id) or [])[::-1][: query.top_k]
 
     def _remember(self, turn: Turn) -> None:
-        texts = self._archive.get(turn.key.agent_id) or []
+        texts = self._archive.get(turn.key.thread_id) or []
         added = [Remembered(text, tags, None) for text, tags in turn.edits().passages]
-        self._archive.put(turn.key.agent_id, [*texts, *added][-KEPT_TEXTS:])
+        self._archive.put(turn.key.thread_id, [*texts, *added][-KEPT_TEXTS:])
 
 
 def bench_agent(agent_id: str) -> AgentContext:

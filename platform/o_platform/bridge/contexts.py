@@ -1,4 +1,4 @@
-"""The cache of agents; the database's version always wins.
+"""The cache of agents, by conversation; the database's version always wins.
 
 An entry advances only from the version it has (`advance`), and an agent that was read while
 somebody dropped entries is not kept (`drops`), so that what was dropped never comes back.
@@ -24,55 +24,76 @@ class CachedAgent(NamedTuple):
 
 
 class ContextCache:
-    """Agents by id; the least recently used go when there are too many messages."""
+    """Agents by thread; the least recently used go when there are too many messages."""
 
     def __init__(self, capacity: int = CACHED_MESSAGES) -> None:
         """`capacity` in messages."""
         self._capacity = capacity
         self._entries: OrderedDict[str, CachedAgent] = OrderedDict()
         self._weight = 0
+        self._conversations: dict[str, set[str]] = {}
+        """Threads that are in the cache besides their agent's own, by agent."""
         self.drops = 0
         """Grows whenever something is dropped."""
 
-    def get(self, agent_id: str) -> CachedAgent | None:
-        """The agent's entry, which counts as a use."""
-        entry = self._entries.get(agent_id)
+    def get(self, thread_id: str) -> CachedAgent | None:
+        """The thread's entry, which counts as a use."""
+        entry = self._entries.get(thread_id)
         if entry is not None:
-            self._entries.move_to_end(agent_id)
+            self._entries.move_to_end(thread_id)
         return entry
 
     def put(self, entry: CachedAgent) -> None:
         """Keep an entry."""
-        agent_id = entry.view.base.agent_id
-        self._forget(agent_id)
-        self._entries[agent_id] = entry
+        thread_id = entry.view.thread_id
+        self._forget(thread_id)
+        self._entries[thread_id] = entry
         self._weight += _weight(entry)
+        if entry.view.base.conversation_id:
+            self._conversations.setdefault(entry.view.base.agent_id, set()).add(thread_id)
         while self._weight > self._capacity and len(self._entries) > 1:
-            _, oldest = self._entries.popitem(last=False)
-            self._weight -= _weight(oldest)
+            self._forget(next(iter(self._entries)))
 
     def advance(self, view: AgentView, following: AgentView) -> None:
         """Replace the entry if it is still at the version of `view`."""
-        entry = self._entries.get(view.base.agent_id)
+        entry = self._entries.get(view.thread_id)
         if entry is not None and entry.view.version == view.version:
             self.put(CachedAgent(entry.lineage, following))
 
-    def drop(self, agent_ids: Iterable[str]) -> None:
-        """Forget these agents."""
+    def drop(self, ids: Iterable[str]) -> None:
+        """Forget these conversations, and these agents with all of theirs."""
         self.drops += 1
-        for agent_id in agent_ids:
-            self._forget(agent_id)
+        for thread_id in ids:
+            self._forget(thread_id)
+            for conversation_id in self._conversations.get(thread_id, set()).copy():
+                self._forget(conversation_id)
+
+    def drop_others(self, view: AgentView) -> None:
+        """Forget the agent's other threads: what they share has changed."""
+        agent_id = view.base.agent_id
+        others = {agent_id, *self._conversations.get(agent_id, ())} - {view.thread_id}
+        if others & self._entries.keys():
+            self.drops += 1
+            for thread_id in others:
+                self._forget(thread_id)
 
     def clear(self) -> None:
         """Forget everything."""
         self.drops += 1
         self._entries.clear()
+        self._conversations.clear()
         self._weight = 0
 
-    def _forget(self, agent_id: str) -> None:
-        entry = self._entries.pop(agent_id, None)
-        if entry is not None:
-            self._weight -= _weight(entry)
+    def _forget(self, thread_id: str) -> None:
+        entry = self._entries.pop(thread_id, None)
+        if entry is None:
+            return
+        self._weight -= _weight(entry)
+        if entry.view.base.conversation_id:
+            threads = self._conversations[entry.view.base.agent_id]
+            threads.discard(thread_id)
+            if not threads:
+                del self._conversations[entry.view.base.agent_id]
 
 
 def _weight(entry: CachedAgent) -> int:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from psycopg import AsyncConnection
 
 from o_contracts.bridge import TurnCommit
+from o_contracts.ids import is_conversation
 from o_contracts.messages import Message
-from o_platform.agents.turn_batch import TurnRecord
+from o_platform.agents.turn_batch import ThreadTurnRecord, TurnRecord
 from o_platform.agents.turns import (
     FinishedRun,
     LoadedAgent,
     Past,
+    agent_of,
     fetch_finished,
     fetch_past,
     find_repeated,
@@ -48,16 +50,21 @@ class DurableRecords:
         cache: ContextCache,
         snapshots: Snapshots,
         plain: GroupCommit[EndedTurn],
+        threads: GroupCommit[EndedTurn],
         edited: GroupCommit[EndedTurn],
         search: Search,
         *,
         wait_s: float,
     ) -> None:
-        """`wait_s` is the longest wait while PostgreSQL is away."""
+        """`wait_s` is the longest wait while PostgreSQL is away.
+
+        `threads` commits turns of conversations, `edited` those that changed memory.
+        """
         self._postgres = postgres
         self._cache = cache
         self._snapshots = snapshots
         self._plain = plain
+        self._threads = threads
         self._edited = edited
         self._search = search
         self._wait_s = wait_s
@@ -82,7 +89,7 @@ class DurableRecords:
 
     def cached(self, turn: Turn) -> AgentView | None:
         """The agent from the cache, if that holds enough of its history."""
-        entry = self._cache.get(turn.key.agent_id)
+        entry = self._cache.get(turn.key.thread_id)
         if entry is None or entry.lineage != turn.opening.caller.lineage:
             return None
         if not entry.view.holds(_history(turn)):
@@ -92,15 +99,16 @@ class DurableRecords:
 
     async def load(self, turn: Turn) -> AgentView:
         """The agent from the database."""
-        agent_id = turn.key.agent_id
+        thread_id = turn.key.thread_id
         drops = self._cache.drops
 
         async def read(connection: AsyncConnection) -> LoadedAgent | None:
-            return await load_agent(connection, agent_id, max(_history(turn), KEPT_MESSAGES))
+            return await load_agent(connection, thread_id, max(_history(turn), KEPT_MESSAGES))
 
         loaded = await self._postgres.run(read, wait_s=self._wait_s)
         if loaded is None or loaded.lineage != turn.opening.caller.lineage:
-            raise NotFoundError(f"Agent {agent_id} not found", agent_id=agent_id)
+            kind = "Conversation" if is_conversation(thread_id) else "Agent"
+            raise NotFoundError(f"{kind} {thread_id} not found", agent_id=thread_id)
         view = AgentView.of(loaded.context)
         if self._cache.drops == drops:
             self._cache.put(CachedAgent(loaded.lineage, view))
@@ -117,20 +125,25 @@ class DurableRecords:
                 blocks = overlay.blocks() if overlay is not None else view.base.blocks
                 self._cache.advance(view, view.after(outcome.version, body.messages, blocks))
             else:
-                self._cache.drop((turn.key.agent_id,))
+                self._cache.drop((turn.key.thread_id,))
+            if overlay is not None:
+                self._cache.drop_others(view)
             settle(outcome)
 
         duration_us = int((self._loop.time() - turn.started_at) * 1e6)
         ended = EndedTurn(_record(turn, body, duration_us), view.version, overlay)
-        (self._plain if overlay is None else self._edited).submit(ended, settled)
+        group = self._plain if overlay is None else self._edited
+        if overlay is None and isinstance(ended.record, ThreadTurnRecord):
+            group = self._threads
+        group.submit(ended, settled)
 
     async def search_messages(self, turn: Turn, query: ConversationSearch) -> list[Message]:
         """Messages of the agent's history."""
-        return await self._search.messages(turn.key.agent_id, query)
+        return await self._search.messages(turn.agent_id, query)
 
     async def search_archive(self, turn: Turn, query: ArchivalMemorySearch) -> list[Remembered]:
         """Texts of the agent's archival memory."""
-        return await self._search.archive(turn.key.agent_id, query)
+        return await self._search.archive(turn.agent_id, query)
 
 
 async def _repeated(connection: AsyncConnection, turn: Turn) -> FinishedRun | None:
@@ -140,7 +153,7 @@ async def _repeated(connection: AsyncConnection, turn: Turn) -> FinishedRun | No
         return None
     if turn.key.request_key != request_key(request):
         return None  # The process remembers what it repeats, and that it has no outcome.
-    agent_id = turn.key.agent_id
+    agent_id = await agent_of(connection, turn.key.thread_id)
     earlier = await find_repeated(connection, agent_id, request.client, request.body_digest)
     return await fetch_finished(connection, agent_id, earlier) if earlier else None
 
@@ -150,26 +163,37 @@ def _history(turn: Turn) -> int:
 
 
 def _record(turn: Turn, body: TurnCommit, duration_us: int) -> TurnRecord:
+    thread_id = turn.key.thread_id
+    if not is_conversation(thread_id):
+        return TurnRecord(*_values(turn, body, duration_us))
+    values = _values(turn, body, duration_us)
+    return ThreadTurnRecord(
+        *values, conversation_id=thread_id, background=False, edited=bool(turn.overlay)
+    )
+
+
+def _values(turn: Turn, body: TurnCommit, duration_us: int) -> tuple[Any, ...]:
+    """The fields of a `TurnRecord`, in order."""
     opening, usage = turn.opening, body.usage
-    return TurnRecord(
-        run_id=turn.run_id,
-        agent_id=turn.key.agent_id,
-        request_key=turn.key.request_key,
-        body_digest=opening.request.body_digest,
-        status=_status(body.stop_reason),
-        stop_reason=body.stop_reason,
-        variant=opening.caller.variant,
-        instance_id=opening.caller.instance_id,
-        client=opening.request.client,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_input_tokens=usage.cached_input_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        step_count=len(body.steps),
-        duration_us=duration_us,
-        journaled=turn.journaled,
-        messages=body.messages,
-        steps=body.steps,
+    return (
+        turn.run_id,
+        turn.agent_id,
+        turn.key.request_key,
+        opening.request.body_digest,
+        _status(body.stop_reason),
+        body.stop_reason,
+        opening.caller.variant,
+        opening.caller.instance_id,
+        opening.request.client,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_input_tokens,
+        usage.reasoning_tokens,
+        len(body.steps),
+        duration_us,
+        turn.journaled,
+        body.messages,
+        body.steps,
     )
 
 

@@ -68,6 +68,8 @@ class Bridge:
         self._search = Search(self._postgres, self._database)
         self._plain_writer = PlainWriter(self._postgres)
         self._plain: GroupCommit[EndedTurn] = self._group_commit(self._plain_writer)
+        self._thread_writer = PlainWriter(self._postgres, threads=True)
+        self._threads = self._group_commit(self._thread_writer)
         self._edited = self._group_commit(EditWriter(self._database, self.cache))
         self._budget = Budget(self._database, settings)
         self._client = LlmClient(settings.run / "llm.sock")
@@ -97,13 +99,16 @@ class Bridge:
                 self.cache,
                 self._snapshots,
                 self._plain,
+                self._threads,
                 self._edited,
                 self._search,
                 wait_s=self._settings.turn_wait_s,
             )
         )
         (self._settings.run / "instances").mkdir(mode=0o711, parents=True, exist_ok=True)
-        for work in (self._plain.run, self._edited.run, self._budget.run, self._keep_house):
+        for group in (self._plain, self._threads, self._edited):
+            self._tasks.spawn(group.run())
+        for work in (self._budget.run, self._keep_house):
             self._tasks.spawn(work())
         in_step = asyncio.Event()
         self._tasks.spawn(self._keep_in_step(in_step))
@@ -119,6 +124,7 @@ class Bridge:
         try:
             async with asyncio.timeout(DRAIN_S):
                 await self._plain.drained()
+                await self._threads.drained()
                 await self._edited.drained()
         except TimeoutError:
             _log.warning("stopped with turns that PostgreSQL did not take")
@@ -126,6 +132,7 @@ class Bridge:
         await self._tasks.cancel()
         await self._client.close()
         await self._plain_writer.close()
+        await self._thread_writer.close()
         await self._postgres.close()
         await self._database.close()
 

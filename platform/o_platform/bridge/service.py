@@ -28,7 +28,7 @@ from o_contracts.bridge import (
     TurnOpened,
 )
 from o_contracts.control import RunningTurn
-from o_contracts.ids import new_id
+from o_contracts.ids import is_conversation, new_id
 from o_platform.agents.turns import FinishedRun
 from o_platform.bridge.approvals import refusal
 from o_platform.bridge.connection import Connection
@@ -120,7 +120,7 @@ class TurnService:
     def commit(self, connection: Connection, exchange: int, body: TurnCommit) -> None:
         """Make the outcome durable, then answer (op `turn.commit`)."""
         turn = self.running(body.token, connection)
-        if turn is None or turn.key.agent_id != body.agent_id:
+        if turn is None or turn.key.thread_id != body.agent_id:
             connection.fail(exchange, TURN_COMMIT, self.fenced(body.run_id))
             return
         turn.state = State.COMMITTING
@@ -153,14 +153,15 @@ class TurnService:
                 self._give_up(turn)
 
     def cancel_turns(self, agent_id: str, run_ids: Collection[str]) -> list[str]:
-        """Cancel the agent's turns (of these runs, if any are named); returns their runs.
+        """Cancel the turns of an agent or a conversation (of these runs, if any are named).
 
-        One that waits is over at once; one that runs is told so, and commits what it has.
+        One that waits is over at once; one that runs is told so, and commits what it has. Returns
+        the runs.
         """
         chosen = [
             turn
             for turn in self._turns.values()
-            if turn.key.agent_id == agent_id
+            if agent_id in (turn.key.thread_id, self._agent_of(turn))
             and turn.state in {State.WAITING, State.RUNNING}
             and (not run_ids or turn.run_id in run_ids)
         ]
@@ -177,14 +178,20 @@ class TurnService:
         return [
             RunningTurn(
                 turn.run_id,
-                turn.key.agent_id,
+                self._agent_of(turn),
                 turn.state is not State.WAITING,
                 turn.created_us,
                 turn.opening.caller.variant,
                 turn.opening.caller.instance_id,
+                turn.key.thread_id if is_conversation(turn.key.thread_id) else None,
             )
             for turn in self._turns.values()
         ]
+
+    def _agent_of(self, turn: Turn) -> str:
+        """Whose turn it is: the one that holds its thread knows."""
+        holder = self._lanes.holder(turn.key.thread_id)
+        return turn.agent_id if holder is None else holder.agent_id
 
     def closed(self, connection: Connection) -> None:
         """The connection is gone: what it ran is given up, what it waited for is forgotten."""
@@ -257,7 +264,7 @@ class TurnService:
         return turn
 
     def _waited(self, turn: Turn) -> None:
-        holder = self._lanes.holder(turn.key.agent_id)
+        holder = self._lanes.holder(turn.key.thread_id)
         if holder is not None and self._is_silent(holder):
             _log.warning("turn fenced: its runner is silent", extra={"run_id": holder.run_id})
             self._give_up(holder)
@@ -433,9 +440,9 @@ class TurnService:
 
     def _busy(self, key: TurnKey) -> BusyError:
         return BusyError(
-            f"{key.agent_id} is still busy with earlier turns after {self._wait_s:g} s; "
+            f"{key.thread_id} is still busy with earlier turns after {self._wait_s:g} s; "
             "try again later",
-            agent_id=key.agent_id,
+            agent_id=key.thread_id,
         )
 
 

@@ -48,7 +48,7 @@ class ShadowRecords:
     def cached(self, turn: Turn) -> AgentView | None:
         """The agent as the original opened with it, if it has."""
         snapshot = self._snapshots.get(turn.opening.request.request_id)
-        if snapshot is None or snapshot.view.base.agent_id != turn.key.agent_id:
+        if snapshot is None or snapshot.view.thread_id != turn.key.thread_id:
             return None
         return snapshot.view
 
@@ -60,7 +60,7 @@ class ShadowRecords:
         """
         request = turn.opening.request
         snapshot = await self._snapshots.wait(request.request_id, wait_s=ORIGINAL_WAIT_S)
-        if snapshot is None or snapshot.view.base.agent_id != request.agent_id:
+        if snapshot is None or snapshot.view.thread_id != request.agent_id:
             raise NoOriginalError(
                 f"no turn of {request.agent_id} opened for request {request.request_id}",
                 request_id=request.request_id,
@@ -75,8 +75,8 @@ class ShadowRecords:
         """Messages of the agent's history as of the original turn's start."""
         snapshot = self._snapshots.get(turn.opening.request.request_id)
         before = snapshot.opened_at if snapshot else None
-        return await self._search.messages(turn.key.agent_id, query, before=before)
+        return await self._search.messages(turn.agent_id, query, before=before)
 
     async def search_archive(self, turn: Turn, query: ArchivalMemorySearch) -> list[Remembered]:
         """Texts of the agent's archival memory."""
-        return await self._search.archive(turn.key.agent_id, query)
+        return await self._search.archive(turn.agent_id, query)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from o_contracts.bridge import CANCELLED, Role, StepRecord, TurnCommit, TurnOpen
-from o_contracts.ids import is_valid_id, new_id, now_us
+from o_contracts.ids import is_conversation, is_valid_id, new_id, now_us
 from o_contracts.messages import Message, Usage
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.memo import Memo
@@ -80,9 +80,12 @@ class State(Enum):
 
 
 class TurnKey(NamedTuple):
-    """Names a request: the same one is one turn, however often it is sent."""
+    """Names a request: the same one is one turn, however often it is sent.
 
-    agent_id: str
+    `thread_id` is a conversation's id, or the agent's for its default conversation.
+    """
+
+    thread_id: str
     request_key: str
 
 
@@ -135,6 +138,11 @@ class Turn:
         """The exchange is over."""
         if self.stops is not None:
             self.stops.pop(exchange, None)
+
+    @property
+    def agent_id(self) -> str:
+        """Whose turn it is; its thread until it has started."""
+        return self.key.thread_id if self.view is None else self.view.base.agent_id
 
     @property
     def opened_view(self) -> AgentView:
@@ -205,9 +213,10 @@ def cancelled(turn: Turn) -> CancelledTurnError:
 
 def request_key(request: TurnOpen) -> str:
     """The request's name among its agent's: its OTIDs if it has any, else its request id."""
+    thread = f"{request.agent_id}/" if is_conversation(request.agent_id) else ""
     if request.otids:
-        return _short("otid:" + "|".join(request.otids))
-    return _short("request:" + request.request_id)
+        return _short(f"{thread}otid:" + "|".join(request.otids))
+    return _short(f"{thread}request:" + request.request_id)
 
 
 def _short(name: str) -> str:

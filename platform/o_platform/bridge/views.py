@@ -44,6 +44,11 @@ class AgentView:
         return self.base.version
 
     @property
+    def thread_id(self) -> str:
+        """The conversation's id, or the agent's for its default one."""
+        return self.base.conversation_id or self.base.agent_id
+
+    @property
     def length(self) -> int:
         """How many messages it holds."""
         return self._end

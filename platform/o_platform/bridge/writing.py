@@ -65,15 +65,17 @@ class EndedTurn(NamedTuple):
 class PlainWriter:
     """Writes turns without memory edits, over a connection of its own."""
 
-    def __init__(self, postgres: Postgres) -> None:
-        """Connects at the first batch."""
+    def __init__(self, postgres: Postgres, *, threads: bool = False) -> None:
+        """Connects at the first batch; `threads`: for turns of conversations."""
         self._postgres = postgres
+        self._threads = threads
         self._writer: TurnWriter | None = None
 
     async def write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
         """Write the batch in one transaction; outcomes in its order."""
         if self._writer is None:
-            self._writer = await TurnWriter.on(await self._postgres.connect(BATCH_OPTIONS))
+            connection = await self._postgres.connect(BATCH_OPTIONS)
+            self._writer = await TurnWriter.on(connection, threads=self._threads)
         try:
             versions = await self._writer.write([turn.record for turn in batch])
         except (*AWAY, asyncio.CancelledError):

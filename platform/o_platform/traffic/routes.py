@@ -50,7 +50,7 @@ OPERATOR_PATH: Final = r"(?i)(/|%2f)+(o|%6f)(/|%2f)+(v|%76)(1|%31)(([/?]|%2f).*)
 """`/o/v1…`, also in spellings that the control plane would decode to it."""
 ABORT_PATH: Final = r"/o/v1/rollouts/[^/?]+/abort(\?.*)?"
 """May be sent twice, so it is, when the control plane dies with it in its hands."""
-ROUTING_KEY: Final = r"^/v1/agents/agent-([0-9a-f]{8}-[0-9a-f]{4}).*$"
+ROUTING_KEY: Final = r"^/v1/(?:agents/agent|conversations/conv)-([0-9a-f]{8}-[0-9a-f]{4}).*$"
 
 _PRIVATE_HEADERS = (
     "x-o-role",
@@ -72,17 +72,20 @@ class TurnRoute:
     method: str
     path: str
     """With `{agent_id}` for the id whose first group names the lineage."""
+    id_pattern: str = "[^/?]+"
 
     @property
     def pattern(self) -> str:
         """Regular expression of the whole `:path`, the query string included."""
         head, tail = self.path.split("{agent_id}")
-        return rf"{re.escape(head)}[^/?]+{re.escape(tail)}(\?.*)?"
+        return rf"{re.escape(head)}{self.id_pattern}{re.escape(tail)}(\?.*)?"
 
 
 TURN_ROUTES: Final = (
     TurnRoute("POST", "/v1/agents/{agent_id}/messages"),
     TurnRoute("POST", "/v1/agents/{agent_id}/messages/stream"),
+    # Not `default`, which is the conversation of an agent that the body names.
+    TurnRoute("POST", "/v1/conversations/{agent_id}/messages", "conv-[^/?]+"),
 )
 """Everything that is not in this list is the control plane's."""
 
@@ -151,7 +154,9 @@ def _turns(snapshot: Snapshot) -> Json:
 
 
 def _by_lineage(snapshot: Snapshot) -> Json:
-    routes = {_path_prefix(lineage): _split(lineage) for lineage in snapshot.lineages}
+    routes = {
+        prefix: _split(lineage) for lineage in snapshot.lineages for prefix in _prefixes(lineage)
+    }
     known = {lineage.key: lineage for lineage in snapshot.lineages}
     default = known.get(snapshot.default_key)
     return lookup(":path", "prefix", routes, _split(default) if default else _refuse(503))
@@ -167,9 +172,10 @@ def _by_instance(snapshot: Snapshot) -> Json:
 
 def _by_variant(snapshot: Snapshot) -> Json:
     routes = {
-        _path_prefix(lineage): {"matcher": _variants(lineage)}
+        prefix: {"matcher": _variants(lineage)}
         for lineage in snapshot.lineages
         if lineage.candidates
+        for prefix in _prefixes(lineage)
     }
     return lookup(":path", "prefix", routes, _refuse(404))
 
@@ -289,8 +295,10 @@ def _present(header: str) -> Json:
     return header_is(header, full_match(".+"))
 
 
-def _path_prefix(lineage: LineageRoutes) -> str:
-    return f"/v1/agents/agent-{lineage.prefix}-"
+def _prefixes(lineage: LineageRoutes) -> tuple[str, str]:
+    """How the paths of this lineage's turns begin: agents' ids, and their conversations'."""
+    prefix = lineage.prefix
+    return f"/v1/agents/agent-{prefix}-", f"/v1/conversations/conv-{prefix}-"
 
 
 def _one_of(values: frozenset[str]) -> str:

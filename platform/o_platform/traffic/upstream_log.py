@@ -29,7 +29,9 @@ _LOGGER = logging.getLogger(__name__)
 _DEATH_FLAGS: Final = frozenset({"UC", "UF", "UR", "UPE"})
 """Connection ended, connection failed, reset, answer broken off (Envoy's response flags)."""
 _INSTANCE: Final = re.compile(r"/instances/([^/]+)/in/agent\.sock$")
-_ROUTING_KEY: Final = re.compile(r"^/v1/agents/agent-([0-9a-f]{8}-[0-9a-f]{4})-")
+_ROUTING_KEY: Final = re.compile(
+    r"^/v1/(?:agents/agent|conversations/conv)-([0-9a-f]{8}-[0-9a-f]{4})-"
+)
 
 
 @dataclass(frozen=True, slots=True)

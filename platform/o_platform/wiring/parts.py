@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.cache import BridgeCache
+from o_platform.agents.conversation_service import ConversationService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
 from o_platform.agents.tools import ToolCatalogue
@@ -71,6 +72,7 @@ class Platform:
         self.cache = BridgeCache(settings.run / "bridge.sock")
         self.running_turns = RunningTurnsOfBridge(settings.run / "bridge.sock")
         self.agents = AgentService(database, self.cache, ToolCatalogue(SPECS.values()))
+        self.conversations = ConversationService(database, self.cache)
         self.blocks = BlockService(database, self.cache)
         self.turns = TurnClient(settings.run / "internal.sock")
         self.brought_up = asyncio.Event()

@@ -31,6 +31,15 @@ OFFERED = {
     "PATCH /v1/agents/{agent_id}/core-memory/blocks/{block_label}",
     "PATCH /v1/agents/{agent_id}/core-memory/blocks/attach/{block_id}",
     "PATCH /v1/agents/{agent_id}/core-memory/blocks/detach/{block_id}",
+    "POST /v1/conversations/",
+    "GET /v1/conversations/",
+    "GET /v1/conversations/{conversation_id}",
+    "PATCH /v1/conversations/{conversation_id}",
+    "DELETE /v1/conversations/{conversation_id}",
+    "GET /v1/conversations/{conversation_id}/messages",
+    "POST /v1/conversations/{conversation_id}/messages",
+    "POST /v1/conversations/{conversation_id}/fork",
+    "POST /v1/conversations/{conversation_id}/cancel",
     "POST /v1/blocks/",
     "GET /v1/blocks/",
     "GET /v1/blocks/{block_id}",
@@ -91,6 +100,11 @@ def test_the_sdk_was_read() -> None:
     assert set(SDK_CALLS) > OFFERED
 
 
+def _without_the_bridge(call: str) -> set[int]:
+    """What a call answers here, where no bridge runs that knows the turns under way."""
+    return {503} if call.endswith("/cancel") else set()
+
+
 def test_every_call_of_the_sdk_is_answered(http: httpx.Client, letta: Letta) -> None:
     agent = letta.agents.create(memory_blocks=[{"label": "human", "value": "x"}])
     for call in SDK_CALLS:
@@ -100,7 +114,7 @@ def test_every_call_of_the_sdk_is_answered(http: httpx.Client, letta: Letta) -> 
         path = re.sub(r"{\w+}", "unknown", path)
         if call in OFFERED:
             answer = http.request(method, path if method != "DELETE" else path + "x", json={})
-            assert answer.status_code in {200, 404, 422}, call
+            assert answer.status_code in {200, 404, 422} | _without_the_bridge(call), call
             assert "there is no path" not in answer.text, call
         else:
             answer = http.request(method, path, json={})

@@ -9,6 +9,8 @@ import pytest
 pytestmark = pytest.mark.integration
 AGENT = "agent-00000001-aaaa-4bbb-8ccc-dddddddddddd"
 
+CONVERSATION = "conv-00000001-aaaa-4bbb-8ccc-eeeeeeeeeeee"
+
 
 @pytest.mark.parametrize(
     ("method", "path", "expected"),
@@ -23,7 +25,10 @@ AGENT = "agent-00000001-aaaa-4bbb-8ccc-dddddddddddd"
         ("PATCH", f"/v1/agents/{AGENT}/messages", "control"),
         ("POST", "/v1/agents/", "control"),
         ("GET", "/v1/health/", "control"),
-        ("POST", "/v1/conversations/conv-00000001-aaaa/messages", "control"),
+        ("POST", f"/v1/conversations/{CONVERSATION}/messages", "stable"),
+        ("GET", f"/v1/conversations/{CONVERSATION}/messages", "control"),
+        ("POST", f"/v1/conversations/{CONVERSATION}/fork", "control"),
+        ("POST", "/v1/conversations/default/messages", "control"),
         ("POST", "/v1/chat/completions", "control"),
         ("GET", "/", "control"),
     ],

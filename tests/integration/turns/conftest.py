@@ -1,6 +1,6 @@
 """The whole platform (Envoy, bridge, control plane, a process instance) under the real SDK.
 
-Started once per module; a test has agents of its own, and kills what it likes.
+Started once; a test has agents of its own, and kills what it likes.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class TurnPlatform:
         return self.http.post(f"/v1/agents/{agent_id}/messages", json=body, headers=headers)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def platform(postgres: EmbeddedServer) -> Iterator[TurnPlatform]:
     require("envoy")
     with (

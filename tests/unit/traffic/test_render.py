@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o_contracts.ids import new_agent_id, routing_key
+from o_contracts.ids import new_agent_id, new_conversation_id, routing_key
 from o_platform.traffic.render import EnvoyConfig, file_version, render, with_clusters_of
 from o_platform.traffic.routes import OPERATOR_PATH, ROUTING_KEY, TURN_ROUTES
 from o_platform.traffic.snapshot import (
@@ -168,7 +168,8 @@ def test_the_step_between_two_configurations_holds_the_clusters_of_both(
 def test_the_hash_is_of_the_routing_key_alone(key: int, tail: str) -> None:
     agent = new_agent_id(key)
     for route in TURN_ROUTES:
-        path = route.path.format(agent_id=agent) + tail
+        thread = new_conversation_id(agent) if "conversations" in route.path else agent
+        path = route.path.format(agent_id=thread) + tail
         assert re.sub(ROUTING_KEY, r"\1", path) == routing_key(agent)
 
 
@@ -183,6 +184,9 @@ def test_the_hash_is_of_the_routing_key_alone(key: int, tail: str) -> None:
         ("/v1/agents//messages", False),
         ("/x/v1/agents/agent-1/messages", False),
         ("/v1/agents/agent-1/messagesx", False),
+        ("/v1/conversations/conv-1/messages", True),
+        ("/v1/conversations/default/messages", False),
+        ("/v1/conversations/conv-1/messages/stream", False),
     ],
 )
 def test_turns_are_told_by_their_whole_path(path: str, is_turn: bool) -> None:

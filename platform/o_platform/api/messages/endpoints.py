@@ -35,10 +35,15 @@ async def list_messages(
     """List an agent's messages, newest first unless asked otherwise."""
     async with database.unit_of_work() as session:
         await existing_agent(session, agent_id)
-        if query.elsewhere():
+        if query.group_id is not None:
             return []
+        own = {None, "default", agent_id}
+        conversation_id = None if query.conversation_id in own else query.conversation_id
         rows = await history_repository.list_messages(
-            session, agent_id, query.filter(), query.page(default_limit=DEFAULT_LIMIT)
+            session,
+            agent_id,
+            query.filter(conversation_id),
+            query.page(default_limit=DEFAULT_LIMIT),
         )
     return shown(rows, query.view())
 

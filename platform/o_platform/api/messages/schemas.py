@@ -30,13 +30,11 @@ class MessageListQuery(PageQuery):
         tool = self.assistant_message_tool_name if self.use_assistant_message else None
         return MessageView(tool, self.assistant_message_tool_kwarg)
 
-    def filter(self) -> MessageFilter:
-        """Which messages to fetch."""
-        return MessageFilter(self.include_return_message_types, self.view().assistant_tool)
-
-    def elsewhere(self) -> bool:
-        """Whether only messages of a group or another conversation are wanted: there are none."""
-        return self.group_id is not None or self.conversation_id not in {None, "default"}
+    def filter(self, conversation_id: str | None = None) -> MessageFilter:
+        """Which messages to fetch, of a conversation or the default one."""
+        return MessageFilter(
+            self.include_return_message_types, self.view().assistant_tool, conversation_id
+        )
 
 
 class RunMessagesQuery(PageQuery):

@@ -32,12 +32,12 @@ class RunListQuery(PageQuery):
     def filter(self) -> RunFilter:
         """Which runs to fetch."""
         agent_ids = [*(self.agent_ids or []), *([self.agent_id] if self.agent_id else [])]
-        return RunFilter(agent_ids, self.statuses or (), self.stop_reason)
+        conversation_id = None if self.conversation_id == "default" else self.conversation_id
+        return RunFilter(agent_ids, self.statuses or (), self.stop_reason, conversation_id)
 
     def matches_nothing(self) -> bool:
         """Whether it asks for what no run here is."""
-        elsewhere = self.conversation_id not in {None, "default"}
-        return self.background is True or elsewhere
+        return self.background is True
 
     def matches(self, turn: RunningTurn) -> bool:
         """Whether a turn without an outcome yet belongs into the list."""
@@ -45,6 +45,8 @@ class RunListQuery(PageQuery):
         if agent_ids and turn.agent_id not in agent_ids:
             return False
         if self.stop_reason is not None:
+            return False
+        if self.conversation_id not in {None, "default", turn.conversation_id}:
             return False
         return not self.statuses or running_status(turn) in self.statuses
 
@@ -164,6 +166,8 @@ def run_state(run: Run) -> RunState:
         created_at=run.created_at - timedelta(microseconds=run.duration_us),
         completed_at=run.created_at,
         total_duration_ns=run.duration_us * 1000,
+        background=run.background,
+        conversation_id=run.conversation_id,
         metadata={"variant": run.variant, "instance_id": run.instance_id},
     )
 
@@ -178,6 +182,7 @@ def running_state(turn: RunningTurn) -> RunState:
         created_at=datetime.fromtimestamp(turn.created_us / 1e6, UTC),
         completed_at=None,
         total_duration_ns=None,
+        conversation_id=turn.conversation_id,
         metadata={"variant": turn.variant, "instance_id": turn.instance_id},
     )
 

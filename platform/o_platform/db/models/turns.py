@@ -32,6 +32,9 @@ class Run(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    conversation_id: Mapped[str | None]
+    """None: the agent's default conversation."""
+    background: Mapped[bool] = mapped_column(server_default=text("false"))
     request_key: Mapped[str]
     status: Mapped[str]
     stop_reason: Mapped[str]
@@ -78,6 +81,8 @@ class Message(Base):
     seq: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     id: Mapped[str]
     agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    conversation_id: Mapped[str | None]
+    """None: the agent's default conversation. No foreign key: it would be checked for every row."""
     run_id: Mapped[str | None]
     type: Mapped[str]
     body: Mapped[dict[str, Any]]
@@ -86,6 +91,12 @@ class Message(Base):
     __table_args__ = (
         UniqueConstraint("id"),
         Index("ix_messages_agent_seq", "agent_id", "seq"),
+        Index(
+            "ix_messages_conversation_seq",
+            "conversation_id",
+            "seq",
+            postgresql_where=text("conversation_id IS NOT NULL"),
+        ),
         Index("ix_messages_run", "run_id"),
     )
 
@@ -99,6 +110,7 @@ class JournalEntry(Base):
     __tablename__ = "journal"
 
     agent_id: Mapped[str] = mapped_column(primary_key=True)
+    """Or the id of the conversation."""
     request_key: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
