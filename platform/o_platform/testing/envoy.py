@@ -91,8 +91,8 @@ class Backend:
     """An HTTP server on a Unix socket that says who it is, and what it was asked.
 
     The header `x-test` chooses: `die` hangs up without an answer, `cut` in the middle of one,
-    `slow` takes 300 ms, `unavailable` answers 503; `die-on-<name>` and `slow-on-<name>` hold for
-    the backend of that name only.
+    `slow` takes 300 ms, `frozen` answers nothing until the backend stops, `unavailable` answers
+    503; `die-on-<name>`, `frozen-on-<name>` and so on hold for the backend of that name only.
     """
 
     name: str
@@ -100,11 +100,13 @@ class Backend:
     seen: list[SeenRequest] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _connections: dict[asyncio.StreamWriter, asyncio.Event] = field(default_factory=dict)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> None:
         """Listen; an older socket of the path is replaced."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
+        self._stopping.clear()
         self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=1024)
 
     async def stop(self) -> None:
@@ -113,6 +115,7 @@ class Backend:
             self._server.close()
             self.path.unlink(missing_ok=True)
             self._server = None
+        self._stopping.set()
         for writer, ended in list(self._connections.items()):
             writer.transport.abort()
             await ended.wait()
@@ -137,10 +140,12 @@ class Backend:
         behaviour = behaviour.removesuffix(f"-on-{self.name}")
         if behaviour == "slow":
             await asyncio.sleep(0.3)
+        if behaviour == "frozen":
+            await self._stopping.wait()
         if behaviour == "cut":
             writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
             await writer.drain()
-        if behaviour in ("die", "cut"):
+        if behaviour in ("die", "cut", "frozen"):
             return False
         status = 503 if behaviour == "unavailable" else 200
         return await _send(writer, status, json.dumps(self._description(request)).encode())

@@ -53,7 +53,7 @@ async def runtime(request: pytest.FixtureRequest, settings: Settings) -> AsyncIt
 
 @pytest.fixture
 def launcher(runtime: Runtime, settings: Settings) -> Launcher:
-    return Launcher(runtime, settings, ready_timeout_s=10)
+    return Launcher(runtime, settings, ready_timeout_s=30)
 
 
 def new_spec(**changes: Any) -> InstanceSpec:

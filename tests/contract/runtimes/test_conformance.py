@@ -34,7 +34,7 @@ LOCALE_VARIABLES = {"LC_CTYPE"}
 
 
 async def next_event(events: Any, kind: str) -> RuntimeEvent:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         async for event in events:
             if event.kind == kind:
                 return event

@@ -46,7 +46,7 @@ class Control:
         with httpx.Client(transport=transport, base_url="http://c", timeout=10) as client:
             return client.get(path)
 
-    def seconds_until_healthy(self, limit_s: float = 30) -> float:
+    def seconds_until_healthy(self, limit_s: float = 60) -> float:
         began = time.monotonic()
         while time.monotonic() - began < limit_s:
             with contextlib.suppress(httpx.TransportError):
@@ -137,7 +137,7 @@ def _queued(socket: Path) -> bool:
     )
 
 
-def _wait(condition: object, limit_s: float = 15) -> None:
+def _wait(condition: object, limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline

@@ -32,7 +32,7 @@ async def fleet(short_tmp: Path, database: Database) -> AsyncIterator[Fleet]:
         home=short_tmp / "h", run_dir=short_tmp / "r", limits=Limits(memory_bytes=64 << 20)
     )
     runtime = ProcessRuntime(settings)
-    yield Fleet(database, runtime, settings, arguments=("-c", TINY_AGENT), ready_timeout_s=5)
+    yield Fleet(database, runtime, settings, arguments=("-c", TINY_AGENT), ready_timeout_s=30)
     for placement in await runtime.owned():
         await runtime.remove(placement)
     folders = InstanceFolders(settings.run)
@@ -105,7 +105,7 @@ async def test_says_why_there_is_none(database: Database, short_tmp: Path) -> No
 
 
 async def _ready(fleet: Fleet, variant: str) -> str:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             for view in await fleet.list():
                 if view.variant == variant and view.status == "ready":
@@ -114,7 +114,7 @@ async def _ready(fleet: Fleet, variant: str) -> str:
 
 
 async def _until(look: Callable[[], Awaitable[object]], wanted: object) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (seen := await look()) != wanted:
             _ = seen
             await asyncio.sleep(0.02)

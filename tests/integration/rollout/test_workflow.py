@@ -32,7 +32,7 @@ async def until(
     service: RolloutService,
     rollout_id: str,
     condition: Callable[[RolloutView], bool],
-    within_s: float = 40,
+    within_s: float = 180,
 ) -> RolloutView:
     """The rollout as soon as it is as wished."""
     async with asyncio.timeout(within_s):
@@ -252,7 +252,7 @@ async def test_an_abort_stops_a_load_test(database: Database, settings: Settings
         view = await runtime.service.start("default", new, long, "ann")
         await until(runtime.service, view.id, lambda v: v.state == "load")
         await runtime.service.abort(view.id, "bob")
-        done = await until(runtime.service, view.id, lambda v: v.finished, within_s=10)
+        done = await until(runtime.service, view.id, lambda v: v.finished, within_s=30)
     assert (done.state, done.gate) == ("aborted", "load")
 
 
@@ -284,10 +284,12 @@ async def test_pause_holds_resume_goes_on_and_only_one_rollout_runs(
 async def test_a_pause_during_a_gate_is_somebodys_and_can_be_withdrawn(
     database: Database, settings: Settings
 ) -> None:
+    # Long enough for everything that is said during the gate, on a busy machine too.
+    long = policy(load=policy().load.model_copy(update={"rounds": 12}))
     _, new = await seed(database, STABLE, "new")
     async with control_plane(database, settings, rps=0) as (_, runtime):
         service = runtime.service
-        view = await service.start("default", new, policy(), "ann")
+        view = await service.start("default", new, long, "ann")
         await until(service, view.id, lambda v: v.state == "load")
         assert (await service.pause(view.id, "bob")).intent == "pause"
         with pytest.raises(ConflictError, match="until the end of the gate"):

@@ -47,7 +47,7 @@ class House:
         return row
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not await condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -85,7 +85,9 @@ async def house(
     runtime = open_runtime(request.param, settings)
 
     def fleets(arguments: tuple[str, ...] = ("-c", TINY_AGENT), **options: Any) -> Fleet:
-        return Fleet(database, runtime, settings, arguments=arguments, ready_timeout_s=5, **options)
+        return Fleet(
+            database, runtime, settings, arguments=arguments, ready_timeout_s=30, **options
+        )
 
     yield House(database, settings, runtime, fleets(), fleets)
     folders = InstanceFolders(settings.run)

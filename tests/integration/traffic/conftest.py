@@ -84,7 +84,7 @@ class Edge:
             trust_env=False,
         )
 
-    async def until(self, condition: Callable[[], bool], *, within_s: float = 5) -> None:
+    async def until(self, condition: Callable[[], bool], *, within_s: float = 30) -> None:
         async with asyncio.timeout(within_s):
             while not condition():  # noqa: ASYNC110 - other processes do not tell
                 await asyncio.sleep(0.01)

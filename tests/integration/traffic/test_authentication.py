@@ -109,7 +109,7 @@ async def _raw_status(edge: Any, head: str) -> int:
     port = edge.settings.listen_port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"{head}\r\n\r\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await reader.readline()
     writer.close()
     await writer.wait_closed()

@@ -55,7 +55,7 @@ async def test_a_certificate_is_shown_and_replaced_without_a_pause(
     anyone = ssl.create_default_context()
     anyone.check_hostname = False
     anyone.verify_mode = ssl.CERT_NONE
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await _connect(edge, anyone, "localhost"))[0] == first:
             pass
 

@@ -62,15 +62,16 @@ async def test_a_shadow_gets_copies_that_look_like_the_originals(edge: Any) -> N
 
 async def test_the_mirror_takes_its_share_and_a_frozen_shadow_holds_few(edge: Any) -> None:
     await edge.serve(edge.lineage(shadow=edge.shadow(250)))
-    slow = {"x-test": "slow-on-shadow"}
+    frozen = {"x-test": "frozen-on-shadow"}
     async with edge.client() as client:
         for _ in range(400):
             assert (await client.post(edge.turn())).status_code == 200
         share = len(edge.instances["shadow"].seen)
         await edge.serve(edge.lineage(shadow=edge.shadow(1000)))
         edge.instances["shadow"].seen.clear()
-        async with asyncio.timeout(0.3), asyncio.TaskGroup() as group:
+        # No original waits for its copy: those are never answered.
+        async with asyncio.TaskGroup() as group:
             for _ in range(40):
-                group.create_task(client.post(edge.turn(), headers=slow))
+                group.create_task(client.post(edge.turn(), headers=frozen))
     assert 60 < share < 140
     assert 1 <= len(edge.instances["shadow"].seen) <= 8

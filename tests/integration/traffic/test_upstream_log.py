@@ -20,7 +20,7 @@ def _log(edge: Any, **options: Any) -> UpstreamLog:
 
 async def _follow(log: UpstreamLog, count: int) -> list[Observation]:
     found: list[Observation] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(found) < count:
             found += await log.read_new()
             await asyncio.sleep(0.01)
