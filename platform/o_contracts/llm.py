@@ -1,4 +1,8 @@
-"""The operation `llm.complete`: instances call it on the bridge, the bridge on the gateway."""
+"""What the LLM gateway is asked.
+
+`llm.complete`: instances call it on the bridge, the bridge on the gateway. `llm.embed` and
+`models.list` are the platform's own.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from msgspec import Struct
 from o_contracts.messages import ToolCall, Usage
 
 MODELS_LIST: Final = "models.list"
+LLM_EMBED: Final = "llm.embed"
+MAX_EMBEDDED: Final = 64
+"""Texts of one `llm.embed`, so that their vectors fit a frame."""
 
 
 class LlmMessage(Struct, frozen=True, omit_defaults=True):
@@ -105,3 +112,17 @@ class ModelList(Struct, frozen=True, omit_defaults=True):
 
     models: list[FoundModel] = []
     problems: list[str] = []
+
+
+class EmbedRequest(Struct, frozen=True):
+    """Body of `llm.embed`: at most `MAX_EMBEDDED` texts."""
+
+    model: str
+    texts: list[str]
+
+
+class EmbedResult(Struct, frozen=True, omit_defaults=True):
+    """The vectors of the texts, in order, all of one dimension."""
+
+    vectors: list[list[float]]
+    prompt_tokens: int = 0

@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     llm_models: list[str] = Field(
         default_factory=list, description="model handles to list, besides the built-in ones"
     )
+    embedding_models: list[str] = Field(
+        default_factory=list, description="embedding model handles to list, besides the local ones"
+    )
     variant_budget_usd: float = Field(
         5.0, ge=0, description="LLM spend of one variant per day, in USD"
     )

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
 from o_contracts.ids import new_agent_id
-from o_platform.agents import attachments, history_repository, repository
+from o_platform.agents import archive_repository, attachments, history_repository, repository
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.defaults import IN_CONTEXT_MESSAGES, generated_name
 from o_platform.agents.denial import denial_of
@@ -108,6 +108,8 @@ class AgentService:
             agent = await locked_agent(session, agent_id)
             await require_identities(session, changes.get("identity_ids", []))
             self._apply(agent, changes)
+            if "embedding" in changes:
+                await archive_repository.move_own(session, agent_id, changes["embedding"])
             if "block_ids" in changes:
                 await attachments.replace(session, agent_id, changes["block_ids"])
             await session.flush()
@@ -119,7 +121,7 @@ class AgentService:
         return view
 
     async def delete(self, agent_id: str) -> None:
-        """Delete an agent with its messages, runs and passages; its blocks stay.
+        """Delete an agent with its messages, runs and own archive; its blocks stay.
 
         Raises:
             NotFoundError: there is none.
@@ -127,6 +129,7 @@ class AgentService:
 
         async def change(session: AsyncSession) -> None:
             await locked_agent(session, agent_id)
+            await archive_repository.keep_shared(session, agent_id)
             await repository.delete_agent(session, agent_id)
             await repository.announce_agents(session, [agent_id])
 

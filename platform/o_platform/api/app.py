@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from o_platform import __version__
 from o_platform.api import health, models, tags
 from o_platform.api.agents import endpoints as agents
+from o_platform.api.archives import endpoints as archives
 from o_platform.api.blocks import endpoints as blocks
 from o_platform.api.conversations import endpoints as conversations
 from o_platform.api.edge import Edge
@@ -19,12 +20,16 @@ from o_platform.api.messages import endpoints as messages
 from o_platform.api.openai import chat, responses
 from o_platform.api.openapi import TITLE, install_openapi
 from o_platform.api.operators import evolution, instances, keys, rollouts, status, variants
+from o_platform.api.passages import endpoints as passages
 from o_platform.api.runs import endpoints as runs
 from o_platform.api.schedules import endpoints as schedules
 from o_platform.api.surface import add_not_offered
 from o_platform.wiring import Platform
 
-LETTA = (health, agents, messages, conversations, blocks, runs, models, tags, schedules, identities)
+LETTA = (
+    health, passages, agents, messages, conversations, blocks, archives, runs, models, tags,
+    schedules, identities,
+)  # fmt: skip
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances)
 

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
 
+from o_platform.agents.archive_service import ArchiveService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.conversation_service import ConversationService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
@@ -39,6 +40,10 @@ def _blocks(request: Request) -> BlockService:
     return _platform(request).blocks
 
 
+def _archives(request: Request) -> ArchiveService:
+    return _platform(request).archives
+
+
 def _caller(x_o_client: Annotated[str, Header()] = "") -> str:
     return x_o_client or "operator"
 
@@ -63,6 +68,7 @@ RunningTurnsDep = Annotated[RunningTurnsOfBridge, Depends(_running_turns)]
 AgentsDep = Annotated[AgentService, Depends(_agents)]
 ConversationsDep = Annotated[ConversationService, Depends(_conversations)]
 BlocksDep = Annotated[BlockService, Depends(_blocks)]
+ArchivesDep = Annotated[ArchiveService, Depends(_archives)]
 CallerDep = Annotated[str, Depends(_caller)]
 """Name of the key a request came with; `operator` for whoever opened the socket itself."""
 TurnsDep = Annotated[TurnClient, Depends(_turns)]

@@ -70,8 +70,13 @@ RunId = Annotated[str, StringConstraints(pattern=f"^run-{UUID_PATTERN}$")]
 StepId = Annotated[str, StringConstraints(pattern=f"^step-{UUID_PATTERN}$")]
 ToolId = Annotated[str, StringConstraints(pattern=f"^tool-{UUID_PATTERN}$")]
 
+ArchiveId = Annotated[str, StringConstraints(pattern=f"^archive-{UUID_PATTERN}$")]
+PassageId = Annotated[str, StringConstraints(pattern=f"^passage-{UUID_PATTERN}$")]
+
 AgentPath = Annotated[AgentId, Path()]
 BlockPath = Annotated[BlockId, Path()]
+ArchivePath = Annotated[ArchiveId, Path()]
+PassagePath = Annotated[PassageId, Path()]
 
 
 class Input(BaseModel):

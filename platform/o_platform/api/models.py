@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from o_platform.agents.defaults import DEFAULT_EMBEDDING
 from o_platform.api.agents.schemas import EmbeddingConfigState, LlmConfigState
 from o_platform.api.agents.views import embedding_config
 from o_platform.api.deps import PlatformDep
 from o_platform.api.providers import endpoint_type, provider_type
 from o_platform.llm.catalogue import ModelInfo
+from o_platform.llm.embedding import embedding_handles
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -54,15 +54,17 @@ async def list_models(
 
 
 @router.get("/embedding")
-async def list_embedding_models() -> list[EmbeddingModelState]:
-    """List the embedding models."""
-    provider, _, name = DEFAULT_EMBEDDING.partition("/")
-    return [
-        EmbeddingModelState(
-            **embedding_config().model_dump(), name=name, display_name=DEFAULT_EMBEDDING,
-            provider_type=provider_type(DEFAULT_EMBEDDING), provider_name=provider,
-        )
-    ]  # fmt: skip
+async def list_embedding_models(platform: PlatformDep) -> list[EmbeddingModelState]:
+    """List the local embedding models and those of `O_EMBEDDING_MODELS`."""
+    return [_embedding_model(handle) for handle in embedding_handles(platform.settings)]
+
+
+def _embedding_model(handle: str) -> EmbeddingModelState:
+    provider, _, name = handle.partition("/")
+    return EmbeddingModelState(
+        **embedding_config(handle).model_dump(), name=name, display_name=handle,
+        provider_type=provider_type(handle), provider_name=provider,
+    )  # fmt: skip
 
 
 def _model(info: ModelInfo) -> ModelState:

@@ -18,6 +18,13 @@ _WITHOUT_ENDPOINT_TYPE = frozenset(
     {"cerebras", "fireworks", "letta", "lmstudio_openai", "sglang", "chatgpt_oauth"}
 )
 
+_EMBEDDING_TYPES = frozenset(
+    {
+        "openai", "anthropic", "bedrock", "google_ai", "google_vertex", "azure", "groq", "ollama",
+        "vllm", "hugging-face", "mistral", "together",
+    }
+)  # fmt: skip
+
 
 def provider_type(handle: str) -> str:
     """The provider type of `provider/model`."""
@@ -29,3 +36,11 @@ def endpoint_type(handle: str) -> str:
     """The (deprecated) endpoint type of `provider/model`."""
     provider = provider_type(handle)
     return "openai" if provider in _WITHOUT_ENDPOINT_TYPE else provider
+
+
+def embedding_endpoint_type(handle: str) -> str:
+    """The (deprecated) endpoint type of the embedding model `provider/model`."""
+    if handle.startswith("o/"):
+        return "hugging-face"
+    provider = provider_type(handle)
+    return provider if provider in _EMBEDDING_TYPES else "openai"

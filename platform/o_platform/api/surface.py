@@ -17,13 +17,11 @@ _ELSEWHERE: Final = (
     "turns are answered by instances: send this to the listener (`o status` prints its URL), not "
     "to the control plane's own socket"
 )
-_ARCHIVAL: Final = "archival memory over the API is not offered yet; agents reach it by their tools"
 _TOOLS: Final = "tools of your own are not offered yet; `tools` of an agent names built-in ones"
 _BACKGROUND: Final = "background runs are not offered yet; stream the turn instead"
 _CLOUD: Final = "this exists in Letta's cloud only and is not offered by this server"
 _MCP: Final = "MCP servers are not offered yet"
 _FOLDERS: Final = "folders and files are not offered yet"
-_ARCHIVES: Final = "archives are not offered yet"
 _AGENT: Final = "/v1/agents/{agent_id}"
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 _FOLDER: Final = "/v1/folders/{folder_id}"
@@ -47,10 +45,6 @@ NOT_OFFERED: Final = (
     NotOffered("GET", _AGENT + "/context", "the overview of a context is not offered yet"),
     NotOffered("GET", _AGENT + "/export", "agent files are not offered yet"),
     NotOffered("POST", "/v1/agents/import", "agent files are not offered yet"),
-    NotOffered("GET POST", _AGENT + "/archival-memory", _ARCHIVAL),
-    NotOffered("GET", _AGENT + "/archival-memory/search", _ARCHIVAL),
-    NotOffered("DELETE", _AGENT + "/archival-memory/{memory_id}", _ARCHIVAL),
-    NotOffered("PATCH", _AGENT + "/archives/{action}/{archive_id}", _ARCHIVES),
     NotOffered("GET", _AGENT + "/tools", _TOOLS),
     NotOffered("PATCH", _AGENT + "/tools/{action}/{tool}", _TOOLS),
     NotOffered("POST", _AGENT + "/tools/{tool_name}/run", _TOOLS),
@@ -74,12 +68,6 @@ NOT_OFFERED: Final = (
     NotOffered("GET", "/v1/messages", "list the messages of one agent instead"),
     NotOffered("POST", "/v1/messages/search", "message search is not offered yet"),
     NotOffered("GET", "/v1/messages/{message_id}", "list the messages of one agent instead"),
-    NotOffered("POST", "/v1/passages/search", _ARCHIVAL),
-    NotOffered("GET POST", "/v1/archives", _ARCHIVES),
-    NotOffered("GET PATCH DELETE", "/v1/archives/{archive_id}", _ARCHIVES),
-    NotOffered("POST", "/v1/archives/{archive_id}/passages", _ARCHIVES),
-    NotOffered("POST", "/v1/archives/{archive_id}/passages/batch", _ARCHIVES),
-    NotOffered("DELETE", "/v1/archives/{archive_id}/passages/{passage_id}", _ARCHIVES),
     NotOffered("GET POST", "/v1/folders", _FOLDERS),
     NotOffered("GET PATCH DELETE", _FOLDER, _FOLDERS),
     NotOffered("GET", _FOLDER + "/agents", _FOLDERS),

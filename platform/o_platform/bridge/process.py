@@ -35,6 +35,7 @@ from o_platform.errors import DatabaseUnavailableError
 from o_platform.llm.budget import Budget
 from o_platform.llm.builtin import BuiltinModels
 from o_platform.llm.client import LlmClient
+from o_platform.llm.embedding import embedders
 from o_platform.settings import Settings
 
 CONTROL_MODE: Final = 0o600
@@ -65,14 +66,14 @@ class Bridge:
         self._snapshots = Snapshots()
         self._database = Database(database_url, pool_size=4)
         self._postgres = Postgres(database_url)
-        self._search = Search(self._postgres, self._database)
+        self._client = LlmClient(settings.run / "llm.sock")
+        self._search = Search(self._postgres, self._database, embedders(self._client))
         self._plain_writer = PlainWriter(self._postgres)
         self._plain: GroupCommit[EndedTurn] = self._group_commit(self._plain_writer)
         self._thread_writer = PlainWriter(self._postgres, threads=True)
         self._threads = self._group_commit(self._thread_writer)
         self._edited = self._group_commit(EditWriter(self._database, self.cache))
         self._budget = Budget(self._database, settings)
-        self._client = LlmClient(settings.run / "llm.sock")
         self._models = Models(
             BuiltinModels(settings.scripted_model),
             self._client,

@@ -12,7 +12,9 @@ from o_platform.agents.message_search import MessageQuery, search_messages
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Remembered
 from o_platform.db.engine import Database
-from o_platform.memory.passages import search_passages
+from o_platform.memory.archives import archives_of
+from o_platform.memory.embedders import Embedders
+from o_platform.memory.search import PassageQuery, query_models, search_archives
 from o_tools.errors import ToolError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
@@ -23,10 +25,11 @@ SEARCH_WAIT_S: Final = 10.0
 class Search:
     """Searches agents' histories and archival memories."""
 
-    def __init__(self, postgres: Postgres, database: Database) -> None:
-        """Both reach the same database."""
+    def __init__(self, postgres: Postgres, database: Database, embedders: Embedders) -> None:
+        """The first two reach the same database; `embedders` are the models of archives."""
         self._postgres = postgres
         self._database = database
+        self._embedders = embedders
 
     async def messages(
         self, agent_id: str, query: ConversationSearch, *, before: datetime | None = None
@@ -57,19 +60,25 @@ class Search:
         Raises:
             ToolError: a date that is none.
             DatabaseUnavailableError: it cannot be read now.
+            OError: an embedding model cannot be reached.
         """
+        wanted = PassageQuery(
+            query.query,
+            query.tags,
+            query.top_k,
+            query.tag_match_mode,
+            _date(query.start_datetime),
+            _date(query.end_datetime),
+        )
         async with self._database.unit_of_work() as session:
-            found = await search_passages(
-                session,
-                agent_id,
-                query.query,
-                query.tags,
-                query.top_k,
-                tag_match=query.tag_match_mode,
-                since=_date(query.start_datetime),
-                until=_date(query.end_datetime),
-            )
-        return [Remembered(passage.text, passage.tags, passage.created_at) for passage, _ in found]
+            held = await archives_of(session, agent_id)
+        handles = [archive.embedding for archive in held]
+        models = await query_models(self._embedders, handles, wanted)
+        async with self._database.unit_of_work() as session:
+            ids = [archive.id for archive in held]
+            hits = await search_archives(session, ids, models, wanted)
+        found = [hit.passage for hit in hits]
+        return [Remembered(passage.text, passage.tags, passage.created_at) for passage in found]
 
 
 def _date(text: str) -> datetime | None:

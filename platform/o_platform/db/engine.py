@@ -26,6 +26,8 @@ CHANNEL_INSTANCES = "o_instances"
 """Payload: an instance id whose row changed."""
 CHANNEL_SCHEDULES = "o_schedules"
 """A scheduled turn was added."""
+CHANNEL_EMBEDDINGS = "o_embeddings"
+"""Payload: an archive id that lacks vectors of its embedding model, or of its next one."""
 CHANNEL_ROUTES = "o_routes"
 """Payload: a lineage's name, or `keys`; the routes must be rendered anew."""
 

@@ -31,7 +31,8 @@ from o_platform.evolution.record import AttemptRecord, lesson, passage_tags, pas
 from o_platform.images.diff import genome_diff
 from o_platform.images.genome import Genome
 from o_platform.images.repository import fetch_genome, save_variant
-from o_platform.memory.passages import insert_passage, search_passages
+from o_platform.memory.passages import insert_passage
+from o_platform.memory.search import search_passages
 
 REMEMBERED = 8
 """Passages of earlier attempts a proposer is shown."""

@@ -17,7 +17,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
-from o_contracts.llm import LlmDelta, LlmRequest, LlmResult
+from o_contracts.llm import EmbedRequest, EmbedResult, LlmDelta, LlmRequest, LlmResult
 from o_platform.errors import LlmError, LlmTimeoutError
 
 FIRST_WAIT_S: Final = 0.5
@@ -58,6 +58,15 @@ class ModelProvider(Protocol):
         """
         ...
 
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """The vectors of texts.
+
+        Raises:
+            ProviderError: the try failed.
+            LlmError: the call cannot succeed.
+        """
+        ...
+
 
 async def complete_call(
     provider: ModelProvider,
@@ -83,6 +92,31 @@ async def complete_call(
             if seen or not failure.again or number == policy.retries:
                 raise failure.error from failure
             await _wait(retry_wait_s(number, failure.retry_after_s, jitter()), deadline, failure)
+
+
+async def embed_call(
+    provider: ModelProvider,
+    request: EmbedRequest,
+    policy: CallPolicy,
+    jitter: Callable[[], float] = random.random,
+) -> EmbedResult:
+    """The vectors of texts, after as many tries as it takes.
+
+    Raises:
+        LlmError: the last try's failure, or `LlmTimeoutError`.
+    """
+    deadline = asyncio.get_running_loop().time() + policy.total_s
+    for number in range(policy.retries + 1):
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await provider.embed(request)
+        except ProviderError as failure:
+            if not failure.again or number == policy.retries:
+                raise failure.error from failure
+            await _wait(retry_wait_s(number, failure.retry_after_s, jitter()), deadline, failure)
+        except TimeoutError as error:
+            raise _timeout(request.model, policy, total=True) from error
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def retry_wait_s(number: int, retry_after_s: float | None, jitter: float) -> float:
@@ -126,23 +160,22 @@ async def _one_try(
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
-                raise _timeout(request, policy, total=limit == deadline) from error
+                raise _timeout(request.model, policy, total=limit == deadline) from error
             yield item
             limit = min(deadline, loop.time() + policy.chunk_s)
 
 
-def _timeout(request: LlmRequest, policy: CallPolicy, *, total: bool) -> LlmTimeoutError:
+def _timeout(model: str, policy: CallPolicy, *, total: bool) -> LlmTimeoutError:
     if total:
         return LlmTimeoutError(
-            f"the model `{request.model}` did not answer within {policy.total_s:g} s "
-            "(O_LLM_TIMEOUT_S)",
-            model=request.model,
+            f"the model `{model}` did not answer within {policy.total_s:g} s (O_LLM_TIMEOUT_S)",
+            model=model,
             timeout_s=policy.total_s,
         )
     return LlmTimeoutError(
-        f"the model `{request.model}` fell silent for {policy.chunk_s:g} s in the middle of its "
+        f"the model `{model}` fell silent for {policy.chunk_s:g} s in the middle of its "
         "reply (O_LLM_CHUNK_TIMEOUT_S)",
-        model=request.model,
+        model=model,
         timeout_s=policy.chunk_s,
     )
 

@@ -10,7 +10,16 @@ from typing import Final, TypeVar
 
 from o_contracts.bridge import LLM_COMPLETE
 from o_contracts.frames import Empty, ErrorBody, Frame, FrameError, Kind, decode_body
-from o_contracts.llm import MODELS_LIST, LlmDelta, LlmRequest, LlmResult, ModelList
+from o_contracts.llm import (
+    LLM_EMBED,
+    MODELS_LIST,
+    EmbedRequest,
+    EmbedResult,
+    LlmDelta,
+    LlmRequest,
+    LlmResult,
+    ModelList,
+)
 from o_platform.errors import LlmBadRequestError, LlmError, LlmTimeoutError
 from o_platform.llm.connection import ConnectionLostError, FrameConnection
 from o_platform.llm.failures import llm_error
@@ -62,6 +71,15 @@ class LlmClient:
         """
         async with aclosing(self._ask(MODELS_LIST, Empty())) as frames:
             return _decode(await anext(frames), ModelList)
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """The vectors of texts.
+
+        Raises:
+            LlmError: the call failed; the subclass says how.
+        """
+        async with aclosing(self._ask(LLM_EMBED, request)) as frames:
+            return _decode(await anext(frames), EmbedResult)
 
     async def close(self) -> None:
         """Close the connection; calls under way fail."""

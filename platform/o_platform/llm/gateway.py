@@ -1,4 +1,4 @@
-"""What the gateway process answers: `llm.complete` and `models.list`."""
+"""What the gateway process answers: `llm.complete`, `llm.embed` and `models.list`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from contextlib import aclosing, asynccontextmanager
 
 from o_contracts.bridge import LLM_COMPLETE
 from o_contracts.frames import decode_body
-from o_contracts.llm import MODELS_LIST, LlmDelta, LlmRequest, LlmResult
+from o_contracts.llm import (
+    LLM_EMBED,
+    MODELS_LIST,
+    EmbedRequest,
+    EmbedResult,
+    LlmDelta,
+    LlmRequest,
+    LlmResult,
+)
 from o_platform.errors import BadInputError, LlmError, LlmTimeoutError
-from o_platform.llm.calls import CallPolicy, ModelProvider, complete_call
+from o_platform.llm.calls import CallPolicy, ModelProvider, complete_call, embed_call
 from o_platform.llm.discovery import ModelFinder
 from o_platform.llm.server import Exchange
 
@@ -36,6 +44,8 @@ class Gateway:
         match exchange.frame.op:
             case op if op == LLM_COMPLETE:
                 return await self._complete(exchange, decode_body(exchange.frame, LlmRequest))
+            case op if op == LLM_EMBED:
+                return await self._embed(decode_body(exchange.frame, EmbedRequest))
             case op if op == MODELS_LIST:
                 return await self._finder.find()
             case op:
@@ -44,7 +54,7 @@ class Gateway:
     async def _complete(self, exchange: Exchange, request: LlmRequest) -> LlmResult:
         exchange.streaming = request.stream
         async with (
-            self._slot(request),
+            self._slot(request.model),
             aclosing(complete_call(self._provider, request, self._policy)) as items,
         ):
             async for item in items:
@@ -54,16 +64,20 @@ class Gateway:
                     return item
         raise LlmError(f"the model `{request.model}` gave no reply", model=request.model)
 
+    async def _embed(self, request: EmbedRequest) -> EmbedResult:
+        async with self._slot(request.model):
+            return await embed_call(self._provider, request, self._policy)
+
     @asynccontextmanager
-    async def _slot(self, request: LlmRequest) -> AsyncIterator[None]:
+    async def _slot(self, model: str) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._policy.total_s):
                 await self._slots.acquire()
         except TimeoutError as error:
             raise LlmTimeoutError(
-                f"a call to `{request.model}` waited {self._policy.total_s:g} s for its turn; "
+                f"a call to `{model}` waited {self._policy.total_s:g} s for its turn; "
                 "raise O_LLM_CONCURRENCY",
-                model=request.model,
+                model=model,
             ) from error
         try:
             yield

@@ -16,7 +16,16 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from o_contracts.llm import LlmDelta, LlmMessage, LlmRequest, LlmResult, LlmTool, ToolCallDelta
+from o_contracts.llm import (
+    EmbedRequest,
+    EmbedResult,
+    LlmDelta,
+    LlmMessage,
+    LlmRequest,
+    LlmResult,
+    LlmTool,
+    ToolCallDelta,
+)
 from o_contracts.messages import ToolCall, Usage
 from o_platform.errors import (
     LlmBadRequestError,
@@ -28,7 +37,7 @@ from o_platform.errors import (
 from o_platform.llm.assembly import Assembly
 from o_platform.llm.calls import ProviderError, parse_retry_after
 from o_platform.llm.failures import redact
-from o_platform.llm.providers import Target, keys_in, resolve
+from o_platform.llm.providers import Target, embedding_name, keys_in, resolve
 from o_platform.llm.tokens import estimate_usage
 
 # LiteLLM reads these while it is imported.
@@ -94,7 +103,20 @@ class LitellmProvider:
                 async for item in items:
                     yield item
         except openai.OpenAIError as error:
-            raise self._failure(request, error) from error
+            raise self._failure(request.model, error) from error
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """One try; see `calls.ModelProvider`."""
+        target = resolve(request.model, self._base_urls, self._environ)
+        try:
+            reply = await litellm.aembedding(
+                model=embedding_name(target.model), input=request.texts, timeout=self._timeout_s,
+                max_retries=0, num_retries=0, drop_params=True, encoding_format="float",
+                api_base=target.api_base, api_key=target.api_key,
+            )  # fmt: skip
+            return _vectors(request, reply)
+        except openai.OpenAIError as error:
+            raise self._failure(request.model, error) from error
 
     def _arguments(self, request: LlmRequest, target: Target) -> dict[str, Any]:
         arguments: dict[str, Any] = {
@@ -116,16 +138,16 @@ class LitellmProvider:
         chosen = {name: value for name, value in request.settings.items() if name in PASSED_ON}
         return arguments | chosen
 
-    def _failure(self, request: LlmRequest, error: Exception) -> ProviderError:
+    def _failure(self, model: str, error: Exception) -> ProviderError:
         cause = getattr(error, "original_exception", None) or error
         said = redact(_sentence(cause), self._keys)
         status = getattr(cause, "status_code", None)
-        detail = {"model": request.model, "provider_status": status}
+        detail = {"model": model, "provider_status": status}
         headers = getattr(cause, "litellm_response_headers", None) or {}
         wait_s = parse_retry_after(headers.get("retry-after"), datetime.now(UTC))
         kind, again = _kind_of(cause)
         return ProviderError(
-            kind(f"the model `{request.model}` {_VERBS[kind]}: {said}", **detail),
+            kind(f"the model `{model}` {_VERBS[kind]}: {said}", **detail),
             again=again,
             retry_after_s=wait_s,
         )
@@ -187,6 +209,20 @@ async def _streamed(
         )
         raise ProviderError(lost, again=True)
     yield _finished(request, target, assembly, finish)
+
+
+def _vectors(request: EmbedRequest, reply: Any) -> EmbedResult:
+    rows = sorted(reply.data, key=lambda row: row["index"])
+    vectors = [[float(number) for number in row["embedding"]] for row in rows]
+    if len(vectors) != len(request.texts) or len({len(vector) for vector in vectors}) != 1:
+        broken = LlmError(
+            f"the model `{request.model}` gave {len(vectors)} vectors for {len(request.texts)} "
+            "texts, or vectors of several dimensions",
+            model=request.model,
+        )
+        raise ProviderError(broken, again=True)
+    usage = _reported(reply)
+    return EmbedResult(vectors, usage.prompt_tokens or 0 if usage is not None else 0)
 
 
 def _result(request: LlmRequest, target: Target, reply: Any) -> LlmResult:

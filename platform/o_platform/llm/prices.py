@@ -24,6 +24,7 @@ class ListedModel(msgspec.Struct, frozen=True):
     max_output_tokens: int | float | str | None = None
     input_cost_per_token: int | float | str | None = None
     output_cost_per_token: int | float | str | None = None
+    output_vector_size: int | float | str | None = None
 
     def cost_usd(self, usage: Usage) -> float:
         """Price of `usage`, without discounts for cached input; 0.0 if it is not known."""

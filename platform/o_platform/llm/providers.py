@@ -139,3 +139,9 @@ def _key(
         model=handle,
         variable=provider.key_variable,
     )
+
+
+def embedding_name(model: str) -> str:
+    """LiteLLM's name of an embedding model, given that of a chat model of the same provider."""
+    provider, _, name = model.partition("/")
+    return f"ollama/{name}" if provider == "ollama_chat" else model

@@ -1,6 +1,7 @@
 """A model provider on loopback that does what it is told: streams, calls tools, fails, hangs, cuts.
 
-`OpenAiServer` speaks the OpenAI protocol (`POST …/chat/completions`, `GET …/models`), Anthropic's
+`OpenAiServer` speaks the OpenAI protocol (`POST …/chat/completions`, `POST …/embeddings`,
+`GET …/models`), Anthropic's
 (`POST …/messages`) and Ollama's (`POST …/api/chat`, `GET …/api/tags`), streamed or not. It answers
 each model call with the next of the answers it was given (`play`), then with `Reply()`, and records
 every request. It runs in a thread of its own, on a free port.

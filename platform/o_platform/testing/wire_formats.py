@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +53,8 @@ def model_list(path: str, models: tuple[str, ...]) -> JsonObject:
 
 def whole(path: str, request: JsonObject, reply: Reply) -> JsonObject:
     """The reply in one piece."""
+    if path.endswith("/embeddings"):
+        return _embeddings(request, reply)
     if path.endswith("/messages"):
         return _anthropic(request, reply)
     if path.endswith("/api/chat"):
@@ -205,3 +210,25 @@ def _ollama(request: JsonObject, text: str, reply: Reply | None, *, done: bool) 
                 for name, arguments in reply.tool_calls
             ]
     return body | {"message": message}
+
+
+def _embeddings(request: JsonObject, reply: Reply) -> JsonObject:
+    """Vectors of as many numbers as the model's name ends with (`embed-2048`), else of 8."""
+    size = request["model"].rpartition("-")[2]
+    dimensions = int(size) if size.isdecimal() else 8
+    texts = [request["input"]] if isinstance(request["input"], str) else request["input"]
+    rows = [
+        {"object": "embedding", "index": index, "embedding": _vector(text, dimensions)}
+        for index, text in enumerate(texts)
+    ]
+    listed = {"object": "list", "data": rows, "model": request["model"]}
+    return listed | {"usage": {"prompt_tokens": len(texts), "total_tokens": len(texts)}}
+
+
+def _vector(text: str, dimensions: int) -> list[float]:
+    """Texts with the same words are alike."""
+    vector = [0.0] * dimensions
+    for word in re.findall(r"\w+", text.lower()):
+        vector[zlib.crc32(word.encode()) % dimensions] += 1.0
+    length = math.sqrt(sum(number * number for number in vector)) or 1.0
+    return [number / length for number in vector]

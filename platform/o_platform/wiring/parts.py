@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
+from o_platform.agents.archive_service import ArchiveService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.cache import BridgeCache
 from o_platform.agents.conversation_service import ConversationService
@@ -22,8 +23,11 @@ from o_platform.db.engine import Database
 from o_platform.db.models import Lineage
 from o_platform.errors import SetupError, UnavailableError
 from o_platform.images.repository import DEFAULT_LINEAGE
+from o_platform.llm.client import LlmClient
+from o_platform.llm.embedding import embedders
 from o_platform.settings import Settings
 from o_platform.wiring.board import Board
+from o_platform.wiring.embedding_keeper import EmbeddingKeeper
 from o_platform.wiring.scheduler import Scheduler
 from o_platform.wiring.seed import seed
 from o_platform.wiring.stable import StableKeeper
@@ -46,9 +50,10 @@ BUDGET: Final = "budgets"
 LAUNCH: Final = "workflows"
 ROLLOUTS: Final = "rollouts"
 SCHEDULES: Final = "scheduled turns"
+EMBEDDINGS: Final = "embeddings"
 STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order."""
-ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES)
+ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS)
 """What runs as long as the control plane does."""
 STEERING: Final = "o_platform.wiring.steering"
 """A module that takes a moment to import, and that a spare imports in advance."""
@@ -74,6 +79,9 @@ class Platform:
         self.agents = AgentService(database, self.cache, ToolCatalogue(SPECS.values()))
         self.conversations = ConversationService(database, self.cache)
         self.blocks = BlockService(database, self.cache)
+        self.gateway = LlmClient(settings.run / "llm.sock")
+        self.embedders = embedders(self.gateway)
+        self.archives = ArchiveService(database, self.embedders)
         self.turns = TurnClient(settings.run / "internal.sock")
         self.brought_up = asyncio.Event()
         """Set when everything in the background has been started once."""
@@ -86,13 +94,8 @@ class Platform:
         Endpoints of `O_LLM_BASE_URLS` are asked through the LLM gateway, which starts for that.
         """
         from o_platform.llm.catalogue import list_models
-        from o_platform.llm.client import LlmClient
 
-        gateway = LlmClient(self.settings.run / "llm.sock")
-        try:
-            return await list_models(self.settings, gateway)
-        finally:
-            await gateway.close()
+        return await list_models(self.settings, self.gateway)
 
     async def require_ready(self) -> None:
         """Return if agents can be served.
@@ -143,6 +146,7 @@ class Platform:
             if self._delivery is not None:
                 await self._delivery.close()
             await self.turns.close()
+            await self.gateway.close()
             await self.cache.close()
             await self.database.close()
 
@@ -168,6 +172,7 @@ class Platform:
             always(BUDGET, delivery.completion.budget.run)
             await self.board.keep_running(LAUNCH, delivery.workflows.launch)
             always(ROLLOUTS, delivery.rollout_runtime.run)
+            always(EMBEDDINGS, EmbeddingKeeper(self.database, self.embedders).run)
             always(SCHEDULES, Scheduler(self.database, self.turns, SystemClock()).run)
             self.brought_up.set()
 

@@ -34,3 +34,37 @@ def test_up_down_up(database_url: str) -> None:
     upgrade(database_url)
     assert not pending(database_url)
     command.check(config)
+
+
+def test_passages_of_agents_move_to_archives_and_back(database_url: str) -> None:
+    config = alembic_config(database_url)
+    command.downgrade(config, "0004")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO lineages (name, key) VALUES ('default', 1)")
+        for agent in ("agent-1", "agent-2"):
+            connection.execute(
+                "INSERT INTO agents (id, lineage, name, agent_type, system, model, model_settings,"
+                " embedding, tools, tool_rules, tags) VALUES"
+                " (%s, 'default', 'ada', 't', '', 'o/echo', '{}', 'o/hash', '{}', '[]', '{}')",
+                (agent,),
+            )
+        before = [("passage-1", "agent-1", "tea"), ("passage-2", "agent-1", "dog")]
+        for passage, agent, text in before:
+            connection.execute(
+                "INSERT INTO passages (id, agent_id, text, embedding, tags, metadata)"
+                " VALUES (%s, %s, %s, array_fill(0.5, ARRAY[256])::vector, '{x}', '{}')",
+                (passage, agent, text),
+            )
+        command.upgrade(config, "head")
+        moved = connection.execute(
+            "SELECT p.id, ag.agent_id, p.text FROM passages p JOIN archives a ON a.id = archive_id"
+            " JOIN agent_archives ag ON ag.archive_id = a.id AND ag.agent_id = a.owner_id"
+            " JOIN passage_vectors v ON v.passage_id = p.id AND v.model = a.embedding"
+            " AND v.archive_id = a.id AND v.tags = p.tags AND v.dimensions = 256"
+            " WHERE p.words @@ to_tsquery('english', p.text) ORDER BY p.id"
+        ).fetchall()
+        assert moved == before
+        assert connection.execute("SELECT count(*) FROM archives").fetchone() == (1,)
+        command.downgrade(config, "0004")
+        back = connection.execute("SELECT id, agent_id, text FROM passages ORDER BY id").fetchall()
+        assert back == before

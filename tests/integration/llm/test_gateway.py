@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from o_contracts.llm import LlmDelta, LlmMessage, LlmRequest, LlmResult, LlmTool
+from o_contracts.llm import EmbedRequest, LlmDelta, LlmMessage, LlmRequest, LlmResult, LlmTool
 from o_contracts.messages import ToolCall, Usage
 from o_platform.errors import (
     LlmBadRequestError,
@@ -346,3 +346,25 @@ async def test_the_log_is_json_without_keys(
     assert not [line for line in lines if line["level"] == "error"]
     assert "very-secret" not in text
     assert running_gateway.output.read_text() == ""
+
+
+async def test_texts_are_embedded_in_order(client: LlmClient, provider: OpenAiServer) -> None:
+    provider.play(Fail(500), Reply())
+    answer = await client.embed(EmbedRequest("local/embed-16", ["green tea", "dog", "tea green"]))
+    assert [len(vector) for vector in answer.vectors] == [16, 16, 16]
+    assert answer.vectors[0] == answer.vectors[2] != answer.vectors[1]
+    assert answer.prompt_tokens == 3
+    assert provider.calls[-1].path == "/v1/embeddings"
+    assert provider.calls[-1].headers["authorization"] == "Bearer local-key"
+
+
+async def test_a_refused_embedding_is_told(client: LlmClient, provider: OpenAiServer) -> None:
+    provider.play(Fail(400, message="too long"))
+    with pytest.raises(LlmBadRequestError, match="too long"):
+        await client.embed(EmbedRequest("openai/text-embedding-3-small", ["x"]))
+    provider.play(Garbage(), Garbage(), Garbage())  # The first try and both retries.
+    with pytest.raises(LlmError):
+        await client.embed(EmbedRequest("local/embed-8", ["x"]))
+    assert len(provider.calls) == 4
+    with pytest.raises(LlmBadRequestError, match="no model provider"):
+        await client.embed(EmbedRequest("nobody/embed-8", ["x"]))

@@ -8,14 +8,16 @@ from o_contracts.ids import new_agent_id
 from o_platform.db.engine import Database
 from o_platform.db.models import Agent, Lineage
 from o_platform.errors import BadInputError, NotFoundError, TooLargeError
+from o_platform.memory.archives import archives_of
 from o_platform.memory.passages import (
     MAX_TEXT_CHARACTERS,
+    PassagePage,
     count_passages,
     delete_passage,
     insert_passage,
     list_passages,
-    search_passages,
 )
+from o_platform.memory.search import search_passages
 
 pytestmark = pytest.mark.integration
 
@@ -136,11 +138,13 @@ async def test_agents_do_not_see_each_others_passages(database: Database, agent_
     await keep(database, other, CORPUS)
     assert await found(database, agent_id, "green tea") == []
     async with database.unit_of_work() as session:
-        (mine, *_) = await list_passages(session, other)
+        (archive,) = await archives_of(session, other)
+        assert await archives_of(session, agent_id) == []
+        (theirs, *_) = await list_passages(session, [archive.id], PassagePage())
         with pytest.raises(NotFoundError):
-            await delete_passage(session, agent_id, mine.id)
+            await delete_passage(session, [], theirs.id)
         with pytest.raises(NotFoundError):
-            await list_passages(session, agent_id, after=mine.id)
+            await list_passages(session, [], PassagePage(after=theirs.id))
         assert await count_passages(session, agent_id) == 0
         assert await count_passages(session, other) == len(CORPUS)
 
@@ -149,16 +153,18 @@ async def test_listing_pages_both_ways(database: Database, agent_id: str) -> Non
     await keep(database, agent_id, CORPUS)
     order = list(CORPUS)
     async with database.unit_of_work() as session:
-        everything = await list_passages(session, agent_id)
+        mine = [archive.id for archive in await archives_of(session, agent_id)]
+        everything = await list_passages(session, mine, PassagePage())
         assert [passage.tags[0] for passage in everything] == order
         ids = [passage.id for passage in everything]
 
         async def page(**more: object) -> list[str]:
-            rows = await list_passages(session, agent_id, **more)  # type: ignore[arg-type]
+            rows = await list_passages(session, mine, PassagePage(**more))  # type: ignore[arg-type]
             return [row.id for row in rows]
 
         assert await page(after=ids[1], limit=2) == ids[2:4]
         assert await page(before=ids[2]) == ids[:2]
+        assert await page(before=ids[4], limit=2) == ids[2:4]
         assert await page(ascending=False, limit=2) == ids[:-3:-1]
         assert await page(ascending=False, after=ids[2]) == [ids[1], ids[0]]
         assert await page(ascending=False, before=ids[4]) == [ids[5]]
@@ -170,11 +176,11 @@ async def test_deleted_is_gone(database: Database, agent_id: str) -> None:
     await keep(database, agent_id, CORPUS)
     async with database.unit_of_work() as session:
         (hit, _), *_ = await search_passages(session, agent_id, "dog")
-        await delete_passage(session, agent_id, hit.id)
+        await delete_passage(session, [hit.archive_id], hit.id)
     assert "dog" not in await found(database, agent_id, "dog")
     async with database.unit_of_work() as session:
         with pytest.raises(NotFoundError, match=hit.id):
-            await delete_passage(session, agent_id, hit.id)
+            await delete_passage(session, [hit.archive_id], hit.id)
 
 
 async def test_bad_passages_are_refused(database: Database, agent_id: str) -> None:

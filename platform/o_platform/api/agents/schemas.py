@@ -220,7 +220,7 @@ class LlmConfigState(BaseModel):
 
 
 class EmbeddingConfigState(BaseModel):
-    """The embedding in force, which is this server's own whatever `embedding` asks for."""
+    """The deprecated description of an embedding model; 0 dimensions: not known before its use."""
 
     handle: str
     embedding_model: str

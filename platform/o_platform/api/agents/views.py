@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from o_contracts.messages import StopReason, ToolSpec
-from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW, DEFAULT_EMBEDDING
+from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW
 from o_platform.agents.service import AgentView
 from o_platform.agents.tools import ToolCatalogue, tool_id
 from o_platform.api.agents.schemas import (
@@ -19,8 +19,9 @@ from o_platform.api.agents.schemas import (
 from o_platform.api.blocks.schemas import block_state
 from o_platform.api.identities.schemas import shown_identity
 from o_platform.api.messages.wire import MessageView
-from o_platform.api.providers import endpoint_type, provider_type
-from o_platform.db.models import HASH_EMBEDDING_DIM, Agent
+from o_platform.api.providers import embedding_endpoint_type, endpoint_type, provider_type
+from o_platform.db.models import Agent
+from o_platform.llm.embedding import listed_dimensions
 
 TOOL_RETURN_CHARS = 50_000
 _MEMORY_TOOLS = ("memory_", "core_memory_")
@@ -49,7 +50,7 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         model_settings=settings,
         llm_config=_llm_config(agent, settings),
         embedding=agent.embedding,
-        embedding_config=embedding_config(),
+        embedding_config=embedding_config(agent.embedding),
         response_format=settings.get("response_format"),
         compaction_settings=config.get("compaction_settings"),
         enable_sleeptime=config.get("enable_sleeptime"),
@@ -82,13 +83,13 @@ def tool_state(spec: ToolSpec) -> ToolState:
     )  # fmt: skip
 
 
-def embedding_config() -> EmbeddingConfigState:
-    """The embedding that passages are in fact stored with."""
+def embedding_config(handle: str, dimensions: int | None = None) -> EmbeddingConfigState:
+    """An embedding model in the deprecated form; `dimensions` as listed unless given."""
     return EmbeddingConfigState(
-        handle=DEFAULT_EMBEDDING,
-        embedding_model=DEFAULT_EMBEDDING.partition("/")[2],
-        embedding_dim=HASH_EMBEDDING_DIM,
-        embedding_endpoint_type="hugging-face",
+        handle=handle,
+        embedding_model=handle.partition("/")[2],
+        embedding_dim=listed_dimensions(handle) if dimensions is None else dimensions,
+        embedding_endpoint_type=embedding_endpoint_type(handle),
     )
 
 

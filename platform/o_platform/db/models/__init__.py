@@ -17,21 +17,22 @@ from o_platform.db.models.delivery import (
     Variant,
 )
 from o_platform.db.models.identities import Identity
-from o_platform.db.models.memory import HASH_EMBEDDING_DIM, Passage
+from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
 from o_platform.db.models.turns import JournalEntry, Message, Run, Step, fence_epoch
 
 __all__ = [
     "Agent",
+    "AgentArchive",
     "AgentBlock",
     "ApiKey",
+    "Archive",
     "Attempt",
     "Base",
     "Block",
     "Conversation",
     "Event",
-    "HASH_EMBEDDING_DIM",
     "Identity",
     "Image",
     "Instance",
@@ -42,6 +43,7 @@ __all__ = [
     "Message",
     "NAMING",
     "Passage",
+    "PassageVector",
     "Rollout",
     "RolloutEvent",
     "Run",

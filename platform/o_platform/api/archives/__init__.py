@@ -1,0 +1,1 @@
+"""Archives: collections of passages that agents can share."""

@@ -1,0 +1,1 @@
+"""Passages: an agent's archival memory, and search of all of them."""

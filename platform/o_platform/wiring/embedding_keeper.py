@@ -1,0 +1,30 @@
+"""Keeps vectors complete: looks when told of an archive, and now and then."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from o_platform.db.engine import CHANNEL_EMBEDDINGS, Database
+from o_platform.memory.embedders import Embedders
+from o_platform.memory.reembedding import PAUSE_S, Reembedding
+from o_platform.wiring.announcements import listening
+
+LOOK_S: Final = PAUSE_S
+"""How often to look when nothing is announced: archives whose model failed are tried again."""
+
+
+class EmbeddingKeeper:
+    """Runs the job that makes missing vectors."""
+
+    def __init__(self, database: Database, embedders: Embedders) -> None:
+        """`embedders` are the models that archives may have."""
+        self._database = database
+        self._job = Reembedding(database, embedders)
+
+    async def run(self) -> None:
+        """Look and work until cancelled."""
+        await self._job.ensure_indexes()
+        async with listening(self._database, (CHANNEL_EMBEDDINGS,)) as announcements:
+            while True:
+                if not await self._job.step():
+                    await announcements.wait(LOOK_S)
