@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from o_platform.errors import NotReadyError
 from o_platform.settings import Settings
+from o_platform.testing.listening import close_server
 from o_platform.traffic.admin import EnvoyAdmin
 from o_platform.traffic.process import envoy_command, envoy_paths, prepare_run
 
@@ -112,7 +113,7 @@ class Backend:
     async def stop(self) -> None:
         """Hang up on everyone."""
         if self._server is not None:
-            self._server.close()
+            await close_server(self._server)
             self.path.unlink(missing_ok=True)
             self._server = None
         self._stopping.set()

@@ -37,6 +37,7 @@ from o_contracts.frames import (
 from o_contracts.ids import new_agent_id, new_id
 from o_contracts.llm import LlmDelta, LlmRequest, LlmResult
 from o_contracts.messages import AgentContext, Block, ToolReturn, ToolSpec, Usage
+from o_platform.testing.listening import close_server
 
 SEED_GENOME = Path(__file__).parents[3] / "agent_images" / "genomes" / "default"
 MEMORY_INSERT = ToolSpec(
@@ -134,7 +135,7 @@ class FrameBridge:
     async def _stop(self) -> None:
         self._is_up = False
         if self._server is not None:
-            self._server.close()
+            await close_server(self._server)
         for writer in list(self._writers):
             writer.transport.abort()
         for task in self._answers:

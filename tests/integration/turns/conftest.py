@@ -36,10 +36,11 @@ SCRIPT = Path(__file__).parent / "script.yaml"
 class TurnPlatform:
     """The running processes, and the SDK as their client."""
 
-    def __init__(self, stack: ExitStack, settings: Settings, url: str) -> None:
+    def __init__(self, stack: ExitStack, settings: Settings, environ: dict[str, str]) -> None:
         self._stack = stack
         self.settings = settings
-        self.url = url
+        self.environ = environ
+        self.url = environ["DATABASE_URL"]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.http = httpx.Client(base_url=f"http://{settings.listen}", timeout=40)
         stack.callback(self.http.close)
@@ -58,7 +59,7 @@ class TurnPlatform:
         """Start a part; what it says is in its log."""
         log = (self.settings.home / "log" / f"{name}.log").open("ab")
         self._stack.callback(log.close)
-        process = subprocess.Popen(command, env=os.environ, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
         self.processes[name] = process
         self._stack.callback(_stop, process)
 
@@ -106,24 +107,25 @@ def platform(postgres: EmbeddedServer) -> Iterator[TurnPlatform]:
     require("envoy")
     with (
         ExitStack() as stack,
-        pytest.MonkeyPatch.context() as patch,
         cloned_database(postgres) as url,
         short_folder() as folder,
     ):
-        for name, value in {
+        ours = {
             "DATABASE_URL": url,
             "O_HOME": str(folder / "h"),
             "O_RUN_DIR": str(folder / "r"),
             "O_LISTEN": f"127.0.0.1:{_free_port()}",
             "O_RUNTIME": "process",
             "O_SCRIPTED_MODEL": str(SCRIPT),
-        }.items():
-            patch.setenv(name, value)
-        settings = Settings()
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in ours.items():
+                patch.setenv(name, value)
+            settings = Settings()
         (settings.home / "log").mkdir(parents=True)
         prepare_run(settings)
         with ExitStack() as parts:
-            running = TurnPlatform(parts, settings, url)
+            running = TurnPlatform(parts, settings, os.environ | ours)
             running.start("envoy", envoy_command(settings))
             running.start("bridge", [sys.executable, "-m", "o_platform.bridge"])
             running.start("control", [sys.executable, "-m", "o_platform.api"])
