@@ -14,6 +14,8 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_POSTGRESQL = ("postgresql://", "postgres://", "postgresql+psycopg://")
+
 
 def default_home() -> Path:
     """`/var/lib/project-o` for root (other users must reach into it), else in the home folder."""
@@ -118,6 +120,13 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
             raise ValueError("give HOST:PORT with a port up to 65535, such as 127.0.0.1:8283")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(_POSTGRESQL):
+            raise ValueError("give a URL that starts with postgresql://")
         return value
 
     @property

@@ -37,6 +37,8 @@ PATIENCE_S: Final = 15.0
 """How long a turn puts up with a bridge that is away or says that it cannot now."""
 FIRST_PAUSE_S: Final = 0.01
 LAST_PAUSE_S: Final = 0.25
+DATABASE_AWAY: Final = "database_unavailable"
+"""The bridge has waited for PostgreSQL for as long as it does."""
 FENCED: Final = "fenced"
 """The bridge's code for a token that another attempt has replaced; opening again shows by what."""
 
@@ -378,8 +380,10 @@ def _is_passing(error: ConnectionLost | BridgeError) -> bool:
         return True
     if error.body.code == FENCED:
         return True
-    # A model's error is final: whoever calls models has tried again already.
-    return error.op != bridge.LLM_COMPLETE and error.body.retryable and error.body.status == 503
+    # Whoever calls models, or waits for the database, has tried again already.
+    if error.op == bridge.LLM_COMPLETE or error.body.code == DATABASE_AWAY:
+        return False
+    return error.body.retryable and error.body.status == 503
 
 
 def _failure(error: ConnectionLost | BridgeError) -> TurnFailed:

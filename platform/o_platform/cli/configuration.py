@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from o_platform.errors import SetupError
@@ -21,12 +22,18 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{_variable(problem['loc'])}: {problem['msg']} (got {problem['input']!r})"
+            f"{_variable(problem['loc'])}: {problem['msg']}{_got(problem)}"
             for problem in error.errors(include_url=False)
         )
         raise SetupError(f"the environment has values that cannot be used: {problems}") from error
     except SettingsError as error:
         raise SetupError(f"{_not_json(error)}; see the settings guide") from error
+
+
+def _got(problem: ErrorDetails) -> str:
+    """The value, unless it is a URL that may hold a password."""
+    name = _variable(problem["loc"])
+    return "" if name == "DATABASE_URL" else f" (got {problem['input']!r})"
 
 
 def _not_json(error: SettingsError) -> str:
@@ -36,4 +43,4 @@ def _not_json(error: SettingsError) -> str:
 
 def _variable(location: tuple[int | str, ...]) -> str:
     name = "__".join(str(part) for part in location).upper()
-    return name if name.endswith("DATABASE_URL") else f"O_{name}"
+    return "DATABASE_URL" if name.endswith("DATABASE_URL") else f"O_{name}"

@@ -30,7 +30,8 @@ def main() -> int:
     try:
         upgrade(url)
     except OError as error:
-        sys.stderr.write(f"{error.message}\n")
+        # One line: the supervisor shows the last one.
+        sys.stderr.write(f"{' '.join(error.message.split())}\n")
         return 1
     return 0
 

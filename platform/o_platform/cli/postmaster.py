@@ -2,8 +2,8 @@
 
 A server that was killed leaves two lock files, and PostgreSQL starts only if the process they name
 is gone. Where the process that inherits orphans is slow to collect them, a dead server is a zombie
-for a while, which PostgreSQL takes for a running one. The files may go once nobody works in the
-folder any more.
+for a while, which PostgreSQL takes for a running one; and after a power cut somebody else's process
+may have the number. The files may go once nobody works in the folder any more.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _POLL_S: Final = 0.05
 
 
 def clear_dead_postmaster(data: Path, socket_dir: Path) -> None:
-    """Remove the lock files of a dead server that still has a process id.
+    """Remove the lock files of a dead server whose process id a zombie or another process has.
 
     Raises:
         SetupError: its server processes do not end.
     """
     locks = [data / "postmaster.pid", socket_dir / ".s.PGSQL.5432.lock"]
-    stale = [lock for lock in locks if _is_zombie(_recorded_pid(lock))]
+    stale = [lock for lock in locks if _is_taken(data, _recorded_pid(lock))]
     if not stale:
         return
     _await_nobody_in(data)
@@ -54,8 +54,11 @@ def _recorded_pid(file: Path) -> int | None:
         return None
 
 
-def _is_zombie(pid: int | None) -> bool:
-    return pid is not None and Path(f"/proc/{pid}").exists() and start_time(pid) is None
+def _is_taken(data: Path, pid: int | None) -> bool:
+    """Whether there is such a process, and it is not the folder's server."""
+    if pid is None or not Path(f"/proc/{pid}").exists():
+        return False
+    return start_time(pid) is None or pid not in _processes_in(data)
 
 
 def _processes_in(folder: Path) -> Iterator[int]:
@@ -63,5 +66,5 @@ def _processes_in(folder: Path) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if (entry / "cwd").readlink() == folder:
+                if (entry / "cwd").readlink() == folder.resolve():
                     yield int(entry.name)

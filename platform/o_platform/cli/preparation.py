@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
 from o_platform.cli import terminal
 from o_platform.cli.children import embedded_server, envoy_user, supervisor_spec
@@ -16,10 +18,39 @@ from o_platform.cli.origins import keep_origins
 from o_platform.cli.postmaster import clear_dead_postmaster
 from o_platform.cli.reach import require_reachable
 from o_platform.db.embedded import EmbeddedServer
+from o_platform.errors import SetupError
+from o_platform.runtimes.folders import InstanceFolders
 from o_platform.settings import Settings
 from o_platform.supervisor.loop import end_leftovers
 from o_platform.supervisor.spec import SupervisorSpec
 from o_platform.traffic.process import envoy_paths, prepare_run
+from o_platform.traffic.snapshot import MAX_SOCKET_PATH
+
+_ANY_INSTANCE: Final = "0" * 12
+
+
+def make_folders(settings: Settings) -> None:
+    """Make `<home>` and `<run>`, and check that sockets will fit below `<run>`.
+
+    Raises:
+        SetupError: one cannot be made or written to, or `<run>` is too long; says which and why.
+    """
+    for variable, folder in (("O_HOME", settings.home), ("O_RUN_DIR", settings.run)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"o")
+        except OSError as error:
+            raise SetupError(
+                f"{folder} cannot be written to ({error.strerror}); make room or change its "
+                f"permissions, or choose another folder with {variable}"
+            ) from error
+    longest = InstanceFolders(settings.run.absolute()).bridge_socket(_ANY_INSTANCE)
+    if (excess := len(os.fsencode(longest)) - MAX_SOCKET_PATH) > 0:
+        raise SetupError(
+            f"O_RUN_DIR={settings.run} is {excess} bytes too long: the paths of sockets below it "
+            f"may have {MAX_SOCKET_PATH} at most; choose a shorter folder"
+        )
 
 
 def prepare(settings: Settings) -> str:

@@ -21,7 +21,13 @@ from o_platform.cli import terminal
 from o_platform.cli.control_api import ControlApi
 from o_platform.cli.health import await_health, await_listener
 from o_platform.cli.origins import compare_origins
-from o_platform.cli.preparation import has_base_image, make_base_image, prepare, spec_file
+from o_platform.cli.preparation import (
+    has_base_image,
+    make_base_image,
+    make_folders,
+    prepare,
+    spec_file,
+)
 from o_platform.cli.summary import first_token, print_summary
 from o_platform.errors import NotReadyError, OError, SetupError
 from o_platform.settings import Settings
@@ -49,8 +55,7 @@ def up(settings: Settings, *, foreground: bool) -> None:
         NotReadyError: a part did not come up; says why.
     """
     began = time.perf_counter()
-    for folder in (settings.home, settings.run):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+    make_folders(settings)
     with _only_start(settings.run / "start.lock"):
         supervisor = SupervisorClient(settings.run / "supervisor.sock")
         mode = _mode_after_stopping(supervisor)

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import create_engine
+from sqlalchemy.exc import NotSupportedError, ProgrammingError
 
 from o_platform.db.engine import sqlalchemy_url
 from o_platform.errors import DatabaseUnavailableError, SetupError
@@ -40,9 +41,16 @@ def upgrade(database_url: str) -> None:
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             command.upgrade(alembic_config(database_url), "head")
-    except psycopg.errors.FeatureNotSupported as error:
+    except ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
         raise SetupError(
-            f"this PostgreSQL lacks the extension pgvector: {error}; install it on the server"
+            f"the role may not set up the database: {error.orig}; grant it that, or have an "
+            "administrator run CREATE EXTENSION vector there"
+        ) from error
+    except NotSupportedError as error:
+        raise SetupError(
+            f"this PostgreSQL lacks the extension pgvector: {error.orig}; install it on the server"
         ) from error
 
 
@@ -56,10 +64,14 @@ def ensure_database(database_url: str) -> None:
     try:
         psycopg.connect(database_url, connect_timeout=5).close()
         return
+    except psycopg.ProgrammingError as error:
+        raise SetupError(f"DATABASE_URL cannot be used: {error}") from error
     except psycopg.OperationalError as error:
-        if "does not exist" not in str(error):
-            raise DatabaseUnavailableError(f"PostgreSQL does not answer: {error}") from error
-    name = str(conninfo_to_dict(database_url)["dbname"])
+        if f'database "{_name(database_url)}" does not exist' not in str(error):
+            raise DatabaseUnavailableError(
+                f"PostgreSQL does not answer: {error}; check DATABASE_URL and the server"
+            ) from error
+    name = _name(database_url)
     try:
         with psycopg.connect(
             make_conninfo(database_url, dbname="postgres"), autocommit=True
@@ -71,6 +83,10 @@ def ensure_database(database_url: str) -> None:
         raise SetupError(
             f"cannot create the database {name!r}: {error}; create it, or grant CREATEDB"
         ) from error
+
+
+def _name(database_url: str) -> str:
+    return str(conninfo_to_dict(database_url)["dbname"])
 
 
 def pending(database_url: str) -> bool:

@@ -76,7 +76,13 @@ class BaseImages:
         async with self._making:
             recipe = await self._current_recipe()
             found = await self._engine.image(recipe.tag)
-            return BaseImage(recipe.tag, found or await self._make(recipe))
+            try:
+                return BaseImage(recipe.tag, found or await self._make(recipe))
+            except OSError as error:
+                raise SetupError(
+                    f"the base image could not be made in {self._cache} ({error.strerror}); "
+                    "make room there, or choose another folder with O_HOME"
+                ) from error
 
     async def _current_recipe(self) -> _Recipe:
         if self._recipe is None:

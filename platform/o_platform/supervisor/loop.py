@@ -238,7 +238,11 @@ class Supervisor:
 
     def _write_pids(self, pid: int | None = None, name: str = "") -> None:
         pids = {c.spec.name: c.pid for c in self._state.children if c.pid is not None}
-        write_pids(self._run / "pids.json", pids | ({name: pid} if pid is not None else {}))
+        try:
+            write_pids(self._run / "pids.json", pids | ({name: pid} if pid is not None else {}))
+        except OSError as error:
+            # A full disk: should this process be killed now, its children are not found again.
+            self._record("unrecorded", name, f"process ids could not be written down: {error}")
 
     def _output(self, name: str) -> ChildOutput:
         path = Path(self._spec.log_dir) / f"{name}.log"

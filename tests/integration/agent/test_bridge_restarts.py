@@ -93,7 +93,7 @@ def test_a_stream_goes_on_where_it_was(instance: Any, frame_bridge: Any, tokens:
 
 
 def test_a_passing_error_is_tried_again(instance: Any, frame_bridge: Any) -> None:
-    away = ErrorBody("database_unavailable", "PostgreSQL restarts", 503, retryable=True)
+    away = ErrorBody("unavailable", "the platform restarts", 503, retryable=True)
     frame_bridge.fail_next = {"turn.open": [away, away], "turn.commit": [away]}
     response = instance.say(frame_bridge.add_agent(), "hi")
     assert response["messages"][0]["content"] == "echo: hi"

@@ -15,44 +15,11 @@ from o_platform.runtimes.fleet import Fleet
 from o_platform.runtimes.keeper import placement_of
 from o_platform.runtimes.readiness import not_ready_because
 from o_platform.testing import require
+from o_platform.testing.relay import Relay
 
 from .conftest import GENOME, TINY_AGENT, House
 
 pytestmark = pytest.mark.integration
-
-ENGINE = "/var/run/docker.sock"
-
-
-class Relay:
-    """Passes bytes between a socket of its own and the engine's, until it is cut."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._server: asyncio.Server | None = None
-        self._writers: list[asyncio.StreamWriter] = []
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_unix_server(self._serve, str(self.path))
-
-    async def cut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.path.unlink()
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE)
-        self._writers += [writer, engine_writer]
-        for source, target in ((reader, engine_writer), (engine_reader, writer)):
-            self._tasks.append(asyncio.create_task(self._pass_on(source, target)))
-
-    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(1 << 16):
-            target.write(data)
-        target.close()
 
 
 @pytest.mark.parametrize("house", ["docker"], indirect=True)

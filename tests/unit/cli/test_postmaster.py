@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -42,12 +43,23 @@ def test_a_zombies_file_goes_when_nobody_works_in_the_folder_any_more(tmp_path: 
     zombie.wait()
 
 
+def test_the_file_goes_if_somebody_else_has_its_servers_number(tmp_path: Path) -> None:
+    file = tmp_path / "postmaster.pid"
+    file.write_text(f"{os.getpid()}\n")
+    clear_dead_postmaster(tmp_path, tmp_path)
+    assert not file.exists()
+
+
 def test_the_file_of_a_running_or_vanished_server_is_postgresqls_own_affair(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "postmaster.pid"
     clear_dead_postmaster(tmp_path, tmp_path)
-    for pid in ("1", "4194305", "nonsense"):
+    server = subprocess.Popen(
+        [sys.executable, "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE
+    )
+    for pid in (str(server.pid), "4194305", "nonsense", ""):
         file.write_text(f"{pid}\n")
         clear_dead_postmaster(tmp_path, tmp_path)
         assert file.exists()
+    server.communicate(b"\n")
