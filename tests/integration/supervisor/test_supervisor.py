@@ -28,6 +28,8 @@ from o_platform.supervisor.spec import (
     Strategy,
     SupervisorSpec,
 )
+from o_platform.testing import require
+from o_platform.testing.disk import filled, small_disk
 
 pytestmark = pytest.mark.integration
 
@@ -299,6 +301,32 @@ def test_output_is_kept_in_files_that_rotate(start, short_tmp: Path) -> None:
     assert files == ["chatty.log", "chatty.log.1", "chatty.log.2"]
     assert (short_tmp / "log/chatty.log").read_text().endswith("line 2999\n")
     assert all(path.stat().st_size <= 8000 for path in (short_tmp / "log").glob("chatty.log*"))
+
+
+def test_a_full_disk_stops_neither_it_nor_its_children(start, short_tmp: Path) -> None:
+    require("mount")
+    chatter = "while :; do printf '%02000d\\n' 1; sleep 0.01; done"
+    with small_disk(1 << 20) as disk:
+        for name in ("run", "log"):
+            (short_tmp / name).symlink_to(disk)
+        running = start(shell("chatty", chatter))
+        first = running.child("chatty")["pid"]
+        with filled(disk):
+            os.kill(first, signal.SIGKILL)
+            wait_for(lambda: running.child("chatty")["pid"] not in (None, first))
+            kinds = [event["kind"] for event in running.client.events(tail=20, follow=False)]
+            assert "unrecorded" in kinds
+            wait_for(lambda: is_full(disk / "chatty.log"))
+        wait_for(lambda: "bytes lost: the disk was full]" in (disk / "chatty.log").read_text())
+        assert running.child("chatty")["restarts"] == 1
+        finish(running.process)
+
+
+def is_full(log: Path) -> bool:
+    """Whether it does not grow although its process goes on writing."""
+    before = log.stat().st_size
+    time.sleep(0.1)
+    return log.stat().st_size == before
 
 
 def test_a_child_that_ignores_the_stop_signal_is_killed(start) -> None:
