@@ -19,7 +19,7 @@ from .test_openapi import SNAPSHOT
 
 pytestmark = pytest.mark.contract
 
-EXAMPLES = 4
+EXAMPLES = 3
 """Of each operation, allowed and forbidden each."""
 UNSENT = {"User-Agent", "Accept-Encoding", "Connection"}
 """What schemathesis says about itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -172,6 +173,15 @@ def installed() -> Iterator[Installation]:
         finally:
             installation.o("down")
             engine.close()
+
+
+@pytest.fixture(scope="module")
+def half_sent(installed: Installation) -> Iterator[socket.socket]:
+    """A connection whose headers never end, from the beginning on."""
+    with socket.create_connection(("127.0.0.1", installed.port)) as connection:
+        connection.settimeout(WAIT_S)
+        connection.sendall(b"POST /v1/agents HTTP/1.1\r\nhost: o\r\n")
+        yield connection
 
 
 @pytest.fixture

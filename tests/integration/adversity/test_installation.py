@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ NOBODY = "agent-00000001-0000-4000-8000-000000000000"
 HALF = b"\\ud800"
 
 
+@pytest.mark.usefixtures("half_sent")
 def test_bad_requests_are_refused_at_every_door(installed: Installation) -> None:
     with installed.client() as client:
         turn = f"/v1/agents/{NOBODY}/messages"
@@ -147,6 +149,12 @@ def test_a_second_home_on_the_port_is_refused_and_the_first_goes_on(
     assert f"port {installed.port} is in use by envoy" in complaint
     assert not (second / "r/supervisor.json").exists()
     load.await_turns()
+
+
+def test_a_client_that_never_ends_its_headers_is_told_and_cut_off(half_sent: socket.socket) -> None:
+    answer = b"".join(iter(lambda: half_sent.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"timeout"' in answer
 
 
 def test_stale_locks_and_sockets_do_not_keep_it_from_starting(installed: Installation) -> None:

@@ -101,6 +101,18 @@ def test_a_passing_error_is_tried_again(instance: Any, frame_bridge: Any) -> Non
     assert len(frame_bridge.abandoned) == 1
 
 
+def test_a_bridge_that_waited_for_the_database_in_vain_is_not_asked_again(
+    instance: Any, frame_bridge: Any
+) -> None:
+    away = ErrorBody("database_unavailable", "no space left", 503, retryable=True)
+    frame_bridge.fail_next = {"turn.commit": [away]}
+    response = instance.send(frame_bridge.add_agent(), {"input": "hi"})
+    assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+    assert response.headers["retry-after"] == "1"
+    assert frame_bridge.commits == []
+    assert len(frame_bridge.abandoned) == 1
+
+
 def test_a_fenced_turn_is_opened_again(instance: Any, frame_bridge: Any) -> None:
     fenced = ErrorBody("fenced", "another attempt runs it", 409, retryable=True)
     frame_bridge.fail_next = {"turn.commit": [fenced]}

@@ -108,6 +108,19 @@ async def test_what_does_not_start_leaves_a_row_that_says_why(house: House) -> N
     assert "no luck" in await broken.logs(row.id)
 
 
+async def test_what_never_gets_ready_is_ended(house: House) -> None:
+    runs = ("-c", "while True: pass")
+    endless = Fleet(
+        house.database, house.runtime, house.settings, arguments=runs, ready_timeout_s=0.5
+    )
+    with pytest.raises(NotReadyError, match=r"is not ready"):
+        await endless.ensure("default", GENOME.digest, "canary")
+    (event,) = await house.events(FAILED)
+    assert (await house.row(event.subject)).status == "failed"
+    assert await house.runtime.owned() == []
+    assert house.folders() == []
+
+
 async def test_what_it_prints_cannot_keep_its_end_from_being_recorded(house: House) -> None:
     noise = "print('\\0\\x1b[31m' + 'x' * 100_000 + 'the end'); raise SystemExit(78)"
     with pytest.raises(NotReadyError):

@@ -55,17 +55,6 @@ async def test_what_is_no_proper_request(edge: Any) -> None:
     assert edge.control.seen == []
 
 
-async def test_a_client_that_never_ends_its_headers_is_told_and_cut_off(edge: Any) -> None:
-    async with asyncio.timeout(30):
-        reader, writer = await asyncio.open_connection("127.0.0.1", edge.settings.listen_port)
-        writer.write(HEAD)
-        answer = await reader.read()
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"timeout"' in answer
-    writer.close()
-    await writer.wait_closed()
-
-
 async def test_a_refusal_that_is_temporary_says_when_to_try_again(edge: Any) -> None:
     await edge.serve(edge.lineage(stable=()))
     status, body, head = await exchange(
