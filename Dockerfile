@@ -13,7 +13,7 @@ RUN /opt/project-o/bin/python -m pip install --no-cache-dir --disable-pip-versio
       --require-hashes -r requirements/bootstrap.lock \
  && /opt/project-o/bin/uv pip sync --require-hashes --python /opt/project-o/bin/python \
       requirements/platform.lock requirements/bootstrap.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE hatch_build.py ./
 COPY platform platform
 COPY sandbox sandbox
 COPY tools tools

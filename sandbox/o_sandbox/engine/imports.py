@@ -9,6 +9,7 @@ import wasmtime
 from wasmtime import component as wasm
 
 from o_sandbox.engine import call as calls
+from o_sandbox.engine import random_bytes
 
 
 def linker(engine: wasmtime.Engine, component: wasm.Component) -> wasm.Linker:
@@ -34,6 +35,8 @@ def _shadow(root: wasm.LinkerInstance, name: str, functions: dict[str, Callable[
     with root.add_instance(name) as instance:
         for function, body in functions.items():
             instance.add_func(function, body)
+        if name.startswith(_RANDOM):
+            random_bytes.define(instance)
 
 
 def _host_call(_store: Any, name: str, payload: str) -> wasm.Variant:
@@ -73,14 +76,11 @@ def _no_waiting(_store: Any, _when: int) -> None:
     raise calls.current().refuse_wait()
 
 
-def _random_bytes(_store: Any, size: int) -> bytes:
-    return calls.current().chance.take(min(size, 1 << 20))
-
-
 def _random_number(_store: Any) -> int:
     return int.from_bytes(calls.current().chance.take(8), "little")
 
 
+_RANDOM = "wasi:random/random"
 _SHADOWED: dict[str, dict[str, Callable[..., Any]]] = {
     "wasi:clocks/monotonic-clock": {
         "now": _monotonic,
@@ -89,8 +89,7 @@ _SHADOWED: dict[str, dict[str, Callable[..., Any]]] = {
         "subscribe-duration": _no_waiting,
     },
     "wasi:clocks/wall-clock": {"now": _wall, "resolution": _wall_resolution},
-    "wasi:random/random": {
-        "get-random-bytes": _random_bytes,
+    _RANDOM: {
         "get-random-u64": _random_number,
     },
 }
