@@ -1,7 +1,8 @@
 """Instances that nobody used yet, made before they are needed and dropped after the answer is sent.
 
 An instance serves one call. Making and dropping one takes longer than a small call itself, so a
-thread of its own does both.
+thread of its own does both. Callers who are faster than that thread drop their instances
+themselves: there is room for so many only.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Instance = TypeVar("Instance", bound=Closable)
 
 
 class Pool(Generic[Instance]):
-    """Keeps `idle` instances ready."""
+    """Keeps `idle` instances ready; at most as many that were used wait to be dropped."""
 
     def __init__(self, make: Callable[[], Instance], idle: int) -> None:
         """`make` is called from any thread."""
@@ -56,8 +57,11 @@ class Pool(Generic[Instance]):
             return self._make()
 
     def retire(self, instance: Instance) -> None:
-        """Drop one that was used, later, and make another."""
-        self._work.put(instance)
+        """Drop one that was used and make another, later if that is soon enough."""
+        if self._work.qsize() < self._idle:
+            self._work.put(instance)
+        else:
+            instance.close()
 
     def _tend(self) -> None:
         while True:
