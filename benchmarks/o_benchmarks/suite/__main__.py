@@ -48,13 +48,13 @@ class Measurement:
 MEASUREMENTS: Final = (
     Measurement("starts", "first and second start", measure_starts),
     Measurement("turns", "durable turns at 1, 16, 32 and 64, and the raw path", measure_turns),
+    Measurement("population", "turns among 1 000 and 100 000 agents", measure_population),
     Measurement("memory", "memory by process", measure_memory),
     Measurement("genomes", "genome → image → first 200", measure_genomes),
     Measurement("mirrored", "turns while all are mirrored", measure_mirrored),
     Measurement("weights", "new weights → all connections on them", measure_weights),
     Measurement("aborts", "abort → last request at the variant", measure_aborts),
     Measurement("outages", "SIGKILL → next 200", measure_outages),
-    Measurement("population", "turns among 1 000 and 100 000 agents", measure_population),
 )
 NAMES: Final = tuple(measurement.name for measurement in MEASUREMENTS)
 

@@ -48,7 +48,7 @@ TARGETS: Final = (
     Target("kill.lost", 0),
     Target("kill.twice", 0),
     Target("memory.instance_mb", 80),
-    Target("memory.platform_mb", 250),
+    Target("idle.platform_mb", 250),
     Target("genome.first_200_s", 1.5),
     Target("weights.all_moved_ms", 50),
     Target("abort.last_request_ms", 100),
