@@ -7,6 +7,7 @@
 | `llm.complete` | `LlmRequest` | `LlmResult`, streamed as `LlmDelta` when asked |
 | `tool.call` | `ToolCallRequest` | `ToolCallResult` |
 | `turn.watch` | `TurnWatch` | only ever an error: `cancelled`, when the turn is |
+| `host.call` | `HostCallRequest` | `HostCallResult` |
 | `turn.commit` | `TurnCommit` | `TurnCommitted` |
 | `turn.abandon` | `TurnAbandon` | `Empty` |
 
@@ -27,6 +28,7 @@ HELLO: Final = "hello"
 TURN_OPEN: Final = "turn.open"
 LLM_COMPLETE: Final = "llm.complete"
 TOOL_CALL: Final = "tool.call"
+HOST_CALL: Final = "host.call"
 TURN_COMMIT: Final = "turn.commit"
 TURN_ABANDON: Final = "turn.abandon"
 TURN_WATCH: Final = "turn.watch"
@@ -129,8 +131,34 @@ class TurnWatch(Struct, frozen=True):
     run_id: str
 
 
+class HostCallRequest(Struct, frozen=True):
+    """A tool in a sandbox uses a capability; `arguments` is a JSON object.
+
+    `seq` numbers the host calls of the run, the same in every attempt; `tool` is the one that asks.
+    """
+
+    token: int
+    run_id: str
+    seq: int
+    tool: str
+    name: str
+    arguments: str
+
+
+class HostCallResult(Struct, frozen=True, omit_defaults=True):
+    """What the platform did. `value` is JSON text if `outcome` is `ok`, else `error` a sentence."""
+
+    outcome: Literal["ok", "error", "denied"]
+    value: str = "null"
+    error: str = ""
+    blocks: list[Block] = []
+
+
 class StepRecord(Struct, frozen=True, omit_defaults=True):
-    """One LLM call of a turn, for `GET /v1/steps`."""
+    """One LLM call of a turn, for `GET /v1/steps`.
+
+    `sandbox_us` is the part of `tool_us` that went into sandboxes, their host calls included.
+    """
 
     id: Id
     model: str
@@ -138,6 +166,7 @@ class StepRecord(Struct, frozen=True, omit_defaults=True):
     stop_reason: str
     llm_us: int = 0
     tool_us: int = 0
+    sandbox_us: int = 0
 
 
 class TurnCommit(Struct, frozen=True):

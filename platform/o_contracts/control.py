@@ -91,4 +91,5 @@ class BridgeStats(Struct, frozen=True):
     llm_calls: int
     llm_from_journal: int
     tool_calls: int
+    host_calls: int
     malformed: dict[str, int]

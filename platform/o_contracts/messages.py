@@ -95,17 +95,32 @@ class Block(Struct, frozen=True, omit_defaults=True):
     version: int = 1
 
 
+class ToolCode(Struct, frozen=True, omit_defaults=True):
+    """Code of a tool that is no part of the genome, and what it may use.
+
+    `entry` is the function to call with the arguments. `grants` are the host calls it may make.
+    `return_chars` bounds what the model is shown of a result; 0 leaves that to the genome.
+    """
+
+    source: str
+    entry: str
+    tier: Literal["restricted", "wasm", "container"] = "wasm"
+    grants: list[str] = []
+    return_chars: int = 0
+
+
 class ToolSpec(Struct, frozen=True, omit_defaults=True):
     """A tool an agent may call. `home` says who executes it.
 
-    `bridge`: the bridge (memory and platform tools); `instance`: code of the genome, in the
-    instance.
+    `bridge`: the bridge (memory and platform tools); `instance`: `code`, or without it code of the
+    genome, in a sandbox of the instance.
     """
 
     name: str
     description: str
     parameters: dict[str, Any]
     home: Literal["bridge", "instance"] = "bridge"
+    code: ToolCode | None = None
 
 
 class AgentContext(Struct, frozen=True, omit_defaults=True):

@@ -228,9 +228,14 @@ class StepLoop:
                 stop or "tool_calls",
                 (answered - started) // 1000,
                 (time.perf_counter_ns() - answered) // 1000 if reply.tool_calls else 0,
+                self._taken_sandbox_us(),
             )
         )
         return stop
+
+    def _taken_sandbox_us(self) -> int:
+        taken, self._calls.sandbox_us = self._calls.sandbox_us, 0
+        return taken
 
     async def _complete(self, index: int, step_id: str) -> LlmResult:
         frame = self._frame

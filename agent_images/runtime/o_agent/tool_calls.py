@@ -15,8 +15,9 @@ import msgspec
 
 from o_agent.approvals import Answers, Pending, denied, returned
 from o_agent.hooks import ToolOutcome, apply_hook
+from o_agent.host_calls import HostCalls
 from o_agent.tool_rules import ANYTHING, Called, Offer
-from o_agent.tool_runner import failed
+from o_agent.tool_runner import Ran, failed
 from o_agent.toolbox import Toolbox
 from o_contracts import bridge
 from o_contracts.frames import Empty
@@ -35,7 +36,10 @@ _arguments_decoder: Final = msgspec.json.Decoder(dict)
 class ToolCalls:
     """Runs the calls of one turn; `called` are those that were run, `blocks` what they changed."""
 
-    __slots__ = ("_client_tools", "_frame", "_seq", "_toolbox", "blocks", "called", "offer", "owes")
+    __slots__ = (
+        "_client_tools", "_frame", "_ran", "_seq", "_toolbox",
+        "blocks", "called", "offer", "owes", "sandbox_us",
+    )  # fmt: skip
 
     def __init__(self, frame: TurnFrame, toolbox: Toolbox, called: Sequence[Called]) -> None:
         """`called` are the calls of the turn that this one goes on with."""
@@ -43,6 +47,9 @@ class ToolCalls:
         self._toolbox = toolbox
         self._client_tools = frozenset(tool.name for tool in frame.client_tools)
         self._seq = 0
+        self._ran = 0
+        self.sandbox_us = 0
+        """Time that the calls so far spent in sandboxes."""
         self.called = list(called)
         self.blocks: list[Block] = []
         self.offer = ANYTHING
@@ -134,17 +141,20 @@ class ToolCalls:
         return answer.result
 
     async def _run_here(self, call: ToolCall) -> ToolReturn:
-        """Run a tool of the genome, but not for a turn that is cancelled meanwhile."""
-        running = asyncio.ensure_future(self._frame.tools.run(call))
+        """Run a tool in a sandbox, but not for a turn that is cancelled meanwhile."""
+        runnable = self._toolbox.runnables[call.name]
+        host = HostCalls(self._frame, self._ran, self.blocks)
+        self._ran += 1
+        running = asyncio.ensure_future(self._frame.tools.run(call, runnable, host))
         try:
             done, _ = await asyncio.wait([running], timeout=WATCH_AFTER_S)
-            if done:
-                return running.result()
-            return await self._watched(running)
+            ran = running.result() if done else await self._watched(running)
         finally:
             running.cancel()
+        self.sandbox_us += ran.sandbox_us
+        return ran.result
 
-    async def _watched(self, running: asyncio.Future[ToolReturn]) -> ToolReturn:
+    async def _watched(self, running: asyncio.Future[Ran]) -> Ran:
         frame = self._frame
         watch = bridge.TurnWatch(frame.token, frame.run_id)
         watching = asyncio.ensure_future(frame.bridge.ask(bridge.TURN_WATCH, watch, _empty_decoder))

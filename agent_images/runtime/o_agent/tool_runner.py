@@ -1,98 +1,103 @@
-"""Runs the genome's own tools; the seam where a stronger sandbox goes.
+"""Runs tools of the genome and of the agent, in the sandboxes of this instance.
 
-For now the container is the boundary: a tool runs in the worker, on a thread of its own (or on the
-event loop, if it is async), with no network, no secret and no file but the image's. A tool that
-does not return in time leaves its thread behind; when `MAX_STUCK` of them have, the worker ends
-itself and PID 1 promotes the spare, which costs no request.
+A tool's arguments are checked against its schema, then it runs in the tier it names, within limits
+and grants. What it asks of the host goes over the bridge (`HostCalls`), which decides; only waiting
+is done here. Whatever goes wrong in a tool is an error return for the model to read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import inspect
 import logging
-import os
-import threading
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from o_agent.bridge_client import BridgeError, ConnectionLost
 from o_agent.sdk import Tool
-from o_contracts.messages import ToolCall, ToolReturn
+from o_contracts.messages import ToolCall, ToolCode, ToolReturn
+from o_sandbox.authoring import Definition, ToolDefinitionError, describe_function
+from o_sandbox.limits import Limits
+from o_sandbox.outcome import Outcome
+from o_sandbox.protocol import Grants, HostCallError, Sandbox, SandboxError
+from o_sandbox.tool import Tool as SandboxTool
 
-MAX_STUCK: Final = 4
-STUCK_EXIT: Final = 70
-"""Exit code of a worker that gave up on its stuck tools (EX_SOFTWARE)."""
-
+MAX_LINES: Final = 200
+"""Lines of standard output or error that are kept with a return."""
+SLEEP: Final = "o.sleep"
+SCRATCH: Final = "scratch"
 _log = logging.getLogger("o_agent.tools")
 
 
-class _Outcome(NamedTuple):
-    text: str
-    error: str | None = None
+class HostCalls(Protocol):
+    """The way to the platform of one turn."""
+
+    def __call__(self, tool: str, name: str, arguments: Mapping[str, Any]) -> Awaitable[Any]:
+        """Use the capability `name` for a tool.
+
+        Raises:
+            HostCallError: it was refused, or failed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """What there is to run for one tool's name. `check` gives the arguments of a call, checked."""
+
+    code: SandboxTool
+    grants: tuple[str, ...]
+    check: Callable[[str], dict[str, Any]]
+    return_chars: int = 0
+
+    @classmethod
+    def of_genome(cls, tool: Tool) -> Runnable:
+        """A tool of the genome."""
+        return cls(tool.code, tool.definition.grants, tool.definition.checked)
+
+    @classmethod
+    def of_agent(cls, name: str, code: ToolCode) -> Runnable:
+        """A tool that was added to the agent."""
+        tool = SandboxTool(name, code.source, code.entry, tier=code.tier)
+        return cls(tool, tuple(code.grants), _checker(code.source, name), code.return_chars)
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """A tool's return, and how long it was in its sandbox."""
+
+    result: ToolReturn
+    sandbox_us: int = 0
 
 
 class ToolRunner:
-    """Runs tools by name."""
+    """Runs tools in the sandboxes of this worker."""
 
-    def __init__(self, tools: Mapping[str, Tool], timeout_s: float) -> None:
-        """`timeout_s` bounds each call."""
-        self._tools = tools
-        self._timeout_s = timeout_s
-        self._stuck = 0
+    def __init__(self, sandbox: Sandbox, timeout_s: float) -> None:
+        """`timeout_s` bounds each call, in wall time and in CPU time."""
+        self._sandbox = sandbox
+        self._limits = Limits(wall_s=timeout_s, cpu_s=timeout_s)
 
-    async def run(self, call: ToolCall) -> ToolReturn:
-        """Run a tool; whatever goes wrong in it is an error return for the model to read."""
-        tool = self._tools[call.name]
+    async def run(self, call: ToolCall, runnable: Runnable, host: HostCalls) -> Ran:
+        """Run a tool once."""
         try:
-            arguments = msgspec.json.decode(call.arguments or "{}", type=tool.arguments_type)
+            arguments = runnable.check(call.arguments or "{}")
         except (msgspec.MsgspecError, UnicodeError) as error:
-            return failed(call, f"the arguments do not fit: {error}")
-        given = msgspec.structs.asdict(arguments)
-        if inspect.iscoroutinefunction(tool.function):
-            outcome = await self._on_loop(tool, given)
-        else:
-            outcome = await self._on_thread(tool, given)
-        if outcome.error is not None:
-            return failed(call, outcome.error)
-        return ToolReturn(call.tool_call_id, "success", outcome.text)
-
-    async def _on_loop(self, tool: Tool, arguments: dict[str, Any]) -> _Outcome:
+            return Ran(failed(call, f"the arguments do not fit: {error}"))
+        started = time.perf_counter_ns()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return _Outcome(_text(await tool.function(**arguments)))
-        except TimeoutError:
-            return self._late()
-        except Exception as error:  # noqa: BLE001 - the edge to foreign code; the model reads it
-            return _Outcome("", f"{type(error).__name__}: {error}")
-
-    async def _on_thread(self, tool: Tool, arguments: dict[str, Any]) -> _Outcome:
-        result = _start_thread(tool, arguments)
-        try:
-            done, _ = await asyncio.wait([result], timeout=self._timeout_s)
-        except asyncio.CancelledError:
-            self._abandon(tool, result)
-            raise
-        if done:
-            return result.result()
-        self._abandon(tool, result)
-        return self._late()
-
-    def _late(self) -> _Outcome:
-        return _Outcome("", f"no result within {self._timeout_s:g} s")
-
-    def _abandon(self, tool: Tool, result: asyncio.Future[_Outcome]) -> None:
-        self._stuck += 1
-        result.add_done_callback(self._note_return)
-        _log.warning("tool %s does not return; its thread is left behind", tool.name)
-        if self._stuck >= MAX_STUCK:
-            _log.critical("%d tool calls never returned; this worker ends itself", self._stuck)
-            os._exit(STUCK_EXIT)
-
-    def _note_return(self, _: asyncio.Future[_Outcome]) -> None:
-        self._stuck -= 1
+            outcome = await self._sandbox.run(
+                runnable.code, arguments, self._limits, _grants(call.name, runnable, host)
+            )
+        except (SandboxError, ValueError) as error:
+            if isinstance(error.__cause__, ConnectionLost | BridgeError):
+                raise error.__cause__ from None  # the turn starts again, or ends
+            _log.error("the tool %s could not be run: %s", call.name, error)
+            return Ran(failed(call, f"it could not be run: {error}"))
+        took_us = (time.perf_counter_ns() - started) // 1000
+        return Ran(_returned(call, outcome, runnable.return_chars), took_us)
 
 
 def failed(call: ToolCall, reason: str) -> ToolReturn:
@@ -100,33 +105,71 @@ def failed(call: ToolCall, reason: str) -> ToolReturn:
     return ToolReturn(call.tool_call_id, "error", _text(f"Error in {call.name}: {reason}"))
 
 
-def _start_thread(tool: Tool, arguments: dict[str, Any]) -> asyncio.Future[_Outcome]:
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[_Outcome] = loop.create_future()
-
-    def deliver(outcome: _Outcome) -> None:
-        if not result.done():
-            result.set_result(outcome)
-
-    def body() -> None:
-        outcome = _outcome(tool, arguments)
-        with contextlib.suppress(RuntimeError):  # the worker ended meanwhile
-            loop.call_soon_threadsafe(deliver, outcome)
-
-    threading.Thread(target=body, name=f"tool-{tool.name}", daemon=True).start()
-    return result
+def _returned(call: ToolCall, outcome: Outcome, return_chars: int) -> ToolReturn:
+    if outcome.is_ok:
+        text = _text(outcome.value)
+        if return_chars and len(text) > return_chars:
+            text = f"{text[:return_chars]}\n[{len(text) - return_chars} more characters not shown]"
+        result = ToolReturn(call.tool_call_id, "success", text)
+    else:
+        result = failed(call, outcome.error or outcome.reason)
+    if not outcome.stdout and not outcome.stderr:
+        return result
+    return msgspec.structs.replace(
+        result, stdout=_lines(outcome.stdout), stderr=_lines(outcome.stderr)
+    )
 
 
-def _outcome(tool: Tool, arguments: dict[str, Any]) -> _Outcome:
+def _grants(tool: str, runnable: Runnable, host: HostCalls) -> Grants:
+    grants: dict[str, Any] = {}
+    for grant in runnable.grants:
+        name = grant.partition(":")[0]
+        if name == SLEEP:
+            grants[name] = _sleep
+        elif name == SCRATCH:
+            grants[name] = _nothing
+        else:
+            grants[name] = _asked(tool, name, host)
+    return grants
+
+
+def _asked(tool: str, name: str, host: HostCalls) -> Callable[[Mapping[str, Any]], Awaitable[Any]]:
+    async def ask(arguments: Mapping[str, Any]) -> Any:
+        return await host(tool, name, arguments)
+
+    return ask
+
+
+async def _sleep(arguments: Mapping[str, Any]) -> None:
+    seconds = arguments.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        raise HostCallError(f"o.sleep takes seconds from 0 on, not {seconds!r}")
+    await asyncio.sleep(seconds)
+
+
+async def _nothing(_: Mapping[str, Any]) -> None:
+    """A folder is given by the sandbox; there is nothing to call."""
+
+
+@lru_cache(maxsize=256)
+def _checker(source: str, name: str) -> Callable[[str], dict[str, Any]]:
+    """How arguments of an agent's tool are checked: by its hints, if they can be read."""
     try:
-        return _Outcome(_text(tool.function(**arguments)))
-    except SystemExit as error:
-        return _Outcome("", f"the tool tried to exit ({error.code})")
-    except Exception as error:  # noqa: BLE001 - the edge to foreign code; the model reads it
-        return _Outcome("", f"{type(error).__name__}: {error}")
+        definition: Definition = describe_function(source, name, needs_text=False)
+    except ToolDefinitionError:
+        return _decoded  # it came with a schema of its own
+    return definition.checked
+
+
+def _decoded(arguments: str) -> dict[str, Any]:
+    return msgspec.json.decode(arguments, type=dict[str, Any])
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
     return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def _lines(text: str) -> list[str]:
+    return text.splitlines()[:MAX_LINES]

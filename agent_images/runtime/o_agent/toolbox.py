@@ -13,6 +13,7 @@ import msgspec
 
 from o_agent.sdk import AgentView, Tool
 from o_agent.tool_rules import ToolRules, parse_rules
+from o_agent.tool_runner import Runnable
 from o_contracts.llm import LlmTool
 from o_contracts.messages import AgentContext, ToolSpec
 from o_contracts.turns import ClientTool
@@ -26,12 +27,16 @@ _encoder = msgspec.msgpack.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """`encoded` is a list of `LlmTool`; `homes` names who runs each tool."""
+    """`encoded` is a list of `LlmTool`; `homes` names who runs each tool.
+
+    `runnables` are those that this instance runs.
+    """
 
     encoded: msgspec.Raw
     homes: Mapping[str, Home]
     rules: ToolRules
     tools: Sequence[LlmTool]
+    runnables: Mapping[str, Runnable]
     _subsets: dict[frozenset[str], msgspec.Raw] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -68,6 +73,7 @@ class ToolboxShelf:
     def __init__(self, genome_tools: Mapping[str, Tool]) -> None:
         """`genome_tools` are offered to every agent that has no tool of the same name."""
         self._genome_tools = genome_tools
+        self._runnables = {name: Runnable.of_genome(tool) for name, tool in genome_tools.items()}
         self._shared: dict[bytes, Toolbox] = {}
 
     def toolbox_of(self, context: AgentContext) -> Toolbox:
@@ -83,11 +89,22 @@ class ToolboxShelf:
         if found is None:
             if len(self._shared) >= MAX_SHARED:
                 self._shared.clear()
-            found = self._shared[key] = _make_toolbox(specs, parse_rules(context.tool_rules))
+            found = self._shared[key] = _make_toolbox(
+                specs, parse_rules(context.tool_rules), self._runnables_of(specs)
+            )
         return found
 
     def _can_run(self, spec: ToolSpec) -> bool:
-        return spec.home == "bridge" or spec.name in self._genome_tools
+        return spec.home == "bridge" or spec.code is not None or spec.name in self._genome_tools
+
+    def _runnables_of(self, specs: list[ToolSpec]) -> dict[str, Runnable]:
+        return {
+            spec.name: self._runnables[spec.name]
+            if spec.code is None
+            else Runnable.of_agent(spec.name, spec.code)
+            for spec in specs
+            if spec.home == "instance"
+        }
 
 
 def _view_of(context: AgentContext) -> AgentView:
@@ -95,10 +112,12 @@ def _view_of(context: AgentContext) -> AgentView:
     return AgentView(context.agent_id, context.name, context.agent_type, context.model, labels)
 
 
-def _make_toolbox(specs: list[ToolSpec], rules: ToolRules) -> Toolbox:
+def _make_toolbox(
+    specs: list[ToolSpec], rules: ToolRules, runnables: Mapping[str, Runnable]
+) -> Toolbox:
     tools = [LlmTool(spec.name, spec.description, spec.parameters) for spec in specs]
     homes = {spec.name: spec.home for spec in specs}
-    return Toolbox(encoded=_encode(tools), homes=homes, rules=rules, tools=tools)
+    return Toolbox(_encode(tools), homes, rules, tools, runnables)
 
 
 def _encode(tools: list[LlmTool]) -> msgspec.Raw:

@@ -32,6 +32,7 @@ from o_contracts.frames import Empty
 from o_contracts.ids import now_us
 from o_contracts.messages import Message, MessageType, StopReason, Usage
 from o_contracts.turns import DEFAULT_MAX_STEPS, InputMessage, TurnRequest
+from o_sandbox.protocol import Sandbox
 
 PATIENCE_S: Final = 15.0
 """How long a turn puts up with a bridge that is away or says that it cannot now."""
@@ -107,14 +108,15 @@ class TurnRunner:
         client: BridgeClient,
         genome: Genome,
         cache: ContextCache,
+        sandbox: Sandbox,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """`patience_s` bounds how long a turn waits for a bridge that is away."""
+        """`sandbox` runs tools; `patience_s` bounds how long a turn waits for an absent bridge."""
         self._bridge = client
         self._genome = genome
         self._cache = cache
         self._compiler = ContextCompiler(genome)
-        self._tools = ToolRunner(genome.tools, genome.number("tool_timeout_s"))
+        self._tools = ToolRunner(sandbox, genome.number("tool_timeout_s"))
         self._patience_s = patience_s
 
     async def run(self, turn: TurnInput) -> Outcome:

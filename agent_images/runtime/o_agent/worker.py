@@ -27,6 +27,8 @@ from o_agent.environment import Environment
 from o_agent.genome import INVALID_GENOME_EXIT, Genome, GenomeError, load_genome
 from o_agent.server import TurnApp
 from o_agent.turn import TurnRunner
+from o_sandbox.tiers import local_tiers
+from o_sandbox.tool import Tier
 
 READY: Final = b"R"
 PULSE: Final = b"P"
@@ -40,6 +42,9 @@ WORKER_NAME: Final = "o-worker"
 """What the active worker is called in `ps`."""
 _OOM_SCORE: Final = "500"
 """Out of memory, the kernel takes a worker and not PID 1, which brings the next one at once."""
+
+TIERS: Final[tuple[Tier, ...]] = ("restricted", "container")
+"""Where tools run in an instance. Its image has no engine for `wasm` yet."""
 
 _log = logging.getLogger("o_agent.worker")
 
@@ -62,13 +67,15 @@ async def _serve(
     environment: Environment, genome: Genome, listener: socket.socket, pulse_fd: int, go_fd: int
 ) -> int:
     client = BridgeClient(str(environment.bridge_socket), environment.variant)
-    app = TurnApp(client, TurnRunner(client, genome, ContextCache()))
+    sandbox = local_tiers(restricted_workers=1, offered=TIERS)
+    app = TurnApp(client, TurnRunner(client, genome, ContextCache(), sandbox))
     async with asyncio.TaskGroup() as tasks:
         endless = [tasks.create_task(client.run()), tasks.create_task(_pulsate(pulse_fd))]
         if await _promoted(go_fd):
             await _serve_turns(app, listener, go_fd)
         for task in endless:
             task.cancel()
+    await sandbox.close()
     return 0
 
 

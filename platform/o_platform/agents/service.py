@@ -7,8 +7,8 @@ was answered reads their own write in the next turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import msgspec
@@ -26,10 +26,12 @@ from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
 from o_platform.agents.paging import Page
 from o_platform.agents.repository import AgentFilter
+from o_platform.agents.tool_repository import fetch_named
+from o_platform.agents.tool_service import resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Agent, Block, Identity, Message
+from o_platform.db.models import Agent, Block, Identity, Message, Tool
 from o_platform.errors import NotFoundError
 
 _PENDING_MESSAGES: Final = 300
@@ -48,6 +50,8 @@ class AgentView:
     message_ids: list[str]
     identities: list[Identity]
     pending: contract.Message | None = None
+    tools: dict[str, Tool] = field(default_factory=dict)
+    """Tools that were added over the API, by name: at least those the agent has."""
 
 
 class AgentService:
@@ -67,15 +71,15 @@ class AgentService:
             ConflictError: two blocks with one label.
         """
         base = self.catalogue.base(wanted.agent_type) if wanted.include_base_tools else []
-        tools = self.catalogue.resolve([*base, *wanted.tools], wanted.tool_ids)
 
         async def change(session: AsyncSession) -> AgentView:
+            tools = await self._resolved(session, [*base, *wanted.tools], wanted.tool_ids)
             agent = await _insert(session, wanted, tools)
             await attachments.add_new(session, agent.id, wanted.blocks)
             await attachments.attach_all(session, agent.id, wanted.block_ids)
             session.add_all(_message_row(agent.id, message) for message in wanted.messages)
             await repository.announce_agents(session, [agent.id])
-            return await _view(session, agent)
+            return await self._view(session, agent)
 
         return await in_unit(self._database, change)
 
@@ -86,7 +90,7 @@ class AgentService:
             NotFoundError: there is none.
         """
         async with self._database.unit_of_work() as session:
-            return await _view(session, await existing_agent(session, agent_id))
+            return await self._view(session, await existing_agent(session, agent_id))
 
     async def list(
         self, wanted: AgentFilter, page: Page, order_by: str = "created_at"
@@ -94,7 +98,7 @@ class AgentService:
         """A page of agents."""
         async with self._database.unit_of_work() as session:
             agents = await repository.list_agents(session, wanted, page, order_by)
-            return await _views(session, agents)
+            return await self._views(session, agents)
 
     async def update(self, agent_id: str, changes: AgentChanges) -> AgentView:
         """Change an agent; with `block_ids` it holds exactly these blocks afterwards.
@@ -107,14 +111,14 @@ class AgentService:
         async def change(session: AsyncSession) -> AgentView:
             agent = await locked_agent(session, agent_id)
             await require_identities(session, changes.get("identity_ids", []))
-            self._apply(agent, changes)
+            await self._apply(session, agent, changes)
             if "embedding" in changes:
                 await archive_repository.move_own(session, agent_id, changes["embedding"])
             if "block_ids" in changes:
                 await attachments.replace(session, agent_id, changes["block_ids"])
             await session.flush()
             await repository.bump_agents(session, [agent_id])
-            return await _view(session, agent)
+            return await self._view(session, agent)
 
         view = await in_unit(self._database, change)
         await self._cache.drop([agent_id])
@@ -147,7 +151,7 @@ class AgentService:
             agent = await locked_agent(session, agent_id)
             await history_repository.delete_messages(session, agent_id)
             await repository.bump_agents(session, [agent_id])
-            return await _view(session, agent)
+            return await self._view(session, agent)
 
         view = await in_unit(self._database, change)
         await self._cache.drop([agent_id])
@@ -188,7 +192,7 @@ class AgentService:
             agent = await locked_agent(session, agent_id)
             await attachments.attach_all(session, agent_id, [block_id])
             await repository.bump_agents(session, [agent_id])
-            return await _view(session, agent)
+            return await self._view(session, agent)
 
         view = await in_unit(self._database, change)
         await self._cache.drop([agent_id])
@@ -205,18 +209,108 @@ class AgentService:
             agent = await locked_agent(session, agent_id)
             await attachments.detach(session, agent_id, block_id)
             await repository.bump_agents(session, [agent_id])
-            return await _view(session, agent)
+            return await self._view(session, agent)
 
         view = await in_unit(self._database, change)
         await self._cache.drop([agent_id])
         return view
 
-    def _apply(self, agent: Agent, changes: AgentChanges) -> None:
+    async def attach_tool(self, agent_id: str, tool_id: str) -> AgentView:
+        """Give the agent a tool, if it does not have it already.
+
+        Raises:
+            NotFoundError: no such agent or tool.
+        """
+        return await self._change_tools(agent_id, tool_id, lambda tools, name: [*tools, name])
+
+    async def detach_tool(self, agent_id: str, tool_id: str) -> AgentView:
+        """Take a tool from the agent, if it has it.
+
+        Raises:
+            NotFoundError: no such agent or tool.
+        """
+
+        def without(tools: Sequence[str], name: str) -> Sequence[str]:
+            return [one for one in tools if one != name]
+
+        return await self._change_tools(agent_id, tool_id, without)
+
+    async def require_approval(self, agent_id: str, name: str, *, required: bool) -> AgentView:
+        """Let the agent ask before it runs a tool, or no longer.
+
+        Raises:
+            NotFoundError: no such agent, or it does not have the tool.
+        """
+
+        async def change(session: AsyncSession) -> AgentView:
+            agent = await locked_agent(session, agent_id)
+            if name not in agent.tools:
+                raise NotFoundError(f"{agent_id} has no tool named {name!r}", tool=name)
+            rule = {"type": "requires_approval", "tool_name": name}
+            others = [one for one in agent.tool_rules if not _is_approval_of(one, name)]
+            agent.tool_rules = [*others, rule] if required else others
+            await session.flush()
+            await repository.bump_agents(session, [agent_id])
+            return await self._view(session, agent)
+
+        view = await in_unit(self._database, change)
+        await self._cache.drop([agent_id])
+        return view
+
+    async def _change_tools(
+        self, agent_id: str, tool_id: str, changed: Callable[[Sequence[str], str], Sequence[str]]
+    ) -> AgentView:
+        async def change(session: AsyncSession) -> AgentView:
+            agent = await locked_agent(session, agent_id)
+            (name,) = await self._resolved(session, [], [tool_id])
+            agent.tools = [*dict.fromkeys(changed(agent.tools, name))]
+            await session.flush()
+            await repository.bump_agents(session, [agent_id])
+            return await self._view(session, agent)
+
+        view = await in_unit(self._database, change)
+        await self._cache.drop([agent_id])
+        return view
+
+    async def _resolved(
+        self, session: AsyncSession, names: Sequence[str], ids: Sequence[str]
+    ) -> Sequence[str]:
+        return await resolve_tools(session, self.catalogue, names, ids)
+
+    async def _view(self, session: AsyncSession, agent: Agent) -> AgentView:
+        await session.flush()
+        await session.refresh(agent)
+        return (await self._views(session, [agent]))[0]
+
+    async def _views(self, session: AsyncSession, agents: Sequence[Agent]) -> Sequence[AgentView]:
+        ids = [agent.id for agent in agents]
+        if not ids:
+            return []
+        blocks = await repository.fetch_blocks_of(session, ids)
+        identities = await _identities_of(session, agents)
+        messages = await repository.in_context_messages(session, ids, IN_CONTEXT_MESSAGES)
+        asking = [found.pending_id for found in messages.values() if found.pending_id is not None]
+        pending = await history_repository.fetch_messages(session, asking) if asking else {}
+        added = {name for agent in agents for name in agent.tools} - self.catalogue.names
+        tools = await fetch_named(session, added) if added else {}
+        return [
+            AgentView(
+                agent,
+                blocks[agent.id],
+                messages[agent.id].ids,
+                identities[agent.id],
+                pending.get(messages[agent.id].pending_id or ""),
+                tools,
+            )
+            for agent in agents
+        ]
+
+    async def _apply(self, session: AsyncSession, agent: Agent, changes: AgentChanges) -> None:
         columns: dict[str, Any] = dict(cast("dict[str, Any]", changes))
         columns.pop("block_ids", None)
         tool_ids = columns.pop("tool_ids", None)
         if tool_ids is not None:
-            agent.tools = self.catalogue.resolve([], tool_ids)
+            agent.tools = [*await self._resolved(session, [], tool_ids)]
         config = columns.pop("config", None)
         if config:
             agent.config = {**agent.config, **config}
@@ -275,33 +369,6 @@ def _message_row(agent_id: str, message: contract.Message) -> Message:
     )
 
 
-async def _view(session: AsyncSession, agent: Agent) -> AgentView:
-    await session.flush()
-    await session.refresh(agent)
-    return (await _views(session, [agent]))[0]
-
-
-async def _views(session: AsyncSession, agents: Sequence[Agent]) -> list[AgentView]:
-    ids = [agent.id for agent in agents]
-    if not ids:
-        return []
-    blocks = await repository.fetch_blocks_of(session, ids)
-    identities = await _identities_of(session, agents)
-    messages = await repository.in_context_messages(session, ids, IN_CONTEXT_MESSAGES)
-    asking = [found.pending_id for found in messages.values() if found.pending_id is not None]
-    pending = await history_repository.fetch_messages(session, asking) if asking else {}
-    return [
-        AgentView(
-            agent,
-            blocks[agent.id],
-            messages[agent.id].ids,
-            identities[agent.id],
-            pending.get(messages[agent.id].pending_id or ""),
-        )
-        for agent in agents
-    ]
-
-
 async def _identities_of(
     session: AsyncSession, agents: Sequence[Agent]
 ) -> dict[str, list[Identity]]:
@@ -310,3 +377,7 @@ async def _identities_of(
     return {
         agent.id: [found[one] for one in agent.identity_ids if one in found] for agent in agents
     }
+
+
+def _is_approval_of(rule: dict[str, Any], name: str) -> bool:
+    return rule.get("type") == "requires_approval" and rule.get("tool_name") == name

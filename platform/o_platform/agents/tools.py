@@ -7,7 +7,7 @@ remember it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from o_contracts.messages import ToolSpec
 from o_platform.agents.defaults import base_tools
@@ -22,6 +22,11 @@ class ToolCatalogue:
         self._specs = {spec.name: spec for spec in specs}
         self._names = {tool_id(name): name for name in self._specs}
 
+    @property
+    def names(self) -> Set[str]:
+        """Names of every tool."""
+        return self._specs.keys()
+
     def spec(self, name: str) -> ToolSpec | None:
         """The tool with this name."""
         return self._specs.get(name)
@@ -30,23 +35,34 @@ class ToolCatalogue:
         """Names of the tools that agents of this type start with."""
         return [name for name in base_tools(agent_type) if name in self._specs]
 
-    def resolve(self, names: Iterable[str], ids: Iterable[str]) -> list[str]:
-        """The names that these names and ids stand for, each once, in order.
+    def specs(self) -> list[ToolSpec]:
+        """Every tool, in order."""
+        return list(self._specs.values())
+
+    def known(self, name: str) -> str:
+        """The name, if it is a tool's.
 
         Raises:
-            NotFoundError: one of them is not in the catalogue.
+            NotFoundError: it is none.
         """
-        resolved = [self._known(name) for name in names]
-        resolved += [self._by_id(wanted) for wanted in ids]
-        return list(dict.fromkeys(resolved))
-
-    def _known(self, name: str) -> str:
         if name not in self._specs:
             offered = ", ".join(sorted(self._specs)) or "none"
-            raise NotFoundError(f"no tool is named {name!r}; offered: {offered}", tool=name)
+            raise NotFoundError(
+                f"no tool is named {name!r}; built in: {offered}; add others with POST /v1/tools",
+                tool=name,
+            )
         return name
 
-    def _by_id(self, wanted: str) -> str:
+    def name_of(self, wanted: str) -> str | None:
+        """The name of the tool with this id, if it is in the catalogue."""
+        return self._names.get(wanted)
+
+    def named(self, wanted: str) -> str:
+        """The name of the tool with this id.
+
+        Raises:
+            NotFoundError: it is none's.
+        """
         name = self._names.get(wanted)
         if name is None:
             raise NotFoundError(f"no tool has the id {wanted!r}", tool_id=wanted)

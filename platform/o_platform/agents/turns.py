@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 
 from o_contracts.bridge import FinishedTurn
 from o_contracts.ids import is_conversation
-from o_contracts.messages import AgentContext, Block, Message, StopReason, Usage
+from o_contracts.messages import AgentContext, Block, Message, StopReason, ToolSpec, Usage
 from o_tools.catalogue import specs_of
 
 REPEAT_WINDOW_S: Final = 60
@@ -63,6 +63,7 @@ class _ContextRow(Struct):
     timezone: str
     tool_rules: list[dict[str, Any]]
     tools: list[str]
+    added_tools: list[ToolSpec] | None
     blocks: list[Block]
     messages: list[Message]
     message_count: int
@@ -87,6 +88,14 @@ SELECT json_build_object(
   'agent_type', a.agent_type, 'system', a.system, 'model', a.model,
   'model_settings', a.model_settings, 'timezone', a.timezone, 'tool_rules', a.tool_rules,
   'tools', a.tools,
+  'added_tools', (
+    SELECT json_agg(json_build_object(
+      'name', t.name, 'description', t.description,
+      'parameters', t.json_schema -> 'parameters', 'home', 'instance',
+      'code', json_build_object(
+        'source', t.code, 'entry', t.entry, 'tier', t.tier, 'grants', t.grants,
+        'return_chars', t.return_char_limit)))
+    FROM tools t WHERE t.name = ANY (a.tools)),
   'blocks', (
     SELECT coalesce(json_agg(json_build_object(
       'id', b.id, 'label', ab.label, 'value', b.value, 'limit', b.char_limit,
@@ -167,7 +176,7 @@ async def load_agent(
         model=row.model,
         model_settings=row.model_settings,
         blocks=row.blocks,
-        tools=specs_of(row.tools),
+        tools=_specs(row.tools, row.added_tools),
         messages=row.messages,
         earlier_messages=row.message_count - len(row.messages),
         timezone=row.timezone,
@@ -228,6 +237,13 @@ async def write_journal(
     await connection.execute(_JOURNAL_WRITE, values)
 
 
+async def fetch_secrets(connection: AsyncConnection, agent_id: str) -> dict[str, str]:
+    """The agent's secrets by name."""
+    query = "SELECT name, value FROM agent_secrets WHERE agent_id = %s"
+    cursor = await connection.execute(query, (agent_id,))
+    return dict(await cursor.fetchall())
+
+
 async def delete_old_journal(connection: AsyncConnection, age_s: float) -> int:
     """Forget what runs left that never ended and were never asked for again; returns how many."""
     cursor = await connection.execute(
@@ -243,6 +259,13 @@ async def next_epoch(connection: AsyncConnection) -> int:
     if row is None:
         raise LookupError("the sequence fence_epoch gave no value")
     return int(row[0])
+
+
+def _specs(names: list[str], added: list[ToolSpec] | None) -> list[ToolSpec]:
+    if not added:
+        return specs_of(names)
+    by_name = {spec.name: spec for spec in [*specs_of(names), *added]}
+    return [by_name[name] for name in names if name in by_name]
 
 
 def _finished_run(document: str) -> FinishedRun:

@@ -11,8 +11,10 @@ from o_platform.agents.block_service import BlockService
 from o_platform.agents.conversation_service import ConversationService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
+from o_platform.agents.tool_service import ToolService
 from o_platform.agents.turn_client import Sender, TurnClient
 from o_platform.db.engine import Database
+from o_platform.tooling.runs import ToolRuns
 from o_platform.wiring import Platform
 
 
@@ -44,6 +46,14 @@ def _archives(request: Request) -> ArchiveService:
     return _platform(request).archives
 
 
+def _tools(request: Request) -> ToolService:
+    return _platform(request).tools
+
+
+def _tool_runs(request: Request) -> ToolRuns:
+    return _platform(request).tool_runs
+
+
 def _caller(x_o_client: Annotated[str, Header()] = "") -> str:
     return x_o_client or "operator"
 
@@ -67,6 +77,8 @@ DatabaseDep = Annotated[Database, Depends(_database)]
 RunningTurnsDep = Annotated[RunningTurnsOfBridge, Depends(_running_turns)]
 AgentsDep = Annotated[AgentService, Depends(_agents)]
 ConversationsDep = Annotated[ConversationService, Depends(_conversations)]
+ToolsDep = Annotated[ToolService, Depends(_tools)]
+ToolRunsDep = Annotated[ToolRuns, Depends(_tool_runs)]
 BlocksDep = Annotated[BlockService, Depends(_blocks)]
 ArchivesDep = Annotated[ArchiveService, Depends(_archives)]
 CallerDep = Annotated[str, Depends(_caller)]

@@ -17,7 +17,6 @@ _ELSEWHERE: Final = (
     "turns are answered by instances: send this to the listener (`o status` prints its URL), not "
     "to the control plane's own socket"
 )
-_TOOLS: Final = "tools of your own are not offered yet; `tools` of an agent names built-in ones"
 _BACKGROUND: Final = "background runs are not offered yet; stream the turn instead"
 _CLOUD: Final = "this exists in Letta's cloud only and is not offered by this server"
 _MCP: Final = "MCP servers are not offered yet"
@@ -45,18 +44,11 @@ NOT_OFFERED: Final = (
     NotOffered("GET", _AGENT + "/context", "the overview of a context is not offered yet"),
     NotOffered("GET", _AGENT + "/export", "agent files are not offered yet"),
     NotOffered("POST", "/v1/agents/import", "agent files are not offered yet"),
-    NotOffered("GET", _AGENT + "/tools", _TOOLS),
-    NotOffered("PATCH", _AGENT + "/tools/{action}/{tool}", _TOOLS),
-    NotOffered("POST", _AGENT + "/tools/{tool_name}/run", _TOOLS),
     NotOffered("GET", _AGENT + "/files", _FOLDERS),
     NotOffered("PATCH", _AGENT + "/files/close-all", _FOLDERS),
     NotOffered("PATCH", _AGENT + "/files/{file_id}/{action}", _FOLDERS),
     NotOffered("GET", _AGENT + "/folders", _FOLDERS),
     NotOffered("PATCH", _AGENT + "/folders/{action}/{folder_id}", _FOLDERS),
-    NotOffered("GET POST PUT", "/v1/tools", _TOOLS),
-    NotOffered("POST", "/v1/tools/search", _TOOLS),
-    NotOffered("POST", "/v1/tools/run", _TOOLS),
-    NotOffered("GET PATCH DELETE", "/v1/tools/{tool_id}", _TOOLS),
     NotOffered("POST", _CONVERSATION + "/compact", "compaction on demand is not offered yet"),
     NotOffered("POST", _CONVERSATION + "/recompile", "contexts are compiled for each turn"),
     NotOffered("POST", _CONVERSATION + "/stream", _BACKGROUND),

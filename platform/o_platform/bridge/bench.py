@@ -20,6 +20,7 @@ from o_platform.agents.defaults import (
 )
 from o_platform.agents.turns import Past
 from o_platform.bridge.lru import Lru
+from o_platform.bridge.memo import Memo
 from o_platform.bridge.records import Committed, Remembered, Settle
 from o_platform.bridge.turn import Turn
 from o_platform.bridge.views import AgentView
@@ -48,6 +49,10 @@ class BenchRecords:
     async def look_up(self, turn: Turn) -> Past:
         """Nothing."""
         return Past()
+
+    def paid(self, turn: Turn) -> Memo | None:
+        """Nothing: a bench reaches nothing outside."""
+        return None
 
     def cached(self, turn: Turn) -> AgentView | None:
         """The agent, made up at its first turn; None for any that is not a bench agent."""

@@ -26,6 +26,7 @@ class Counters:
     llm_calls: int = 0
     llm_from_journal: int = 0
     tool_calls: int = 0
+    host_calls: int = 0
     malformed: dict[str, int] = field(default_factory=dict)
 
     def snapshot(self) -> BridgeStats:

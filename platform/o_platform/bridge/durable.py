@@ -23,6 +23,7 @@ from o_platform.agents.turns import (
 )
 from o_platform.bridge.commits import GroupCommit
 from o_platform.bridge.contexts import CachedAgent, ContextCache
+from o_platform.bridge.memo import Memo
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Committed, Outcome, Remembered, Settle
 from o_platform.bridge.search import Search
@@ -87,6 +88,10 @@ class DurableRecords:
 
         return await self._postgres.run(read, wait_s=self._wait_s)
 
+    def paid(self, turn: Turn) -> Memo | None:
+        """What earlier attempts of the turn were answered."""
+        return turn.memo
+
     def cached(self, turn: Turn) -> AgentView | None:
         """The agent from the cache, if that holds enough of its history."""
         entry = self._cache.get(turn.key.thread_id)
@@ -94,7 +99,7 @@ class DurableRecords:
             return None
         if not entry.view.holds(_history(turn)):
             return None
-        self._snapshots.put(turn.opening.request.request_id, entry.view)
+        self._snapshots.put(turn.opening.request.request_id, entry.view, turn.memo)
         return entry.view
 
     async def load(self, turn: Turn) -> AgentView:
@@ -112,7 +117,7 @@ class DurableRecords:
         view = AgentView.of(loaded.context)
         if self._cache.drops == drops:
             self._cache.put(CachedAgent(loaded.lineage, view))
-        self._snapshots.put(turn.opening.request.request_id, view)
+        self._snapshots.put(turn.opening.request.request_id, view, turn.memo)
         return view
 
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from o_contracts.llm import LlmRequest
 from o_platform.agents.turns import JournalRow
 
-Kind = Literal["llm", "tool"]
+Kind = Literal["llm", "tool", "host"]
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()

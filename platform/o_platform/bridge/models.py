@@ -100,6 +100,26 @@ class Models:
         if call is not None and call.task is not None:
             call.task.cancel()
 
+    async def answer(self, turn: Turn, request: LlmRequest) -> LlmResult:
+        """The reply to a tool's question, within the variant's budget.
+
+        Raises:
+            OError: the model failed, or the turn or the variant asked for too much.
+        """
+        turn.asked += 1
+        if turn.asked > MAX_CALLS:
+            raise _too_many(turn)
+        variant = turn.opening.caller.variant
+        pieces = (
+            self._builtin.complete(request)
+            if is_builtin(request.model)
+            else self._budget.metered(variant, request, self._client.complete(request))
+        )
+        async for piece in pieces:
+            if isinstance(piece, LlmResult):
+                return piece
+        raise LlmError(f"the model `{request.model}` gave no reply", model=request.model)
+
     async def _serve(self, call: _Call) -> None:
         call.turn.calls += 1
         try:

@@ -16,6 +16,7 @@ from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.control import ControlSession
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.durable import DurableRecords
+from o_platform.bridge.host_calls import HostCalls
 from o_platform.bridge.listeners import InstanceSocket, Listeners, serve
 from o_platform.bridge.models import Models
 from o_platform.bridge.postgres import AWAY, Pauses, Postgres
@@ -37,6 +38,7 @@ from o_platform.llm.builtin import BuiltinModels
 from o_platform.llm.client import LlmClient
 from o_platform.llm.embedding import embedders
 from o_platform.settings import Settings
+from o_platform.tooling.fetch import Fetcher
 
 CONTROL_MODE: Final = 0o600
 COMMIT_WAIT_S: Final = 25.0
@@ -83,6 +85,7 @@ class Bridge:
             self.counters,
         )
         self._tools = Tools(self._tasks, self.counters)
+        self._hosts = HostCalls(self._tasks, self.counters, self._models, self._postgres, Fetcher())
         root = settings.run / "instances"
         self._listeners = Listeners(root, self._service_of, self._session, self._malformed)
         self._control: asyncio.Server | None = None
@@ -161,7 +164,7 @@ class Bridge:
 
     def _session(self, connection: Connection, socket: InstanceSocket) -> Session:
         limit = self._settings.max_body_bytes
-        return InstanceSession(connection, socket, self._models, self._tools, limit)
+        return InstanceSession(connection, socket, self._models, self._tools, self._hosts, limit)
 
     def _control_connection(self) -> Connection:
         return Connection(lambda own: ControlSession(own, self.cache, self.counters, self._durable))

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from o_contracts.bridge import TurnCommit
 from o_contracts.messages import Message
 from o_platform.agents.turns import FinishedRun, Past
+from o_platform.bridge.memo import Memo
 from o_platform.bridge.turn import Turn
 from o_platform.bridge.views import AgentView
 from o_platform.errors import OError
@@ -62,6 +63,10 @@ class Records(Protocol):
         Raises:
             DatabaseUnavailableError: it cannot be found out now.
         """
+        ...
+
+    def paid(self, turn: Turn) -> Memo | None:
+        """What answers its calls to the outside: its own memo, or that of the turn it copies."""
         ...
 
     def cached(self, turn: Turn) -> AgentView | None:

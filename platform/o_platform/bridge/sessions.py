@@ -10,6 +10,7 @@ import msgspec
 
 from o_contracts.bridge import (
     HELLO,
+    HOST_CALL,
     LLM_COMPLETE,
     TOOL_CALL,
     TURN_ABANDON,
@@ -17,6 +18,7 @@ from o_contracts.bridge import (
     TURN_OPEN,
     TURN_WATCH,
     Hello,
+    HostCallRequest,
     ToolCallRequest,
     TurnAbandon,
     TurnCommit,
@@ -27,6 +29,7 @@ from o_contracts.bridge import (
 from o_contracts.frames import PROTOCOL_VERSIONS, FrameError
 from o_contracts.llm import LlmRequest
 from o_platform.bridge.connection import Connection
+from o_platform.bridge.host_calls import HostCalls
 from o_platform.bridge.models import Models
 from o_platform.bridge.service import TurnService
 from o_platform.bridge.tools import Tools
@@ -37,6 +40,7 @@ _hellos: Final = msgspec.msgpack.Decoder(Hello)
 _opens: Final = msgspec.msgpack.Decoder(TurnOpen)
 _llm_requests: Final = msgspec.msgpack.Decoder(LlmRequest)
 _tool_calls: Final = msgspec.msgpack.Decoder(ToolCallRequest)
+_host_calls: Final = msgspec.msgpack.Decoder(HostCallRequest)
 _commits: Final = msgspec.msgpack.Decoder(TurnCommit)
 _abandons: Final = msgspec.msgpack.Decoder(TurnAbandon)
 _watches: Final = msgspec.msgpack.Decoder(TurnWatch)
@@ -84,6 +88,7 @@ class InstanceSession:
         socket: Socket,
         models: Models,
         tools: Tools,
+        hosts: HostCalls,
         max_request_bytes: int,
     ) -> None:
         """`max_request_bytes` is the largest request body that the instance may accept."""
@@ -92,6 +97,7 @@ class InstanceSession:
         self._service = socket.service
         self._models = models
         self._tools = tools
+        self._hosts = hosts
         self._max_request_bytes = max_request_bytes
         self._operations: dict[str, Callable[[int, msgspec.Raw], None]] = {HELLO: self._hello}
         socket.attach(connection)
@@ -128,6 +134,7 @@ class InstanceSession:
             TURN_OPEN: self._open,
             LLM_COMPLETE: self._complete,
             TOOL_CALL: self._call,
+            HOST_CALL: self._host_call,
             TURN_COMMIT: self._commit,
             TURN_ABANDON: self._abandon,
             TURN_WATCH: self._watch,
@@ -162,6 +169,15 @@ class InstanceSession:
             self._connection.fail(exchange, TOOL_CALL, cancelled(turn))
         else:
             self._tools.call(turn, service.records, self._connection, exchange, request)
+
+    def _host_call(self, exchange: int, body: msgspec.Raw) -> None:
+        request = _host_calls.decode(body)
+        service = self._service
+        turn = service.running(request.token, self._connection)
+        if turn is None:
+            self._connection.fail(exchange, HOST_CALL, service.fenced(request.run_id))
+        else:
+            self._hosts.call(turn, service.records, self._connection, exchange, request)
 
     def _commit(self, exchange: int, body: msgspec.Raw) -> None:
         self._service.commit(self._connection, exchange, _commits.decode(body))

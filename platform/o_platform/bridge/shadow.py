@@ -12,6 +12,7 @@ from typing import Final
 from o_contracts.bridge import TurnCommit
 from o_contracts.messages import Message
 from o_platform.agents.turns import Past
+from o_platform.bridge.memo import Memo
 from o_platform.bridge.records import Committed, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
@@ -44,6 +45,11 @@ class ShadowRecords:
     async def look_up(self, turn: Turn) -> Past:
         """Nothing."""
         return Past()
+
+    def paid(self, turn: Turn) -> Memo | None:
+        """What the original turn was answered, so far."""
+        snapshot = self._snapshots.get(turn.opening.request.request_id)
+        return None if snapshot is None else snapshot.memo
 
     def cached(self, turn: Turn) -> AgentView | None:
         """The agent as the original opened with it, if it has."""

@@ -7,16 +7,18 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from o_platform.bridge.lru import Lru
+from o_platform.bridge.memo import Memo
 from o_platform.bridge.views import AgentView
 
 KEPT_SNAPSHOTS: Final = 2048
 
 
 class Snapshot(NamedTuple):
-    """An agent as of one turn's start."""
+    """An agent as of one turn's start; `memo` fills with what that turn pays for."""
 
     view: AgentView
     opened_at: datetime
+    memo: Memo
 
 
 class Snapshots:
@@ -28,11 +30,11 @@ class Snapshots:
         self._kept: Lru[str, Snapshot] = Lru(KEPT_SNAPSHOTS)
         self._awaited: dict[str, asyncio.Future[Snapshot]] = {}
 
-    def put(self, request_id: str, view: AgentView) -> None:
+    def put(self, request_id: str, view: AgentView, memo: Memo) -> None:
         """Keep what the turn of this request opened with."""
         if not self.enabled:
             return
-        snapshot = Snapshot(view, datetime.now(UTC))
+        snapshot = Snapshot(view, datetime.now(UTC), memo)
         self._kept.put(request_id, snapshot)
         waiting = self._awaited.pop(request_id, None)
         if waiting is not None and not waiting.done():

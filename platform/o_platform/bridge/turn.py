@@ -93,9 +93,9 @@ class Turn:
     """One turn; `opening` is its runner, or the one that will run it when its agent is free."""
 
     __slots__ = (
-        "active_at", "asked", "calls", "created_us", "granted", "is_cancelled", "joiners",
-        "journaled", "key", "looking_up", "memo", "opening", "overlay", "run_id", "served",
-        "started_at", "state", "stops", "timer", "token", "view",
+        "active_at", "asked", "calls", "created_us", "granted", "host_calls", "is_cancelled",
+        "joiners", "journaled", "key", "looking_up", "memo", "opening", "overlay", "run_id",
+        "served", "started_at", "state", "stops", "timer", "token", "view",
     )  # fmt: skip
 
     def __init__(self, key: TurnKey, opening: Opening, run_id: str, memo: Memo) -> None:
@@ -117,6 +117,8 @@ class Turn:
         self.started_at = 0.0
         self.calls = 0
         """How many of its model and tool calls are under way."""
+        self.host_calls = 0
+        """How many host calls its tools have made."""
         self.asked = 0
         """How many model calls its runner has asked for."""
         self.served: list[ServedCall] = []

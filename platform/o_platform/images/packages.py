@@ -21,11 +21,13 @@ from packaging.requirements import Requirement
 from o_platform.errors import SetupError
 from o_platform.images.tarball import Entry
 
-DISTRIBUTIONS: Final = ("httptools", "msgspec", "uvicorn", "uvloop")
+DISTRIBUTIONS: Final = ("httptools", "msgspec", "restrictedpython", "uvicorn", "uvloop")
 """Distributions the agent imports; the group `agent` of pyproject.toml, without versions."""
 PACKAGES: Final = ("o_agent", "o_contracts", "o_sandbox", "o_tools")
 """The project's import packages an instance may see."""
 
+_UNUSED: Final = "_built"
+"""The engine's WebAssembly, which instances do not run yet."""
 _BUILD_ONLY: Final = frozenset({".c", ".h", ".pxd", ".pyc", ".pyi", ".pyx"})
 _INSTALLER_FILES: Final = frozenset({"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"})
 _UNCHECKED_HASH: Final = (0b01).to_bytes(4, "little")
@@ -125,5 +127,5 @@ def _package_entries(site: str, name: str) -> Iterator[Entry]:
         raise SetupError(f"the package {name} is missing; install project-o again")
     root = Path(spec.origin).parent
     for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc":
+        if path.is_file() and path.suffix != ".pyc" and _UNUSED not in path.parts:
             yield Entry(f"{site}/{name}/{path.relative_to(root).as_posix()}", content=path)

@@ -16,6 +16,7 @@ from o_platform.agents.cache import BridgeCache
 from o_platform.agents.conversation_service import ConversationService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
+from o_platform.agents.tool_service import ToolService
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.turn_client import TurnClient
 from o_platform.clock import SystemClock
@@ -26,12 +27,15 @@ from o_platform.images.repository import DEFAULT_LINEAGE
 from o_platform.llm.client import LlmClient
 from o_platform.llm.embedding import embedders
 from o_platform.settings import Settings
+from o_platform.tooling.fetch import Fetcher
+from o_platform.tooling.runs import ToolRuns
 from o_platform.wiring.board import Board
 from o_platform.wiring.embedding_keeper import EmbeddingKeeper
 from o_platform.wiring.scheduler import Scheduler
 from o_platform.wiring.seed import seed
 from o_platform.wiring.stable import StableKeeper
 from o_platform.wiring.supervisor_events import SupervisorEvents
+from o_sandbox.tiers import local_tiers
 from o_tools.catalogue import SPECS
 
 if TYPE_CHECKING:
@@ -76,7 +80,11 @@ class Platform:
         self.board = Board(SystemClock())
         self.cache = BridgeCache(settings.run / "bridge.sock")
         self.running_turns = RunningTurnsOfBridge(settings.run / "bridge.sock")
-        self.agents = AgentService(database, self.cache, ToolCatalogue(SPECS.values()))
+        catalogue = ToolCatalogue(SPECS.values())
+        self.agents = AgentService(database, self.cache, catalogue)
+        self.tools = ToolService(database, self.cache, catalogue)
+        self.sandbox = local_tiers(restricted_workers=1)
+        self.tool_runs = ToolRuns(self.sandbox, Fetcher())
         self.conversations = ConversationService(database, self.cache)
         self.blocks = BlockService(database, self.cache)
         self.gateway = LlmClient(settings.run / "llm.sock")
@@ -143,6 +151,7 @@ class Platform:
                 yield
                 background.cancel()
         finally:
+            await self.sandbox.close()
             if self._delivery is not None:
                 await self._delivery.close()
             await self.turns.close()

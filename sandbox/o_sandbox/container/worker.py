@@ -30,6 +30,7 @@ from o_sandbox.worker import wire
 from o_sandbox.worker.capabilities import Capabilities, offered
 from o_sandbox.worker.connection import Connection
 from o_sandbox.worker.console import Console
+from o_sandbox.worker.decorators import DECORATORS
 from o_sandbox.worker.verdict import FILE_NAME, Ended, Verdict, described, encoded
 
 CALLS: Final = BASIC | {
@@ -72,7 +73,7 @@ class _Run:
         capabilities = Capabilities(self._verdict, start, self._console, host)
         sys.modules["o"] = _module("o", offered(capabilities))
         sys.modules.setdefault("o_agent", _module("o_agent", {}))
-        sys.modules["o_agent.sdk"] = _module("o_agent.sdk", _DECORATORS)
+        sys.modules["o_agent.sdk"] = _module("o_agent.sdk", DECORATORS)
 
     def done(self) -> wire.Done:
         """How the call ended."""
@@ -135,12 +136,6 @@ def _module(name: str, names: dict[str, Any]) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__dict__.update(names)
     return module
-
-
-_DECORATORS: Final[dict[str, Any]] = {
-    "tool": lambda function: function,
-    "when": lambda _: lambda function: function,
-}
 
 
 def _jail(options: Options) -> Jail:

@@ -22,9 +22,11 @@ import re
 import statistics
 import string
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
+
+from o_sandbox.worker.decorators import DECORATORS
 
 
 class Facade:
@@ -80,16 +82,6 @@ class Inert:
         return ()
 
 
-def _decorator(function: Any) -> Any:
-    """`@tool` in a guest: the schema was made when the tool was registered."""
-    return function
-
-
-def _conditional(_: Any) -> Callable[[Any], Any]:
-    """`@when(…)` in a guest."""
-    return _decorator
-
-
 def _loads(text: str | bytes) -> Any:
     return json.loads(text)
 
@@ -123,8 +115,7 @@ FACADES: Final[Mapping[str, Facade]] = MappingProxyType(
         ),
         "json": Facade("json", {"loads": _loads, "dumps": _dumps}),
         "math": _pick(math, " ".join(name for name in dir(math) if not name.startswith("_"))),
-        "o_agent.sdk": Facade("o_agent.sdk", {"tool": _decorator, "when": _conditional}),
-        "o_sandbox": Facade("o_sandbox", {"tool": _decorator}),
+        "o_agent.sdk": Facade("o_agent.sdk", DECORATORS),
         "re": _pick(
             re, "DOTALL IGNORECASE MULTILINE compile escape findall finditer fullmatch match "
             "search split sub subn",

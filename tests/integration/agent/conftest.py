@@ -75,6 +75,7 @@ class FrameBridge:
         self.hellos: list[bridge.Hello] = []
         self.llm_requests: list[LlmRequest] = []
         self.tool_calls: list[bridge.ToolCallRequest] = []
+        self.host_calls: list[bridge.HostCallRequest] = []
         self.commits: list[bridge.TurnCommit] = []
         self.abandoned: list[bridge.TurnAbandon] = []
         self.cancelled = threading.Event()
@@ -180,6 +181,7 @@ class FrameBridge:
             bridge.TURN_OPEN: self._open,
             bridge.LLM_COMPLETE: self._complete,
             bridge.TOOL_CALL: self._call_tool,
+            bridge.HOST_CALL: self._call_host,
             bridge.TURN_COMMIT: self._commit,
             bridge.TURN_ABANDON: self._abandon,
         }
@@ -235,6 +237,13 @@ class FrameBridge:
         if not isinstance(answer, ErrorBody):
             self._memo[key] = answer[1] if isinstance(answer, tuple) else answer
         return answer
+
+    async def _call_host(self, body: msgspec.Raw) -> object:
+        call = msgspec.msgpack.decode(body, type=bridge.HostCallRequest)
+        self.host_calls.append(call)
+        if call.name == "memory.read":
+            return bridge.HostCallResult("ok", '"Ada"')
+        return bridge.HostCallResult("error", error=f"no {call.name} here")
 
     async def _call_tool(self, body: msgspec.Raw) -> object:
         call = msgspec.msgpack.decode(body, type=bridge.ToolCallRequest)

@@ -11,7 +11,7 @@ from letta_client.types.agents import AssistantMessage
 
 from o_contracts.frames import ErrorBody
 from o_contracts.llm import LlmRequest, LlmResult
-from o_contracts.messages import ToolCall, ToolSpec, Usage
+from o_contracts.messages import ToolCall, ToolCode, ToolSpec, Usage
 
 pytestmark = pytest.mark.integration
 
@@ -335,3 +335,51 @@ def test_the_finish_reason_becomes_the_stop_reason(
     frame_bridge.llm = scripted(LlmResult("text", finish_reason=reason))
     response = instance.say(frame_bridge.add_agent(), "x")
     assert response["stop_reason"]["stop_reason"] == stop
+
+
+ADDED = """
+def greet(times: int = 1) -> str:
+    'Greet the user.'
+    import o
+    print("reading")
+    name = o.memory.read(label="human")
+    try:
+        o.http.fetch(url="http://example.org")
+    except o.HostError as error:
+        print(error)
+    return "hello " * times + name
+"""
+
+
+def test_a_tool_added_to_the_agent_runs_in_a_sandbox(instance: Any, frame_bridge: Any) -> None:
+    grants = ["memory.read", "http.fetch:example.org"]
+    calls = [
+        ToolCall("c1", "greet", '{"times": 2}'),
+        ToolCall("c2", "greet", '{"times": "x"}'),
+    ]
+    made = LlmResult(tool_calls=calls, finish_reason="tool_calls", usage=Usage(5, 2))
+    frame_bridge.llm = lambda request: made if request.seq == 0 else LlmResult("ok")
+    specs = [
+        ToolSpec(
+            "greet",
+            "Greet.",
+            {"type": "object"},
+            "instance",
+            ToolCode(ADDED, "greet", tier, grants),
+        )
+        for tier in ("restricted", "container")
+    ]
+    for spec in specs:
+        response = instance.say(frame_bridge.add_agent(tools=[spec]), "go")
+        first, second = [
+            m for m in response["messages"] if m["message_type"] == "tool_return_message"
+        ]
+        assert (first["tool_return"], first["stdout"]) == (
+            "hello hello Ada",
+            ["reading", "no http.fetch here"],
+        )
+        assert "the arguments do not fit" in second["tool_return"]
+        step = frame_bridge.commits[-1].steps[0]
+        assert 0 < step.sandbox_us <= step.tool_us
+    asked = [(call.seq, call.tool, call.name) for call in frame_bridge.host_calls]
+    assert asked == [(0, "greet", "memory.read"), (1, "greet", "http.fetch")] * 2

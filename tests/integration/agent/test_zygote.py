@@ -206,7 +206,7 @@ def test_code_of_the_genome_sees_a_bare_environment(
         TOOL_HEADER
         + '''
 
-@tool
+@tool(tier="container")
 def look() -> str:
     """Look around."""
     return " ".join(sorted(os.environ))
@@ -217,18 +217,19 @@ def look() -> str:
     instance = start_instance(genome_with(tmp_path, {"tools/look.py": code}), HOST_VARIABLE="42")
     instance.wait_ready()
     response = instance.say(frame_bridge.add_agent(), "go")
-    seen = response["messages"][1]["tool_return"]
-    assert seen == "O_AGENT_SOCKET O_BRIDGE_SOCKET O_GENOME O_VARIANT"
+    seen = response["messages"][1]["tool_return"].split()
+    assert "LANG" in seen
+    assert not [name for name in seen if name.startswith(("O_", "HOST_"))]
 
 
-def test_tools_that_never_return_cost_a_worker_and_no_turn(
+def test_tools_that_never_return_cost_neither_a_worker_nor_a_turn(
     start_instance: Callable[..., Any], frame_bridge: Any, tmp_path: Path
 ) -> None:
     code = (
         TOOL_HEADER
         + '''
 
-@tool
+@tool(tier="container")
 def hang() -> str:
     """Never return."""
     while True:
@@ -243,10 +244,7 @@ def hang() -> str:
     instance.wait_ready()
     agent_id = frame_bridge.add_agent()
     active = instance.active_pid()
-    response = instance.say(agent_id, "go")
-    assert "no result within 0.05 s" in response["messages"][1]["tool_return"]
-    instance.spare_pid()
-    for number in range(3):
-        say_until_answered(instance, agent_id, f"request-{number}")
-    assert instance.wait_active(other_than=active)
-    assert any(line.get("reason") == "exit code 70" for line in instance.lines())
+    for number in range(2):
+        response = instance.send(agent_id, {"input": f"go {number}"}).json()
+        assert "no result within 0.05 s" in response["messages"][1]["tool_return"]
+    assert instance.active_pid() == active

@@ -16,10 +16,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from o_contracts.bridge import (
+    HOST_CALL,
     LLM_COMPLETE,
     TOOL_CALL,
     TURN_COMMIT,
     TURN_OPEN,
+    HostCallRequest,
+    HostCallResult,
     StepRecord,
     ToolCallRequest,
     ToolCallResult,
@@ -82,6 +85,17 @@ class Rows:
         } | changes  # fmt: skip
         self._insert("blocks", values)
         self.attach(agent_id, str(values["id"]), label)
+        return str(values["id"])
+
+    def tool(self, name: str, grants: list[str], **changes: Any) -> str:
+        source = f"def {name}():\n    'Do.'\n    return 1"
+        values = {
+            "id": new_id("tool"), "name": name, "description": "Do.", "source_code": source,
+            "code": source, "entry": name, "json_schema": Jsonb({"parameters": {}}), "tags": [],
+            "tier": "container", "grants": grants, "return_char_limit": 100,
+            "enable_parallel_execution": False, "metadata": Jsonb({}),
+        } | changes  # fmt: skip
+        self._insert("tools", values)
         return str(values["id"])
 
     def attach(self, agent_id: str, block_id: str, label: str) -> None:
@@ -181,6 +195,12 @@ class Worker:
     ) -> ToolCallResult:
         call = ToolCallRequest(turn.token, turn.run_id, seq, f"call-{seq}", name, arguments)
         return await self.peer.ask(TOOL_CALL, call, ToolCallResult)
+
+    async def host(
+        self, turn: TurnOpened, tool: str, name: str, arguments: str = "{}", seq: int = 0
+    ) -> HostCallResult:
+        call = HostCallRequest(turn.token, turn.run_id, seq, tool, name, arguments)
+        return await self.peer.ask(HOST_CALL, call, HostCallResult)
 
     def ask_commit(
         self,

@@ -6,7 +6,8 @@ from typing import Literal
 
 import pytest
 
-from o_agent.sdk import AgentView, ToolDefinitionError, split_docstring, tool, when
+from o_agent.sdk import AgentView, ToolDefinitionError, tool, when
+from o_sandbox.authoring.docstrings import split_docstring
 
 pytestmark = pytest.mark.unit
 
@@ -59,7 +60,7 @@ def test_a_function_that_cannot_be_a_tool_says_why() -> None:
 
     with pytest.raises(ToolDefinitionError, match="'undocumented' has no docstring"):
         tool(undocumented)
-    with pytest.raises(ToolDefinitionError, match="'text' needs a type hint"):
+    with pytest.raises(ToolDefinitionError, match="'text' of unhinted needs a type hint"):
         tool(unhinted)
     with pytest.raises(ToolDefinitionError, match="must be passable by name"):
         tool(variadic)

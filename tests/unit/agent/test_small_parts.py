@@ -1,16 +1,20 @@
-"""Environment, intensity, exit reasons, tools on threads."""
+"""Environment, intensity, exit reasons, tools in sandboxes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from o_agent.environment import Environment, EnvironmentProblem, take_environment
-from o_agent.sdk import tool
-from o_agent.tool_runner import ToolRunner
+from o_agent.sdk import Tool, made_of
+from o_agent.tool_runner import Runnable, ToolRunner
 from o_agent.zygote import Intensity, describe_status
 from o_contracts.messages import ToolCall
+from o_sandbox.authoring import describe
+from o_sandbox.tiers import local_tiers
 
 pytestmark = pytest.mark.unit
 
@@ -38,42 +42,54 @@ def test_exit_reasons_are_words() -> None:
     assert describe_status(78 << 8) == "exit code 78"
 
 
-@tool
+SOURCE = """
+from o_agent.sdk import tool
+import o
+
+@tool(tier="container")
 def shape(kind: str) -> object:
-    """Return something, or fail."""
+    '''Return something, or fail.'''
     match kind:
         case "dict":
             return {"a": [1, None]}
         case "half":
-            return "\ud800!"
+            return "\\ud800!"
         case "exit":
             raise SystemExit(3)
-        case "stop":
-            raise StopIteration
         case _:
             raise ValueError(kind)
 
-
-@tool
+@tool(tier="container", grants=["add"])
 async def later(value: int) -> int:
-    """Return it on the event loop."""
-    return value + 1
+    '''Ask the platform, on an event loop.'''
+    print("asked")
+    return o.call("add", a=value, b=1)
+"""
+shape, later = (made_of(SOURCE, definition) for definition in describe(SOURCE))
+
+
+async def _host(tool_name: str, name: str, arguments: Mapping[str, Any]) -> Any:
+    assert (tool_name, name) == ("later", "add")
+    return arguments["a"] + arguments["b"]
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "status", "text"),
+    ("made", "arguments", "status", "text"),
     [
-        ("shape", '{"kind": "dict"}', "success", '{"a":[1,null]}'),
-        ("shape", '{"kind": "exit"}', "error", "Error in shape: the tool tried to exit (3)"),
-        ("shape", '{"kind": "stop"}', "error", "Error in shape: StopIteration: "),
-        ("shape", '{"kind": "half"}', "success", "?!"),
-        ("shape", '{"kind": "bad"}', "error", "Error in shape: ValueError: bad"),
-        ("later", '{"value": 1}', "success", "2"),
+        (shape, '{"kind": "dict"}', "success", '{"a":[1,null]}'),
+        (shape, '{"kind": "exit"}', "error", "Error in shape: the tool tried to exit (3)"),
+        (shape, '{"kind": "half"}', "success", "?!"),
+        (shape, '{"kind": "bad"}', "error", "ValueError: bad"),
+        (shape, '{"kind": 3}', "error", "the arguments do not fit: Expected `str`, got `int`"),
+        (later, '{"value": 1}', "success", "2"),
     ],
 )
-async def test_tools_run_and_fail_as_results(
-    name: str, arguments: str, status: str, text: str
+async def test_tools_run_in_their_tier_and_fail_as_results(
+    made: Tool, arguments: str, status: str, text: str
 ) -> None:
-    runner = ToolRunner({"shape": shape, "later": later}, 5.0)
-    result = await runner.run(ToolCall("c", name, arguments))
-    assert (result.status, result.tool_return) == (status, text)
+    runner = ToolRunner(local_tiers(), 20.0)
+    ran = await runner.run(ToolCall("c", made.name, arguments), Runnable.of_genome(made), _host)
+    assert ran.result.status == status
+    assert text in ran.result.tool_return
+    assert ran.result.stdout == (["asked"] if made is later else None)
+    assert (ran.sandbox_us > 0) is ("fit" not in text)

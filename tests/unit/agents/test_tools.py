@@ -18,16 +18,14 @@ def test_ids_are_valid_and_never_change() -> None:
     assert tool_id("memory_insert") == "tool-ff273d82-09c8-4e18-8402-3dc2a9f88254"
 
 
-def test_names_and_ids_are_resolved_once_each() -> None:
+def test_names_and_ids_are_known() -> None:
     catalogue = ToolCatalogue(SPECS.values())
-    wanted = catalogue.resolve(
-        ["send_message"], [tool_id("memory_insert"), tool_id("send_message")]
-    )
-    assert wanted == ["send_message", "memory_insert"]
+    assert catalogue.known("send_message") == "send_message"
+    assert catalogue.named(tool_id("memory_insert")) == "memory_insert"
     with pytest.raises(NotFoundError, match="'nope'"):
-        catalogue.resolve(["nope"], [])
+        catalogue.known("nope")
     with pytest.raises(NotFoundError, match="tool-1"):
-        catalogue.resolve([], ["tool-1"])
+        catalogue.named("tool-1")
 
 
 def test_base_tools_are_those_that_exist() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from o_agent.sdk import tool
 
 
-@tool
+@tool(tier="restricted")
 def count_words(text: str, unique: bool = False) -> int:
     """Count the words of a text exactly.
 

@@ -20,6 +20,7 @@ from o_platform.api.blocks.schemas import block_state
 from o_platform.api.identities.schemas import shown_identity
 from o_platform.api.messages.wire import MessageView
 from o_platform.api.providers import embedding_endpoint_type, endpoint_type, provider_type
+from o_platform.api.tools.schemas import added_tool_state
 from o_platform.db.models import Agent
 from o_platform.llm.embedding import listed_dimensions
 
@@ -43,7 +44,7 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         tags=agent.tags,
         blocks=blocks,
         memory=MemoryState(agent_type=agent.agent_type, blocks=blocks),
-        tools=[tool_state(spec) for name in agent.tools if (spec := catalogue.spec(name))],
+        tools=agent_tools(view, catalogue),
         tool_rules=agent.tool_rules,
         message_ids=view.message_ids,
         model=agent.model,
@@ -69,6 +70,18 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         created_at=agent.created_at,
         updated_at=agent.updated_at,
     )
+
+
+def agent_tools(view: AgentView, catalogue: ToolCatalogue) -> list[ToolState]:
+    """The tools an agent has, built-in and added, in its order."""
+    states = []
+    for name in view.agent.tools:
+        spec = catalogue.spec(name)
+        if spec is not None:
+            states.append(tool_state(spec))
+        elif name in view.tools:
+            states.append(added_tool_state(view.tools[name]))
+    return states
 
 
 def tool_state(spec: ToolSpec) -> ToolState:

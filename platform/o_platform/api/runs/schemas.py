@@ -147,6 +147,7 @@ class StepMetrics(BaseModel):
     agent_id: str
     llm_request_ns: int
     tool_execution_ns: int
+    sandbox_ns: int = 0
     step_ns: int
     step_start_ns: int | None = None
     llm_request_start_ns: int | None = None
@@ -246,5 +247,6 @@ def step_metrics(found: StepOfAgent) -> StepMetrics:
         agent_id=found.agent_id,
         llm_request_ns=step.llm_us * 1000,
         tool_execution_ns=step.tool_us * 1000,
+        sandbox_ns=step.sandbox_us * 1000,
         step_ns=(step.llm_us + step.tool_us) * 1000,
     )

@@ -20,12 +20,14 @@ from o_platform.db.models.identities import Identity
 from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
+from o_platform.db.models.tools import AgentSecret, Tool
 from o_platform.db.models.turns import JournalEntry, Message, Run, Step, fence_epoch
 
 __all__ = [
     "Agent",
     "AgentArchive",
     "AgentBlock",
+    "AgentSecret",
     "ApiKey",
     "Archive",
     "Attempt",
@@ -49,6 +51,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Step",
+    "Tool",
     "Variant",
     "fence_epoch",
 ]

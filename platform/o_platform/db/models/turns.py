@@ -70,6 +70,7 @@ class Step(Base):
     stop_reason: Mapped[str]
     llm_us: Mapped[int] = mapped_column(BigInteger)
     tool_us: Mapped[int] = mapped_column(BigInteger)
+    sandbox_us: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_at: Mapped[datetime] = now()
 
 

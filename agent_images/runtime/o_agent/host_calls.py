@@ -1,0 +1,52 @@
+"""The way of one tool call to the platform: host calls over the bridge, numbered.
+
+Numbers are the same in every attempt of a turn, also where tools run side by side: each tool call
+has a range of its own, and a tool makes its host calls one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from o_contracts import bridge
+from o_contracts.messages import Block
+from o_sandbox.protocol import HostCallError
+
+if TYPE_CHECKING:
+    from o_agent.step_loop import TurnFrame
+
+RANGE: Final = 1000
+"""Numbers of one tool call; more host calls than its limit allows."""
+_decoder: Final = msgspec.msgpack.Decoder(bridge.HostCallResult)
+
+
+class HostCalls:
+    """Host calls of one tool call; see `tool_runner.HostCalls`."""
+
+    __slots__ = ("_blocks", "_frame", "_seq")
+
+    def __init__(self, frame: TurnFrame, number: int, blocks: list[Block]) -> None:
+        """`number` counts the turn's sandboxed calls; `blocks` gets what they change."""
+        self._frame = frame
+        self._seq = number * RANGE
+        self._blocks = blocks
+
+    async def __call__(self, tool: str, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Use a capability for a tool.
+
+        Raises:
+            HostCallError: it was refused, or failed.
+            ConnectionLost, BridgeError: the bridge failed.
+        """
+        frame = self._frame
+        encoded = msgspec.json.encode(arguments).decode()
+        request = bridge.HostCallRequest(frame.token, frame.run_id, self._seq, tool, name, encoded)
+        self._seq += 1
+        answer = await frame.bridge.ask(bridge.HOST_CALL, request, _decoder)
+        self._blocks += answer.blocks
+        if answer.outcome != "ok":
+            raise HostCallError(answer.error)
+        return msgspec.json.decode(answer.value)

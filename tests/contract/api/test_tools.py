@@ -1,0 +1,124 @@
+"""Tools through the real SDK: added from source, changed, run, and given to agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from letta_client import APIStatusError, Letta
+
+pytestmark = pytest.mark.contract
+ADD = '''
+def add(a: int, b: int = 2) -> int:
+    """Add numbers.
+
+    Args:
+        a: first
+        b: second
+    """
+    print("adding")
+    return a + b
+'''
+UNKNOWN = "tool-2f9934b6-6825-4a8e-94de-4a65fb310e72"
+
+
+def test_a_tool_lives(letta: Letta) -> None:
+    tool = letta.tools.create(source_code=ADD, tags=["math"])
+    assert (tool.name, tool.description, tool.tool_type) == ("add", "Add numbers.", "custom")
+    assert tool.json_schema == {
+        "name": "add",
+        "description": "Add numbers.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "a": {"type": "integer", "description": "first"},
+                "b": {"type": "integer", "description": "second", "default": 2},
+            },
+            "required": ["a"],
+        },
+    }
+    assert tool.return_char_limit == 50_000
+    assert letta.tools.retrieve(tool.id) == tool
+    with pytest.raises(APIStatusError) as taken:
+        letta.tools.create(source_code=ADD)
+    assert taken.value.status_code == 409
+
+    same = letta.tools.upsert(source_code=ADD.replace("a + b", "a - b"))
+    assert (same.id, same.tags) == (tool.id, ["math"])
+    assert "a - b" in (same.source_code or "")
+    changed = letta.tools.update(tool.id, description="Sums.", return_char_limit=10)
+    assert (changed.description, changed.return_char_limit) == ("Sums.", 10)
+    letta.tools.delete(tool.id)
+    with pytest.raises(APIStatusError) as gone:
+        letta.tools.retrieve(tool.id)
+    assert gone.value.status_code == 404
+
+
+def test_tools_are_listed_and_found(letta: Letta) -> None:
+    ids = {letta.tools.upsert(source_code=ADD.replace("add", name)).id for name in ("one", "two")}
+    listed = list(letta.tools.list(limit=100))
+    assert ids < {tool.id for tool in listed}
+    assert {tool.name for tool in listed} > {"memory_insert", "conversation_search", "one"}
+    assert {tool.name for tool in letta.tools.list(names=["one"])} == {"one"}
+    assert {tool.name for tool in letta.tools.list(search="TW")} == {"two"}
+    assert {tool.tool_type for tool in letta.tools.list(tool_types=["custom"])} == {"custom"}
+    assert not [t for t in letta.tools.list(return_only_letta_tools=True) if t.name == "one"]
+    pages = [tool.name for tool in letta.tools.list(limit=1)]
+    assert sorted(map(str, pages)) == sorted(str(tool.name) for tool in listed)
+    found = letta.tools.search(query="add numbers", limit=2)
+    assert {one.tool.name for one in found} == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"source_code": "def f(x):\n    'd'"}, 422, "line 1: parameter 'x'"),
+        ({"source_code": "def f(:"}, 422, "line 1: is no Python"),
+        ({"source_code": ADD, "grants": ["shell"]}, 422, "'shell' mean nothing"),
+        ({"source_code": ADD, "source_type": "typescript"}, 501, "Python"),
+        ({"source_code": ADD.replace("add", "memory_insert")}, 409, "memory_insert"),
+        ({}, 422, "source_code"),
+    ],
+)
+def test_refusals_say_what_to_change(
+    http: httpx.Client, body: dict[str, Any], status: int, said: str
+) -> None:
+    answer = http.post("/v1/tools/", json=body)
+    assert (answer.status_code, said in answer.text) == (status, True), answer.text
+
+
+def test_agents_are_given_tools(letta: Letta) -> None:
+    tool = letta.tools.create(source_code=ADD)
+    agent = letta.agents.create(model="o/echo", tools=["add"], tool_ids=[tool.id])
+    assert [one.name for one in agent.tools][-1] == "add"
+    without = letta.agents.tools.detach(tool.id, agent_id=agent.id)
+    assert "add" not in [one.name for one in without.tools]
+    letta.agents.tools.attach(tool.id, agent_id=agent.id)
+    assert "add" in [one.name for one in letta.agents.tools.list(agent.id)]
+    asking = letta.agents.tools.update_approval(
+        "add", agent_id=agent.id, body_requires_approval=True
+    )
+    assert [(r.type, r.tool_name) for r in asking.tool_rules or []] == [
+        ("requires_approval", "add")
+    ]
+    ran = letta.agents.tools.run("add", agent_id=agent.id, args={"a": 40})
+    assert (ran.status, ran.func_return, ran.stdout) == ("success", 42, ["adding"])
+    with pytest.raises(APIStatusError) as wrong:
+        letta.agents.tools.run("add", agent_id=agent.id, args={"a": "x"})
+    assert wrong.value.status_code == 422
+    letta.tools.delete(tool.id)
+    assert "add" not in [one.name for one in letta.agents.retrieve(agent.id).tools]
+    with pytest.raises(APIStatusError) as missing:
+        letta.agents.tools.attach(UNKNOWN, agent_id=agent.id)
+    assert missing.value.status_code == 404
+
+
+def test_source_is_tried_out(http: httpx.Client) -> None:
+    body = {"source_code": ADD, "args": {"a": 40}}
+    ran = http.post("/v1/tools/run", json=body).json()
+    assert (ran["status"], ran["tool_return"], ran["stdout"]) == ("success", "42", ["adding"])
+    broken = {"source_code": "def f() -> int:\n    'd'\n    return 1 / 0"}
+    failed = http.post("/v1/tools/run", json=broken).json()
+    assert failed["status"] == "error"
+    assert "ZeroDivisionError" in failed["tool_return"]

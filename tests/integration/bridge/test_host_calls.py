@@ -1,0 +1,71 @@
+"""Capabilities of tools: who may use what, and what an outside effect is done once for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.integration
+ASK = json.dumps({"prompt": "how many?"})
+
+
+async def test_only_grants_of_the_tool_count_and_memory_is_the_turns(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    rows.tool("scribe", ["memory.read", "memory.write", "archive.insert", "http.fetch:x.example"])
+    agent = rows.agent(tools=["scribe"])
+    rows.block(agent, "human", "Ada")
+    worker = await new_worker()
+    turn = await worker.open(agent)
+    (spec,) = turn.context.tools
+    assert (spec.home, spec.code.entry, spec.code.tier) == ("instance", "scribe", "container")
+
+    assert json.loads((await worker.host(turn, "scribe", "memory.read")).value) == {"human": "Ada"}
+    write = json.dumps({"label": "human", "value": "Grace"})
+    wrote = await worker.host(turn, "scribe", "memory.write", write)
+    assert [block.value for block in wrote.blocks] == ["Grace"]
+    kept = await worker.host(turn, "scribe", "archive.insert", json.dumps({"text": "a ship"}))
+    assert kept.outcome == "ok"
+    denied = await worker.host(turn, "scribe", "llm.complete", ASK)
+    assert (denied.outcome, "`llm.complete`" in denied.error) == ("denied", True)
+    inside = json.dumps({"url": "http://127.0.0.1/"})
+    refused = await worker.host(turn, "scribe", "http.fetch", inside)
+    assert (refused.outcome, "not among the domains" in refused.error) == ("error", True)
+    wrong = await worker.host(turn, "scribe", "memory.write", "[]")
+    assert (wrong.outcome, "no JSON object" in wrong.error) == ("error", True)
+
+    await worker.commit(agent, turn)
+    assert rows.one("SELECT value FROM blocks") == "Grace"
+    assert rows.one("SELECT text FROM passages") == "a ship"
+
+
+async def test_a_genome_cannot_grant_itself_what_the_operator_has_not(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent(tools=[])
+    rows.block(agent, "human", "Ada")
+    worker = await new_worker()
+    turn = await worker.open(agent)
+    assert (await worker.host(turn, "of_genome", "memory.read")).outcome == "ok"
+    for name in ("http.fetch", "llm.complete", "memory.write", "secrets.use"):
+        assert (await worker.host(turn, "of_genome", name)).outcome == "denied"
+
+
+async def test_an_outside_effect_is_paid_once_and_shadows_get_its_answer(
+    bridge: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    rows.tool("asker", ["llm.complete"])
+    agent = rows.agent(tools=["asker"], model="test/m")
+    stable, shadow = await new_worker(), await new_worker("shadow")
+    turn, copy = await stable.open(agent, "r1"), await shadow.open(agent, "r1")
+    first = await stable.host(turn, "asker", "llm.complete", ASK, seq=1000)
+    again = await stable.host(turn, "asker", "llm.complete", ASK, seq=1000)
+    shadowed = await shadow.host(copy, "asker", "llm.complete", ASK, seq=1000)
+    assert first == again == shadowed
+    assert json.loads(first.value) == {"text": "reply 1"}
+    assert model_server.calls == 1
+    bench = await new_worker("bench")
+    trial = await bench.open("agent-ffffffff-85b6-4d5d-9a07-000000000000")
+    assert (await bench.host(trial, "asker", "llm.complete", ASK)).outcome == "denied"

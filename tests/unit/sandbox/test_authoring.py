@@ -1,0 +1,126 @@
+"""What a model is told of a function, read from its source; and arguments made into objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from o_sandbox.authoring import ToolDefinitionError, describe, describe_function
+
+pytestmark = pytest.mark.unit
+
+SOURCE = '''
+from __future__ import annotations
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Literal, Optional, TypedDict, Union
+
+class Color(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+@dataclass
+class Point:
+    """A place."""
+    x: int
+    colors: list[Color] = field(default_factory=list)
+
+class Row(TypedDict, total=False):
+    name: str
+    at: dt.datetime
+
+Mode = Literal["a", "b"]
+
+@tool(tier="container", grants=["o.sleep"])
+def place(
+    points: list[Point], color: Color = Color.RED, mode: Mode = "a", row: Row | None = None,
+    when: Optional[dt.date] = None, tags: set[str] = frozenset(), pair: tuple[int, str] = (1, "x"),
+    limit: Annotated[int, "how many"] = 3, other: Union[Point, str, None] = None,
+) -> list:
+    """Place points.
+
+    Args:
+        points: the points
+            to place
+    """
+    return [points, color, mode, row, when, sorted(tags), pair, limit, other]
+
+def helper(x):
+    return x
+'''
+
+
+def test_types_defaults_and_texts_become_a_schema() -> None:
+    definition = describe_function(SOURCE)
+    schema = definition.parameters
+    properties: dict[str, Any] = schema["properties"]
+    assert (definition.name, definition.description) == ("place", "Place points.")
+    assert (definition.tier, definition.grants, definition.line) == ("container", ("o.sleep",), 25)
+    assert schema["required"] == ["points"]
+    assert properties["points"]["description"] == "the points to place"
+    assert properties["points"]["items"] == {"$ref": "#/$defs/Point"}
+    assert properties["color"] == {"enum": ["blue", "red"], "default": "red"}
+    assert properties["mode"] == {"enum": ["a", "b"], "default": "a"}
+    assert properties["limit"] == {"type": "integer", "description": "how many", "default": 3}
+    assert properties["when"]["anyOf"][0] == {"type": "string", "format": "date"}
+    assert schema["$defs"]["Point"]["description"] == "A place."
+    assert schema["$defs"]["Row"]["required"] == []
+    assert [each.name for each in describe(SOURCE)] == ["place"]
+
+
+def test_plain_json_is_made_into_what_the_tool_wants() -> None:
+    definition = describe_function(SOURCE)
+    arguments = definition.checked(
+        '{"points": [{"x": 1, "colors": ["red"]}], "when": "2026-01-02", "tags": ["b", "a"], '
+        '"pair": [2, "y"], "other": {"x": 5}, "row": {"at": "2026-01-02T03:04:05"}}'
+    )
+    names: dict[str, Any] = {"tool": lambda **_: lambda function: function}
+    exec(definition.code(SOURCE), names)  # noqa: S102 - our own source
+    points, color, mode, row, when, tags, pair, limit, other = names[definition.entry](**arguments)
+    assert points == [names["Point"](1, [names["Color"].RED])]
+    assert (color, mode, limit) == (names["Color"].RED, "a", 3)
+    assert (row["at"].hour, when.day, tags, pair) == (3, 2, ["a", "b"], (2, "y"))
+    assert other == names["Point"](5)
+
+
+def test_pydantic_models_are_read_without_importing_them() -> None:
+    source = (
+        "from pydantic import BaseModel, Field\n"
+        "class Address(BaseModel):\n"
+        "    street: str = Field(description='the street')\n"
+        "    zip: str | None = None\n"
+        "def f(to: Address) -> str:\n    'Send.'\n    return to.street\n"
+    )
+    definition = describe_function(source)
+    address = definition.parameters["$defs"]["Address"]
+    assert address["properties"]["street"]["description"] == "the street"
+    assert address["required"] == ["street"]
+    assert "Address.model_validate(o_given['to'])" in definition.adapter
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def f(x):\n    'd'", "line 1: parameter 'x' of f needs a type hint"),
+        ("\ndef f(x: Foo):\n    'd'", "line 2: 'Foo' has no JSON form"),
+        ("def f(:", "line 1: is no Python"),
+        ("def f(x: int):\n    pass", "line 1: tool 'f' has no docstring"),
+        ("def f(*a: int):\n    'd'", "line 1: every parameter of f must be passable by name"),
+        ("x = 1", "the source defines no function"),
+        ("class A:\n    pass\ndef f(a: A):\n    'd'", "line 1: class A cannot be made of JSON"),
+        ("@tool(tier='moon')\ndef f():\n    'd'", "line 1: @tool: Invalid enum value 'moon'"),
+        ("@tool(tier=x)\ndef f():\n    'd'", "line 1: `tier` of @tool must be a literal"),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass A:\n    a: 'A'\n"
+            "def f(a: A):\n    'd'",
+            "class A contains itself",
+        ),
+        ("(" * 5000, "line 1: is no Python"),
+    ],
+)
+def test_says_the_line_and_the_cause(source: str, said: str) -> None:
+    with pytest.raises(ToolDefinitionError) as raised:
+        describe_function(source)
+    assert said in str(raised.value)
