@@ -16,11 +16,10 @@ from typing import Final
 from sqlalchemy import Select, delete, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.schema import CreateIndex
 
 from o_platform.db.engine import Database
 from o_platform.db.models import Archive, Passage, PassageVector
-from o_platform.db.models.memory import LARGEST_HALFVEC, index_of
+from o_platform.db.models.memory import LARGEST_HALFVEC, LARGEST_VECTOR, index_name
 from o_platform.errors import OError
 from o_platform.memory.embedders import Embedders, Vector
 
@@ -66,18 +65,23 @@ class Reembedding:
             used = set(await session.scalars(select(Archive.dimensions).distinct()))
             built = set(await session.scalars(_VALID_INDEXES))
         for dimensions in sorted(used):
-            index = index_of(dimensions) if dimensions <= LARGEST_HALFVEC else None
-            if index is not None and index.name not in built:
-                await self._build(index.name or "", CreateIndex(index))
+            name = index_name(dimensions)
+            if dimensions <= LARGEST_HALFVEC and name not in built:
+                await self._build(name, dimensions)
 
-    async def _build(self, name: str, create: CreateIndex) -> None:
-        sql = str(create.compile(self._database.engine.sync_engine))
-        concurrently = sql.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1)
+    async def _build(self, name: str, dimensions: int) -> None:
+        kind = "vector" if dimensions <= LARGEST_VECTOR else "halfvec"
+        # As text: an index of SQLAlchemy's would join the models, which hold what migrations make.
+        create = (
+            f"CREATE INDEX CONCURRENTLY {name} ON passage_vectors"
+            f" USING hnsw (CAST(embedding AS {kind}({dimensions})) {kind}_cosine_ops)"
+            f" WHERE dimensions = {dimensions}"
+        )
         engine = self._database.engine.execution_options(isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
             # What a build that was broken off left behind is never used.
             await connection.execute(text(f"DROP INDEX IF EXISTS {name}"))
-            await connection.execute(text(concurrently))
+            await connection.execute(text(create))
 
     async def _try(self, archive: Archive, work: Work) -> None:
         try:

@@ -132,11 +132,15 @@ def indexed(dimensions: int) -> Cast[Any]:
     return cast(PassageVector.embedding, shape)
 
 
-def index_of(dimensions: int) -> Index:
-    """The approximate index of the vectors of this dimension (at most `LARGEST_HALFVEC`)."""
+def index_name(dimensions: int) -> str:
+    """Name of the approximate index of the vectors of this dimension."""
+    return f"ix_passage_vectors_hnsw_{dimensions}"
+
+
+def _index_of(dimensions: int) -> Index:
     kind = "vector" if dimensions <= LARGEST_VECTOR else "halfvec"
     return Index(
-        f"ix_passage_vectors_hnsw_{dimensions}",
+        index_name(dimensions),
         indexed(dimensions).label("nearness"),
         postgresql_using="hnsw",
         postgresql_ops={"nearness": f"{kind}_cosine_ops"},
@@ -145,4 +149,4 @@ def index_of(dimensions: int) -> Index:
 
 
 for _dimensions in INDEXED_DIMENSIONS:
-    index_of(_dimensions)
+    _index_of(_dimensions)
