@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from o_platform.errors import NotReadyError, OError
@@ -38,8 +39,17 @@ class Launcher:
         return await self.runtime.prepare(spec)
 
     async def start(self, spec: InstanceSpec) -> Placement:
-        """Start an instance that is prepared; it is not ready yet."""
-        return await self.runtime.start(spec)
+        """Start an instance that is prepared; it is not ready yet.
+
+        Cancelled, it first lets the start end: the caller then finds, and ends, what came of it.
+        """
+        starting = asyncio.ensure_future(self.runtime.start(spec))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # It runs in a thread, which cannot be cancelled and would outlive the clean-up.
+            await asyncio.gather(starting, return_exceptions=True)
+            raise
 
     async def await_ready(self, placement: Placement) -> None:
         """Wait until an instance is ready.
