@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Final
+
+from o_platform.testing.listening import close_server
 
 ENGINE: Final = "/var/run/docker.sock"
 _PIECE_BYTES: Final = 1 << 16
@@ -17,8 +20,7 @@ class Relay:
         """`path` is where it will listen."""
         self.path = path
         self._server: asyncio.Server | None = None
-        self._writers: list[asyncio.StreamWriter] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._connections: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -27,28 +29,41 @@ class Relay:
 
     async def open(self) -> None:
         """Listen, and pass on what comes."""
-        self._server = await asyncio.start_unix_server(self._serve, str(self.path))
+        self._server = await asyncio.start_unix_server(self._accept, str(self.path))
 
     async def cut(self) -> None:
         """Break every connection and take no more."""
         if self._server is not None:
-            self._server.close()
+            await close_server(self._server)
             self._server = None
             self.path.unlink()
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._writers.clear()
-        self._tasks.clear()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the next round
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            writer.transport.abort()
+            return
+        connection = asyncio.create_task(_relay(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    ends = [writer]
+    try:
         engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE)
-        self._writers += [writer, engine_writer]
-        for source, target in ((reader, engine_writer), (engine_reader, writer)):
-            self._tasks.append(asyncio.create_task(_pass_on(source, target)))
+        ends.append(engine_writer)
+        await asyncio.gather(_pass_on(reader, engine_writer), _pass_on(engine_reader, writer))
+    finally:
+        for end in ends:
+            end.transport.abort()
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    while data := await source.read(_PIECE_BYTES):
-        target.write(data)
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(_PIECE_BYTES):
+            target.write(data)
     target.close()
