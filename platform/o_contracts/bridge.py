@@ -118,10 +118,14 @@ class ToolCallRequest(Struct, frozen=True):
 
 
 class ToolCallResult(Struct, frozen=True, omit_defaults=True):
-    """What the tool returned, and the blocks it changed (already with their new versions)."""
+    """What the tool returned, and the blocks it changed (already with their new versions).
+
+    `removed` are the ids of blocks that the agent does not have any more.
+    """
 
     result: ToolReturn
     blocks: list[Block] = []
+    removed: list[str] = []
 
 
 class TurnWatch(Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from o_contracts.messages import ToolSpec
-from o_tools import edits, queries
+from o_tools import edits, files, queries
 from o_tools.errors import ToolError
 
 _TOOLS: Final[tuple[tuple[str, type[Struct], str], ...]] = (
@@ -32,6 +32,11 @@ _TOOLS: Final[tuple[tuple[str, type[Struct], str], ...]] = (
         "core_memory_replace",
         edits.CoreMemoryReplace,
         "Replace an exact text in a memory block by another.",
+    ),
+    (
+        "memory",
+        files.Memory,
+        "Organise your memory blocks like files: view, create, edit, delete and rename them.",
     ),
     (
         "conversation_search",

@@ -377,16 +377,17 @@ class StepLoop:
             self.made.append(encode_unit(tool_message(call.tool_call_id, result.tool_return), 1))
             if self._calls.ends_turn(call, result):
                 stop = "tool_rule"
-        if self._calls.blocks:
-            self._take_blocks(self._calls.blocks)
-            self._calls.blocks = []
+        if self._calls.blocks or self._calls.removed:
+            self._take_blocks(self._calls.blocks, self._calls.removed)
+            self._calls.blocks, self._calls.removed = [], set()
         return stop
 
-    def _take_blocks(self, changed: list[Block]) -> None:
+    def _take_blocks(self, changed: list[Block], removed: set[str]) -> None:
         """From the next step on, the model sees the edited memory."""
         by_id = {block.id: block for block in changed}
         agent = self._context.agent
-        self.blocks = [by_id.pop(block.id, block) for block in agent.blocks] + [*by_id.values()]
+        blocks = [by_id.pop(block.id, block) for block in agent.blocks] + [*by_id.values()]
+        self.blocks = [block for block in blocks if block.id not in removed]
         agent = msgspec.structs.replace(agent, blocks=self.blocks)
         prompt = self._frame.compiler.render_prompt(agent, self._frame.system)
         self._context = replace(self._context, agent=agent, prompt=prompt)

@@ -38,7 +38,7 @@ class ToolCalls:
 
     __slots__ = (
         "_client_tools", "_frame", "_ran", "_seq", "_toolbox",
-        "blocks", "called", "offer", "owes", "sandbox_us",
+        "blocks", "called", "offer", "owes", "removed", "sandbox_us",
     )  # fmt: skip
 
     def __init__(self, frame: TurnFrame, toolbox: Toolbox, called: Sequence[Called]) -> None:
@@ -52,6 +52,8 @@ class ToolCalls:
         """Time that the calls so far spent in sandboxes."""
         self.called = list(called)
         self.blocks: list[Block] = []
+        self.removed: set[str] = set()
+        """Ids of blocks that the agent has no more."""
         self.offer = ANYTHING
         self.owes = False
         """The model wanted to end before it had called every required tool."""
@@ -138,6 +140,7 @@ class ToolCalls:
         self._seq += 1
         answer = await frame.bridge.ask(bridge.TOOL_CALL, request, _tool_decoder)
         self.blocks += answer.blocks
+        self.removed.update(answer.removed)
         return answer.result
 
     async def _run_here(self, call: ToolCall) -> ToolReturn:

@@ -1,24 +1,25 @@
 """What can be done with blocks, as whole transactions.
 
-A block may be held by several agents: an edit raises the version of each of them.
+A block may be held by several agents: an edit raises the version of each of them. Every edit is
+kept in the block's history (`block_history`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from o_platform.agents import attachments, block_repository, repository
+from o_platform.agents import attachments, block_history, block_repository, repository
 from o_platform.agents.block_repository import BlockFilter
 from o_platform.agents.cache import ContextCache
-from o_platform.agents.inputs import BlockChanges, NewBlock
+from o_platform.agents.inputs import Author, BlockChanges, NewBlock
 from o_platform.agents.paging import Page
 from o_platform.agents.service import existing_agent
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Block
+from o_platform.db.models import Block, BlockVersion
 from o_platform.errors import NotFoundError
 
 
@@ -72,7 +73,7 @@ class BlockService:
         async with self._database.unit_of_work() as session:
             return await _held(session, agent_id, label)
 
-    async def update(self, block_id: str, changes: BlockChanges) -> Block:
+    async def update(self, block_id: str, changes: BlockChanges, author: Author) -> Block:
         """Change a block, for all agents that hold it.
 
         Raises:
@@ -81,13 +82,13 @@ class BlockService:
         """
 
         async def change(session: AsyncSession) -> tuple[Block, list[str]]:
-            return await _edit(session, block_id, changes)
+            return await _edit(session, block_id, changes, author)
 
-        block, holders = await in_unit(self._database, change)
-        await self._cache.drop(holders)
-        return block
+        return await self._changed(change)
 
-    async def update_of(self, agent_id: str, label: str, changes: BlockChanges) -> Block:
+    async def update_of(
+        self, agent_id: str, label: str, changes: BlockChanges, author: Author
+    ) -> Block:
         """Change the block that the agent holds under this label.
 
         Raises:
@@ -97,11 +98,41 @@ class BlockService:
 
         async def change(session: AsyncSession) -> tuple[Block, list[str]]:
             held = await _held(session, agent_id, label)
-            return await _edit(session, held.id, changes)
+            return await _edit(session, held.id, changes, author)
 
-        block, holders = await in_unit(self._database, change)
-        await self._cache.drop(holders)
-        return block
+        return await self._changed(change)
+
+    async def history(
+        self, block_id: str, *, before: int | None = None, limit: int = 50
+    ) -> Sequence[BlockVersion]:
+        """Versions of a block, the newest first; only those below `before`.
+
+        Raises:
+            NotFoundError: there is no such block.
+        """
+        async with self._database.unit_of_work() as session:
+            _existing(await block_repository.fetch_block(session, block_id), block_id)
+            return await block_history.list_versions(session, block_id, before=before, limit=limit)
+
+    async def undo(self, block_id: str, author: Author, version: int | None = None) -> Block:
+        """Give a block the text it had in `version`, or before its last change of text.
+
+        Raises:
+            NotFoundError: there is no such block or version.
+            ConflictError: there is no earlier text.
+        """
+
+        async def change(session: AsyncSession) -> tuple[Block, list[str]]:
+            block, _ = await _locked(session, block_id)
+            if version is None:
+                target = await block_history.version_before(session, block)
+            else:
+                target = await block_history.named_version(session, block_id, version)
+            why = author.why or f"undo: back to version {target.version}"
+            changes: BlockChanges = {"value": target.value}
+            return await _edit(session, block_id, changes, Author(author.who, why), target.version)
+
+        return await self._changed(change)
 
     async def delete(self, block_id: str) -> None:
         """Delete a block; agents that hold it lose it.
@@ -118,11 +149,25 @@ class BlockService:
 
         await self._cache.drop(await in_unit(self._database, change))
 
+    async def _changed(self, change: Callable[[AsyncSession], Awaitable[_Edited]]) -> Block:
+        block, holders = await in_unit(self._database, change)
+        await self._cache.drop(holders)
+        return block
+
+
+_Edited = tuple[Block, list[str]]
+"""A block, and the agents that hold it."""
+
 
 async def _edit(
-    session: AsyncSession, block_id: str, changes: BlockChanges
+    session: AsyncSession,
+    block_id: str,
+    changes: BlockChanges,
+    author: Author,
+    restores: int | None = None,
 ) -> tuple[Block, list[str]]:
     block, holders = await _locked(session, block_id)
+    before = await block_history.begin(session, block)
     if "label" in changes and changes["label"] != block.label:
         await _relabel(session, block, changes["label"])
     for name, value in changes.items():
@@ -131,8 +176,15 @@ async def _edit(
     block.updated_at = func.now()
     await session.flush()
     await session.refresh(block)
+    await block_history.record(session, before, block, _explained(author, changes), restores)
     await repository.bump_agents(session, holders)
     return block, holders
+
+
+def _explained(author: Author, changes: BlockChanges) -> Author:
+    if author.why:
+        return author
+    return Author(author.who, f"changed over the API: {', '.join(sorted(changes)) or 'nothing'}")
 
 
 async def _relabel(session: AsyncSession, block: Block, label: str) -> None:

@@ -28,6 +28,14 @@ class NewBlock:
     tags: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes a block, and why; kept in its history."""
+
+    who: str
+    why: str = ""
+
+
 class BlockChanges(TypedDict, total=False):
     """What to change of a block; absent keys stay as they are."""
 

@@ -15,14 +15,19 @@ from typing import NamedTuple
 from psycopg import AsyncConnection
 
 from o_contracts.messages import Block
+from o_platform.agents.block_history import KEPT_VERSIONS
 
 
 class BlockValue(NamedTuple):
-    """The next text of a block, and the agent whose turn wrote it."""
+    """The next text of a block, and what its history says of it: whose turn wrote it, by what."""
 
     block_id: str
     agent_id: str
     value: str
+    version: int
+    before: str
+    why: str
+    run_id: str
 
 
 class LockedBlock(NamedTuple):
@@ -48,6 +53,24 @@ FROM blocks WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 _WRITE_BLOCKS = """
 UPDATE blocks SET value = new.value, version = version + new.edits, updated_at = now()
 FROM unnest(%s::text[], %s::text[], %s::int[]) AS new(id, value, edits) WHERE blocks.id = new.id
+"""
+
+_KEEP_FORMER = """
+INSERT INTO block_versions (block_id, version, value, created_at)
+SELECT blocks.id, new.version, new.value, blocks.updated_at
+FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS new(id, version, value)
+JOIN blocks ON blocks.id = new.id
+ON CONFLICT DO NOTHING
+"""
+
+_KEEP_HISTORY = """
+INSERT INTO block_versions (block_id, version, value, who, why, run_id)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
+"""
+
+_FORGET_OLD = """
+DELETE FROM block_versions USING unnest(%s::text[], %s::bigint[]) AS new(id, version)
+WHERE block_id = new.id AND block_versions.version <= new.version - %s
 """
 
 _TOUCH_SHARING = """
@@ -94,9 +117,12 @@ async def requests_with_run(
 async def write_blocks(connection: AsyncConnection, values: Sequence[BlockValue]) -> set[str]:
     """Write the blocks' next texts, in order; a block's version grows by one for each.
 
+    Each becomes a version of the block's history, which begins with the text that was there before.
+
     Returns:
         The ids of other agents whose context changed, because they share a block.
     """
+    await _keep_history(connection, values)
     last = {value.block_id: value.value for value in values}
     edits = Counter(value.block_id for value in values)
     columns = (list(last), list(last.values()), [edits[block_id] for block_id in last])
@@ -104,3 +130,13 @@ async def write_blocks(connection: AsyncConnection, values: Sequence[BlockValue]
     pairs = ([v.block_id for v in values], [v.agent_id for v in values])
     cursor = await connection.execute(_TOUCH_SHARING, pairs)
     return {row[0] async for row in cursor}
+
+
+async def _keep_history(connection: AsyncConnection, values: Sequence[BlockValue]) -> None:
+    ids = [value.block_id for value in values]
+    versions = [value.version for value in values]
+    former = ([version - 1 for version in versions], [value.before for value in values])
+    await connection.execute(_KEEP_FORMER, (ids, *former))
+    made = [(value.value, value.agent_id, value.why, value.run_id) for value in values]
+    await connection.execute(_KEEP_HISTORY, (ids, versions, *map(list, zip(*made, strict=True))))
+    await connection.execute(_FORGET_OLD, (ids, versions, KEPT_VERSIONS))

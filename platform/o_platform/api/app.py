@@ -19,7 +19,15 @@ from o_platform.api.identities import endpoints as identities
 from o_platform.api.messages import endpoints as messages
 from o_platform.api.openai import chat, responses
 from o_platform.api.openapi import TITLE, install_openapi
-from o_platform.api.operators import evolution, instances, keys, rollouts, status, variants
+from o_platform.api.operators import (
+    evolution,
+    instances,
+    keys,
+    memory,
+    rollouts,
+    status,
+    variants,
+)
 from o_platform.api.passages import endpoints as passages
 from o_platform.api.runs import endpoints as runs
 from o_platform.api.schedules import endpoints as schedules
@@ -32,7 +40,7 @@ LETTA = (
     schedules, identities, tools,
 )  # fmt: skip
 OPENAI = (chat, responses)
-OPERATORS = (status, keys, variants, rollouts, evolution, instances)
+OPERATORS = (status, keys, variants, rollouts, evolution, instances, memory)
 
 
 def create_app(platform: Platform) -> FastAPI:

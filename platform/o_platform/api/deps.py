@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 from o_platform.agents.archive_service import ArchiveService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.conversation_service import ConversationService
+from o_platform.agents.inputs import Author
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
 from o_platform.agents.tool_service import ToolService
@@ -58,6 +59,15 @@ def _caller(x_o_client: Annotated[str, Header()] = "") -> str:
     return x_o_client or "operator"
 
 
+def _author(
+    caller: Annotated[str, Depends(_caller)],
+    x_o_reason: Annotated[
+        str, Header(max_length=1000, description="why; kept in the history")
+    ] = "",
+) -> Author:
+    return Author(caller, x_o_reason)
+
+
 def _turns(request: Request) -> TurnClient:
     return _platform(request).turns
 
@@ -83,6 +93,8 @@ BlocksDep = Annotated[BlockService, Depends(_blocks)]
 ArchivesDep = Annotated[ArchiveService, Depends(_archives)]
 CallerDep = Annotated[str, Depends(_caller)]
 """Name of the key a request came with; `operator` for whoever opened the socket itself."""
+AuthorDep = Annotated[Author, Depends(_author)]
+"""Who changes memory by this request, and why."""
 TurnsDep = Annotated[TurnClient, Depends(_turns)]
 SenderDep = Annotated[Sender, Depends(_sender)]
 """For whom a turn is sent on: as the request's headers say, which Envoy has checked."""

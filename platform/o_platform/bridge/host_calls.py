@@ -228,7 +228,7 @@ async def _read_memory(turn: Turn, records: Records, arguments: dict[str, Any]) 
 
 async def _write_memory(turn: Turn, records: Records, arguments: dict[str, Any]) -> Any:
     edit = MemoryRethink(_string(arguments, "label"), _string(arguments, "value"))
-    return turn.edits().edit(edit)
+    return turn.edits().edit(edit, "memory.write")
 
 
 async def _keep(turn: Turn, records: Records, arguments: dict[str, Any]) -> Any:

@@ -8,10 +8,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from o_contracts.ids import new_id
 from o_contracts.messages import Block
+from o_platform.agents.defaults import DEFAULT_BLOCK_LIMIT
 from o_platform.errors import ConflictError
 from o_tools.edits import Edit
 from o_tools.errors import ToolError
+from o_tools.files import CreateBlock
 
 MAX_CHANGES: Final = 256
 """Edits and new passages of one turn."""
@@ -31,6 +34,8 @@ class BlockEdits:
     base: Block
     value: str
     edits: list[Edit] = field(default_factory=list)
+    tools: list[str] = field(default_factory=list)
+    """Names of the tools that made the edits."""
 
     def value_on(self, fresh: Block) -> str:
         """The block's next text, given what it is now.
@@ -70,7 +75,7 @@ class NewPassage(NamedTuple):
 class Overlay:
     """The edits of one turn on top of the blocks it opened with."""
 
-    __slots__ = ("_blocks", "_changes", "edited", "passages")
+    __slots__ = ("_blocks", "_changes", "created", "edited", "passages", "removed", "renamed")
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         """`blocks` as the turn opened with them."""
@@ -78,29 +83,104 @@ class Overlay:
         self._changes = 0
         self.edited: dict[str, BlockEdits] = {}
         self.passages: list[NewPassage] = []
+        self.created: dict[str, Block] = {}
+        """Blocks that the turn made, by id."""
+        self.removed: set[str] = set()
+        """Ids of blocks that the agent no longer has."""
+        self.renamed: dict[str, str] = {}
+        """New labels by block id."""
 
     def __bool__(self) -> bool:
         """Whether the commit has anything to write."""
-        return bool(self.edited or self.passages)
+        return bool(self.edited or self.passages or self.reshapes)
 
-    def edit(self, edit: Edit) -> Block:
-        """Make an edit; returns the block as the turn sees it from now on.
+    @property
+    def reshapes(self) -> bool:
+        """Whether other blocks are there afterwards, or the same under other labels."""
+        return bool(self.created or self.removed or self.renamed)
+
+    def block(self, label: str) -> Block:
+        """The block as the turn sees it.
+
+        Raises:
+            ToolError: there is none.
+        """
+        block = self._blocks.get(label)
+        if block is None:
+            labels = ", ".join(self._blocks) or "none"
+            raise ToolError(f"there is no memory block {label!r}; the blocks are: {labels}")
+        return block
+
+    def edit(self, edit: Edit, tool: str) -> Block:
+        """Make an edit by a tool; returns the block as the turn sees it from now on.
 
         Raises:
             ToolError: no such block, it is read-only, the edit does not fit or exceeds its limit,
                 or the turn has made too many changes.
         """
-        block = self._blocks.get(edit.label)
-        if block is None:
-            labels = ", ".join(self._blocks) or "none"
-            raise ToolError(f"there is no memory block {edit.label!r}; the blocks are: {labels}")
+        block = self.block(edit.label)
         value = _edited(block, block.value, edit)
         self._count()
-        edits = self.edited.setdefault(block.id, BlockEdits(block, value))
-        edits.value = value
-        edits.edits.append(edit)
-        changed = msgspec.structs.replace(block, value=value, version=edits.base.version + 1)
+        if block.id in self.created:
+            changed = self.created[block.id] = msgspec.structs.replace(block, value=value)
+        else:
+            edits = self.edited.setdefault(block.id, BlockEdits(block, value))
+            edits.value = value
+            edits.edits.append(edit)
+            edits.tools.append(tool)
+            changed = msgspec.structs.replace(block, value=value, version=edits.base.version + 1)
         self._blocks[edit.label] = changed
+        return changed
+
+    def create(self, wanted: CreateBlock) -> Block:
+        """Make a block.
+
+        Raises:
+            ToolError: the label is taken, the text too long, or there were too many changes.
+        """
+        self._require_free(wanted.label)
+        block = Block(
+            new_id("block"), wanted.label, wanted.value, DEFAULT_BLOCK_LIMIT, wanted.description
+        )
+        _require_within_limit(block, wanted.value)
+        self._count()
+        self.created[block.id] = self._blocks[wanted.label] = block
+        return block
+
+    def remove(self, label: str) -> Block:
+        """Take a block from the agent; returns it.
+
+        Raises:
+            ToolError: there is none, it is read-only, or there were too many changes.
+        """
+        block = self._writable(label)
+        self._count()
+        del self._blocks[label]
+        self.edited.pop(block.id, None)
+        self.renamed.pop(block.id, None)
+        if self.created.pop(block.id, None) is None:
+            self.removed.add(block.id)
+        return block
+
+    def rename(self, label: str, new_label: str) -> Block:
+        """Give a block another label; returns it as the turn sees it from now on.
+
+        Raises:
+            ToolError: there is none, it is read-only, the label is taken, or there were too many
+                changes.
+        """
+        block = self._writable(label)
+        self._require_free(new_label)
+        self._count()
+        changed = msgspec.structs.replace(block, label=new_label)
+        self._blocks = {
+            new_label if label == old else old: changed if label == old else kept
+            for old, kept in self._blocks.items()
+        }
+        if block.id in self.created:
+            self.created[block.id] = changed
+        else:
+            self.renamed[block.id] = new_label
         return changed
 
     def keep(self, text: str, tags: list[str]) -> None:
@@ -116,6 +196,15 @@ class Overlay:
         """Every block as the turn sees it, in the order it opened with."""
         return list(self._blocks.values())
 
+    def _writable(self, label: str) -> Block:
+        block = self.block(label)
+        _require_writable(block)
+        return block
+
+    def _require_free(self, label: str) -> None:
+        if label in self._blocks:
+            raise ToolError(f"there is a memory block {label!r} already; edit it instead")
+
     def _count(self) -> None:
         if self._changes >= MAX_CHANGES:
             raise ToolError(f"the memory was changed {MAX_CHANGES} times in this turn; stop here")
@@ -123,12 +212,20 @@ class Overlay:
 
 
 def _edited(block: Block, value: str, edit: Edit) -> str:
+    _require_writable(block)
+    changed = edit.apply(value)
+    _require_within_limit(block, changed)
+    return changed
+
+
+def _require_writable(block: Block) -> None:
     if block.read_only:
         raise ToolError(f"the memory block {block.label!r} is read-only")
-    changed = edit.apply(value)
-    if len(changed) > block.limit:
+
+
+def _require_within_limit(block: Block, value: str) -> None:
+    if len(value) > block.limit:
         raise ToolError(
-            f"the edit would make the memory block {block.label!r} {len(changed)} characters long; "
+            f"the edit would make the memory block {block.label!r} {len(value)} characters long; "
             f"its limit is {block.limit}. Shorten it first"
         )
-    return changed

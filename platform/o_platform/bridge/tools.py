@@ -27,6 +27,14 @@ from o_platform.errors import OError
 from o_tools.catalogue import parse_call
 from o_tools.edits import Edit
 from o_tools.errors import ToolError
+from o_tools.files import (
+    CreateBlock,
+    DeleteBlock,
+    FileAction,
+    Memory,
+    RenameBlock,
+    ViewBlock,
+)
 from o_tools.queries import (
     ArchivalMemoryInsert,
     ArchivalMemorySearch,
@@ -91,8 +99,10 @@ def _arguments(turn: Turn, request: ToolCallRequest) -> msgspec.Struct:
 def _execute(turn: Turn, request: ToolCallRequest, arguments: msgspec.Struct) -> ToolCallResult:
     match arguments:
         case Edit():
-            block = turn.edits().edit(arguments)
+            block = turn.edits().edit(arguments, request.name)
             return ToolCallResult(_success(request, _edited(block)), [block])
+        case Memory():
+            return _act(turn, request, arguments.action())
         case ArchivalMemoryInsert():
             turn.edits().keep(arguments.content, arguments.tags)
             return ToolCallResult(_success(request, KEPT))
@@ -102,6 +112,29 @@ def _execute(turn: Turn, request: ToolCallRequest, arguments: msgspec.Struct) ->
             return ToolCallResult(_success(request, EDITS_DONE))
         case _:
             raise ToolError(f"{request.name} cannot be called here")
+
+
+def _act(turn: Turn, request: ToolCallRequest, action: FileAction) -> ToolCallResult:
+    overlay = turn.edits()
+    match action:
+        case ViewBlock():
+            blocks = [overlay.block(action.label)] if action.label else overlay.blocks()
+            shown = "\n\n".join(map(_numbered, blocks)) or "There are no memory blocks."
+            return ToolCallResult(_success(request, shown))
+        case CreateBlock():
+            block = overlay.create(action)
+            return ToolCallResult(_success(request, _edited(block)), [block])
+        case DeleteBlock():
+            gone = overlay.remove(action.label)
+            text = f"The memory block {gone.label!r} was removed."
+            return ToolCallResult(_success(request, text), removed=[gone.id])
+        case RenameBlock():
+            block = overlay.rename(action.label, action.new_label)
+            text = f"The memory block {action.label!r} is called {block.label!r} now."
+            return ToolCallResult(_success(request, text), [block])
+        case _:
+            block = overlay.edit(action, request.name)
+            return ToolCallResult(_success(request, _edited(block)), [block])
 
 
 async def _search(
@@ -173,6 +206,11 @@ def _as_json(found: Sequence[dict[str, Any]]) -> str:
 
 def _edited(block: Block) -> str:
     return f"The memory block {block.label!r} was edited. It now reads:\n{block.value}"
+
+
+def _numbered(block: Block) -> str:
+    lines = (f"{at}: {line}" for at, line in enumerate(block.value.split("\n"), 1))
+    return "\n".join([f"/memories/{block.label}", *lines])
 
 
 def _success(request: ToolCallRequest, text: str) -> ToolReturn:

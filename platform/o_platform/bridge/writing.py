@@ -16,6 +16,7 @@ import msgspec
 from psycopg import AsyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from o_contracts.messages import Block
 from o_platform.agents.turn_batch import (
     BATCH_OPTIONS,
     AgentGoneError,
@@ -24,6 +25,7 @@ from o_platform.agents.turn_batch import (
     TurnWriter,
     commit_turns,
 )
+from o_platform.agents.turn_blocks import Reshaping, reshape, taken_label
 from o_platform.agents.turn_edits import (
     BlockValue,
     LockedBlock,
@@ -55,6 +57,13 @@ class EndedTurn(NamedTuple):
     def edited(self) -> Mapping[str, BlockEdits]:
         """Its edits by block id."""
         return self.overlay.edited if self.overlay is not None else {}
+
+    @property
+    def touched(self) -> list[str]:
+        """Ids of the blocks that it edited, renamed or removed."""
+        if self.overlay is None:
+            return []
+        return [*self.overlay.edited, *self.overlay.renamed, *self.overlay.removed]
 
     @property
     def agent_id(self) -> str:
@@ -108,7 +117,9 @@ class EditWriter:
             connection = await _driver_connection(session)
             fresh = await _without_run(connection, batch)
             edits = await _fitting_edits(connection, fresh)
-            sharing = await write_blocks(connection, edits.values) if edits.values else set()
+            sharing = edits.sharing
+            if edits.values:
+                sharing |= await write_blocks(connection, edits.values)
             written = [turn for turn in fresh if turn.agent_id not in edits.refused]
             for turn in written:
                 await _insert_passages(session, turn)
@@ -129,11 +140,13 @@ class _Edits:
     values: list[BlockValue] = field(default_factory=list)
     refused: dict[str, Refused] = field(default_factory=dict)
     """By agent id."""
+    sharing: set[str] = field(default_factory=set)
+    """Ids of agents that share what was renamed."""
 
 
 async def _without_run(connection: AsyncConnection, batch: Sequence[EndedTurn]) -> list[EndedTurn]:
     """Lock the agents; the turns whose agent exists and whose request has no run yet."""
-    blocks = [block_id for turn in batch for block_id in turn.edited]
+    blocks = [block_id for turn in batch for block_id in turn.touched]
     alive = await lock_agents(connection, [turn.agent_id for turn in batch], blocks)
     requests = {(turn.agent_id, turn.record.request_key): turn for turn in batch}
     done = await requests_with_run(connection, list(requests))
@@ -141,8 +154,11 @@ async def _without_run(connection: AsyncConnection, batch: Sequence[EndedTurn]) 
 
 
 async def _fitting_edits(connection: AsyncConnection, turns: Sequence[EndedTurn]) -> _Edits:
-    """What to write to the blocks, and the turns whose edits do not fit what they are now."""
-    locked = await lock_blocks(connection, [id_ for turn in turns for id_ in turn.edited])
+    """What to write to the blocks, and the turns whose edits do not fit what they are now.
+
+    Blocks that turns made, removed or renamed have become so when it returns.
+    """
+    locked = await lock_blocks(connection, [id_ for turn in turns for id_ in turn.touched])
     edits = _Edits()
     for turn in turns:
         try:
@@ -150,15 +166,44 @@ async def _fitting_edits(connection: AsyncConnection, turns: Sequence[EndedTurn]
                 block_id: _following(turn.agent_id, locked.get(block_id), block_edits)
                 for block_id, block_edits in turn.edited.items()
             }
+            edits.sharing |= await _reshaped(connection, turn)
         except MemoryConflictError as error:
             edits.refused[turn.agent_id] = Refused(error)
             continue
-        locked |= following
         edits.values += [
-            BlockValue(block_id, turn.agent_id, after.block.value)
+            _block_value(turn, locked[block_id].block, after.block)
             for block_id, after in following.items()
         ]
+        locked |= following
     return edits
+
+
+def _block_value(turn: EndedTurn, before: Block, after: Block) -> BlockValue:
+    why = ", ".join(dict.fromkeys(turn.edited[after.id].tools))
+    return BlockValue(
+        after.id, turn.agent_id, after.value, after.version, before.value, why, turn.record.run_id
+    )
+
+
+async def _reshaped(connection: AsyncConnection, turn: EndedTurn) -> set[str]:
+    """Make, remove and rename what the turn did; the agents that share what was renamed."""
+    overlay = turn.overlay
+    if overlay is None or not overlay.reshapes:
+        return set()
+    shape = Reshaping(
+        turn.agent_id,
+        turn.record.run_id,
+        list(overlay.created.values()),
+        overlay.removed,
+        overlay.renamed,
+    )
+    label = await taken_label(connection, shape)
+    if label is not None:
+        raise MemoryConflictError(
+            f"another block got the label {label!r} while the turn ran; run the turn again",
+            label=label,
+        )
+    return await reshape(connection, shape)
 
 
 def _following(agent_id: str, now: LockedBlock | None, edits: BlockEdits) -> LockedBlock:

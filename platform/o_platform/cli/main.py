@@ -12,7 +12,13 @@ from typing import Annotated
 
 import typer
 
-from o_platform.cli import evolution_commands, key_commands, rollout_commands, variant_commands
+from o_platform.cli import (
+    evolution_commands,
+    key_commands,
+    memory_commands,
+    rollout_commands,
+    variant_commands,
+)
 from o_platform.cli.terminal import say
 from o_platform.errors import OError
 
@@ -33,6 +39,7 @@ app = typer.Typer(
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(variant_commands.app, name="variant")
 app.add_typer(rollout_commands.app, name="rollout")
+app.add_typer(memory_commands.app, name="memory")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

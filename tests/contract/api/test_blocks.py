@@ -52,6 +52,35 @@ def test_labels_may_contain_slashes(letta: Letta) -> None:
     assert letta.agents.blocks.retrieve("docs/a b.md", agent_id=agent.id).value == "2"
 
 
+def test_history_and_undo(letta: Letta, http: httpx.Client) -> None:
+    block = letta.blocks.create(label="notes", value="one")
+    history, undo = f"/o/v1/blocks/{block.id}/history", f"/o/v1/blocks/{block.id}/undo"
+    assert http.get(history).json() == []
+    refused = http.post(undo, json={})
+    assert (refused.status_code, "no earlier text" in refused.json()["detail"]) == (409, True)
+    letta.blocks.update(block.id, value="two", extra_headers={"X-O-Reason": "it grew"})
+    letta.blocks.update(block.id, description="only a description")
+    letta.blocks.update(block.id, value="three")
+    versions = http.get(history).json()
+    assert [(v["version"], v["value"], v["who"], v["why"]) for v in versions] == [
+        (4, "three", "operator", "changed over the API: value"),
+        (3, "two", "operator", "changed over the API: description"),
+        (2, "two", "operator", "it grew"),
+        (1, "one", "", ""),
+    ]
+    assert [v["version"] for v in http.get(history, params={"before": 3}).json()] == [2, 1]
+    assert http.post(undo, json={}).json()["value"] == "two"
+    letta.blocks.update(block.id, description="another")
+    assert http.post(undo, json={}).json()["value"] == "one"
+    assert http.post(undo, json={}).status_code == 409
+    assert http.post(undo, json={"version": 4}).json()["value"] == "three"
+    assert http.post(undo, json={"version": 99}).status_code == 404
+    newest = http.get(history, params={"limit": 1}).json()[0]
+    assert (newest["version"], newest["restores"]) == (8, 4)
+    assert newest["why"] == "undo: back to version 4"
+    assert letta.blocks.retrieve(block.id).value == "three"
+
+
 def test_sharing(letta: Letta) -> None:
     block = letta.blocks.create(label="shared", value="1")
     first, second = letta.agents.create(block_ids=[block.id]), letta.agents.create()

@@ -148,6 +148,94 @@ async def test_edits_of_an_abandoned_turn_are_gone(bridge: Any, new_worker: Any,
     assert rows.one("SELECT count(*) FROM passages") == 0
 
 
+async def test_every_edit_is_kept_with_who_and_why(bridge: Any, new_worker: Any, rows: Any) -> None:
+    agent = rows.agent()
+    block = rows.block(agent, "human", "one")
+    worker = await new_worker()
+    first = await worker.open(agent)
+    await worker.tool(first, "memory_insert", insert("two"))
+    await worker.tool(first, "memory_replace", replace("one", "1"), seq=1)
+    await worker.commit(agent, first)
+    second = await worker.open(agent)
+    await worker.tool(second, "memory_insert", insert("three"))
+    await worker.commit(agent, second)
+    history = "SELECT version, value, who, why, run_id FROM block_versions ORDER BY version"
+    assert rows.all(history) == [
+        (1, "one", "", "", None),
+        (2, "1\ntwo", agent, "memory_insert, memory_replace", first.run_id),
+        (3, "1\ntwo\nthree", agent, "memory_insert", second.run_id),
+    ]
+    rows.all("DELETE FROM blocks WHERE id = %s", block)
+    assert rows.all(history) == []
+
+
+def file_call(command: str, **arguments: Any) -> str:
+    return json.dumps({"command": command, **arguments})
+
+
+async def test_blocks_are_made_edited_renamed_and_removed_like_files(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent, friend = rows.agent(tools=["memory"]), rows.agent()
+    shared = rows.block(agent, "human", "Ada")
+    rows.attach(friend, shared, "human")
+    rows.block(agent, "old", "gone soon")
+    rows.block(agent, "law", "fixed", read_only=True)
+    worker = await new_worker()
+    turn = await worker.open(agent)
+    calls = [
+        file_call("create", path="/memories/plan", file_text="a\nb", description="what next"),
+        file_call("insert", path="/memories/plan", insert_line=1, insert_text="a2"),
+        file_call("str_replace", path="plan", old_string="b", new_string="c"),
+        file_call("rename", old_path="/memories/human", new_path="/memories/person"),
+        file_call("str_replace", path="person", old_string="Ada", new_string="Ada L."),
+        file_call("delete", path="old"),
+        file_call("view", path="plan"),
+    ]
+    results = [await worker.tool(turn, "memory", call, seq=seq) for seq, call in enumerate(calls)]
+    assert [result.result.status for result in results] == ["success"] * 7
+    assert results[5].removed
+    assert results[6].result.tool_return == "/memories/plan\n1: a\n2: a2\n3: c"
+    wrong = {
+        "read-only": file_call("delete", path="law"),
+        "there is a memory block 'law' already": file_call("create", path="law"),
+        "no memory block 'old'": file_call("view", path="old"),
+        "needs insert_text": file_call("insert", path="plan"),
+        "must name a memory block": file_call("delete", path="/memories/"),
+    }
+    for seq, (reason, call) in enumerate(wrong.items(), 7):
+        assert reason in (await worker.tool(turn, "memory", call, seq=seq)).result.tool_return
+    await worker.commit(agent, turn)
+
+    held = (
+        "SELECT ab.label, b.label, b.value FROM agent_blocks ab JOIN blocks b ON b.id = block_id"
+        " WHERE agent_id = %s ORDER BY position, ab.label"
+    )
+    assert rows.all(held, agent) == [
+        ("law", "law", "fixed"),
+        ("person", "person", "Ada L."),
+        ("plan", "plan", "a\na2\nc"),
+    ]
+    assert rows.all(held, friend) == [("person", "person", "Ada L.")]
+    assert rows.one("SELECT count(*) FROM blocks WHERE label = 'old'") == 1
+    seen = (await worker.open(agent)).context.blocks
+    assert {block.label: block.value for block in seen}["plan"] == "a\na2\nc"
+    assert (await worker.open(friend, have_version=1)).context.blocks[0].label == "person"
+
+
+async def test_a_label_that_is_taken_meanwhile_fails_the_turn_alone(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent(tools=["memory"])
+    worker = await new_worker()
+    turn = await worker.open(agent)
+    await worker.tool(turn, "memory", file_call("create", path="plan"))
+    rows.block(agent, "plan", "of a client")
+    with pytest.raises(RefusedError, match="409 memory_conflict"):
+        await worker.commit(agent, turn)
+    assert rows.all("SELECT value FROM blocks") == [("of a client",)]
+
+
 async def test_archival_memory_is_written_once_with_the_commit(
     bridge: Any, new_worker: Any, rows: Any
 ) -> None:

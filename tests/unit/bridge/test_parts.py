@@ -14,6 +14,7 @@ from o_platform.bridge.overlay import MAX_CHANGES, MemoryConflictError, Overlay
 from o_platform.bridge.views import AgentView
 from o_tools.edits import MemoryInsert, MemoryReplace, MemoryRethink
 from o_tools.errors import ToolError
+from o_tools.files import CreateBlock
 
 pytestmark = pytest.mark.unit
 
@@ -111,18 +112,33 @@ def block(value: str, version: int = 1, **fields: object) -> Block:
 
 def test_edits_add_up_and_are_one_new_version() -> None:
     overlay = Overlay([block("one")])
-    overlay.edit(MemoryInsert("human", "two"))
-    changed = overlay.edit(MemoryReplace("human", "one", "1"))
+    overlay.edit(MemoryInsert("human", "two"), "memory_insert")
+    changed = overlay.edit(MemoryReplace("human", "one", "1"), "memory_replace")
     assert (changed.value, changed.version) == ("1\ntwo", 2)
     assert overlay.edited["b1"].value_on(block("one")) == "1\ntwo"
     fresh = block("zero\none", version=7)
     assert overlay.edited["b1"].value_on(fresh) == "zero\n1\ntwo"
 
 
+def test_a_block_made_renamed_and_removed_in_one_turn_leaves_nothing() -> None:
+    overlay = Overlay([block("one")])
+    made = overlay.create(CreateBlock("plan", "a", None))
+    overlay.edit(MemoryInsert("plan", "b"), "memory")
+    assert overlay.rename("plan", "plans").value == "a\nb"
+    assert [b.label for b in overlay.blocks()] == ["human", "plans"]
+    assert overlay.created[made.id].label == "plans"
+    assert not overlay.edited
+    overlay.remove("plans")
+    assert not overlay
+    overlay.edit(MemoryInsert("human", "two"), "memory")
+    overlay.remove("human")
+    assert (overlay.edited, overlay.removed) == ({}, {"b1"})
+
+
 def test_a_failed_edit_changes_nothing() -> None:
     overlay = Overlay([block("one")])
     with pytest.raises(ToolError, match="limit is 20"):
-        overlay.edit(MemoryInsert("human", "x" * 20))
+        overlay.edit(MemoryInsert("human", "x" * 20), "memory_insert")
     assert not overlay
     assert overlay.blocks() == [block("one")]
 
@@ -131,11 +147,11 @@ def test_the_changes_of_a_turn_are_bounded() -> None:
     overlay = Overlay([block("one")])
     for _ in range(MAX_CHANGES - 1):
         overlay.keep("a text", [])
-    overlay.edit(MemoryInsert("human", "two"))
+    overlay.edit(MemoryInsert("human", "two"), "memory_insert")
     with pytest.raises(ToolError, match="256 times"):
         overlay.keep("a text", [])
     with pytest.raises(ToolError, match="256 times"):
-        overlay.edit(MemoryInsert("human", "three"))
+        overlay.edit(MemoryInsert("human", "three"), "memory_insert")
     assert (len(overlay.passages), overlay.blocks()[0].value) == (255, "one\ntwo")
 
 
@@ -152,7 +168,7 @@ def test_edits_that_do_not_fit_the_new_text_are_a_conflict(
     edit: MemoryInsert, fresh: Block
 ) -> None:
     overlay = Overlay([block("one")])
-    overlay.edit(edit)
+    overlay.edit(edit, "memory_rethink")
     with pytest.raises(MemoryConflictError, match="'human' was changed"):
         overlay.edited["b1"].value_on(fresh)
 

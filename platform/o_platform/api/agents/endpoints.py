@@ -17,7 +17,7 @@ from o_platform.api.agents.schemas import (
 )
 from o_platform.api.agents.views import agent_state
 from o_platform.api.blocks.schemas import BlockState, BlockUpdate, HeldBlocksQuery, block_state
-from o_platform.api.deps import AgentsDep, BlocksDep, PlatformDep
+from o_platform.api.deps import AgentsDep, AuthorDep, BlocksDep, PlatformDep
 from o_platform.api.fields import AgentPath, BlockPath
 from o_platform.images.repository import DEFAULT_LINEAGE
 
@@ -109,7 +109,11 @@ async def retrieve_agent_block(
 
 @router.patch(_MEMORY + "/{block_label:path}")
 async def update_agent_block(
-    agent_id: AgentPath, block_label: str, body: BlockUpdate, blocks: BlocksDep
+    agent_id: AgentPath,
+    block_label: str,
+    body: BlockUpdate,
+    blocks: BlocksDep,
+    author: AuthorDep,
 ) -> BlockState:
     """Change the block that an agent holds under a label."""
-    return block_state(await blocks.update_of(agent_id, block_label, body.changes()))
+    return block_state(await blocks.update_of(agent_id, block_label, body.changes(), author))

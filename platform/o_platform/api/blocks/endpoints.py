@@ -17,7 +17,7 @@ from o_platform.api.blocks.schemas import (
     HoldersQuery,
     block_state,
 )
-from o_platform.api.deps import AgentsDep, BlocksDep
+from o_platform.api.deps import AgentsDep, AuthorDep, BlocksDep
 from o_platform.api.fields import BlockPath
 
 router = APIRouter(prefix="/v1/blocks", tags=["blocks"])
@@ -46,9 +46,11 @@ async def retrieve_block(block_id: BlockPath, blocks: BlocksDep) -> BlockState:
 
 
 @router.patch("/{block_id}")
-async def update_block(block_id: BlockPath, body: BlockUpdate, blocks: BlocksDep) -> BlockState:
+async def update_block(
+    block_id: BlockPath, body: BlockUpdate, blocks: BlocksDep, author: AuthorDep
+) -> BlockState:
     """Change a block, for all agents that hold it."""
-    return block_state(await blocks.update(block_id, body.changes()))
+    return block_state(await blocks.update(block_id, body.changes(), author))
 
 
 @router.delete("/{block_id}")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from o_platform.api.fields import Input, Json, Str
+from o_platform.api.fields import MAX_INT64, Input, Json, Str
 from o_platform.db.models import (
     ApiKey,
     Attempt,
@@ -43,6 +43,31 @@ class NewKeyState(KeyState):
     """A key just made, with the token: it is shown this once."""
 
     token: str
+
+
+class HistoryQuery(BaseModel):
+    """Which versions of a block to list."""
+
+    before: int | None = Field(None, ge=1, le=MAX_INT64, description="only older versions")
+    limit: int = Field(50, ge=1, le=1000)
+
+
+class BlockVersionState(BaseModel):
+    """A block's text as of one version; `who` made it so (empty: before the first edit)."""
+
+    version: int
+    value: str
+    who: str
+    why: str
+    run_id: str | None
+    restores: int | None
+    created_at: datetime
+
+
+class BlockUndo(Input):
+    """Which version's text to bring back; absent: the one before the last change of text."""
+
+    version: int | None = Field(None, ge=1, le=MAX_INT64)
 
 
 class VariantState(BaseModel):

@@ -5,6 +5,7 @@ Text ids carry their prefix. Time is `timestamptz`.
 
 from o_platform.db.models.agents import Agent, AgentBlock, Block
 from o_platform.db.models.base import NAMING, Base
+from o_platform.db.models.block_versions import BlockVersion
 from o_platform.db.models.conversations import Conversation
 from o_platform.db.models.delivery import (
     Attempt,
@@ -33,6 +34,7 @@ __all__ = [
     "Attempt",
     "Base",
     "Block",
+    "BlockVersion",
     "Conversation",
     "Event",
     "Identity",
