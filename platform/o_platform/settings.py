@@ -113,6 +113,9 @@ class Settings(BaseSettings):
         60.0, gt=0, description="longest wait for the turns queued before one"
     )
     max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest request body")
+    max_upload_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024, description="largest agent file or document to upload"
+    )
 
     @field_validator("listen")
     @classmethod

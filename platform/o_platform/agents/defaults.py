@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import Final, Literal
 
-DEFAULT_AGENT_TYPE: Final = "letta_v1_agent"
+AgentType = Literal[
+    "memgpt_agent",
+    "memgpt_v2_agent",
+    "letta_v1_agent",
+    "react_agent",
+    "workflow_agent",
+    "split_thread_agent",
+    "sleeptime_agent",
+    "voice_convo_agent",
+    "voice_sleeptime_agent",
+]
+RuleType = Literal[
+    "constrain_child_tools",
+    "conditional",
+    "continue_loop",
+    "run_first",
+    "max_count_per_step",
+    "parent_last_tool",
+    "required_before_exit",
+    "requires_approval",
+    "exit_loop",
+]
+"""Types of rules on the order of tool calls."""
+DEFAULT_AGENT_TYPE: Final[AgentType] = "letta_v1_agent"
 DEFAULT_EMBEDDING: Final = "o/hash"
 DEFAULT_CONTEXT_WINDOW: Final = 128_000
 """Tokens; reported for models whose window nobody told us."""

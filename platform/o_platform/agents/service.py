@@ -15,15 +15,15 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
-from o_contracts.ids import new_agent_id
 from o_platform.agents import archive_repository, attachments, history_repository, repository
 from o_platform.agents.cache import ContextCache
-from o_platform.agents.defaults import IN_CONTEXT_MESSAGES, generated_name
+from o_platform.agents.defaults import IN_CONTEXT_MESSAGES
 from o_platform.agents.denial import denial_of
 from o_platform.agents.history_repository import EVERY_MESSAGE
 from o_platform.agents.identity_repository import fetch_identities
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
+from o_platform.agents.new_agents import insert_agent, message_row
 from o_platform.agents.paging import Page
 from o_platform.agents.repository import AgentFilter
 from o_platform.agents.tool_repository import fetch_named
@@ -31,7 +31,7 @@ from o_platform.agents.tool_service import resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Agent, Block, Identity, Message, Tool
+from o_platform.db.models import Agent, Block, Identity, Tool
 from o_platform.errors import NotFoundError
 
 _PENDING_MESSAGES: Final = 300
@@ -70,16 +70,9 @@ class AgentService:
             NotFoundError: the lineage, a block or a tool does not exist.
             ConflictError: two blocks with one label.
         """
-        base = self.catalogue.base(wanted.agent_type) if wanted.include_base_tools else []
 
         async def change(session: AsyncSession) -> AgentView:
-            tools = await self._resolved(session, [*base, *wanted.tools], wanted.tool_ids)
-            agent = await _insert(session, wanted, tools)
-            await attachments.add_new(session, agent.id, wanted.blocks)
-            await attachments.attach_all(session, agent.id, wanted.block_ids)
-            session.add_all(_message_row(agent.id, message) for message in wanted.messages)
-            await repository.announce_agents(session, [agent.id])
-            return await self._view(session, agent)
+            return await self._view(session, await insert_agent(session, self.catalogue, wanted))
 
         return await in_unit(self._database, change)
 
@@ -170,7 +163,7 @@ class AgentService:
             rows = await history_repository.list_messages(session, agent_id, EVERY_MESSAGE, newest)
             stored = [msgspec.convert(row.body, contract.Message) for row in reversed(rows)]
             denial = denial_of(stored)
-            session.add_all(_message_row(agent_id, message) for message in denial)
+            session.add_all(message_row(agent_id, message) for message in denial)
             if denial:
                 agent.last_stop_reason = "cancelled"
                 await repository.bump_agents(session, [agent_id])
@@ -340,33 +333,6 @@ async def locked_agent(session: AsyncSession, agent_id: str) -> Agent:
     if agent is None:
         raise NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
     return agent
-
-
-async def _insert(session: AsyncSession, wanted: NewAgent, tools: Sequence[str]) -> Agent:
-    lineage = await repository.fetch_lineage(session, wanted.lineage)
-    if lineage is None:
-        raise NotFoundError(
-            f"no lineage is named {wanted.lineage!r}; see `o status`", lineage=wanted.lineage
-        )
-    await require_identities(session, wanted.identity_ids)
-    agent = Agent(
-        id=new_agent_id(lineage.key), lineage=lineage.name, name=wanted.name or generated_name(),
-        agent_type=wanted.agent_type, system=wanted.system, model=wanted.model,
-        model_settings=wanted.model_settings, embedding=wanted.embedding,
-        description=wanted.description, timezone=wanted.timezone, tools=[*tools],
-        tool_rules=wanted.tool_rules, tags=wanted.tags, meta=wanted.metadata, config=wanted.config,
-        identity_ids=wanted.identity_ids,
-    )  # fmt: skip
-    session.add(agent)
-    await session.flush()
-    return agent
-
-
-def _message_row(agent_id: str, message: contract.Message) -> Message:
-    body = msgspec.to_builtins(message)
-    return Message(
-        id=message.id, agent_id=agent_id, run_id=message.run_id, type=message.type, body=body
-    )
 
 
 async def _identities_of(

@@ -68,7 +68,7 @@ class ToolService:
         derived = self._derived(fields)
         try:
             async with self._database.unit_of_work() as session:
-                return await _insert(session, fields, derived)
+                return await insert_tool(session, fields, derived)
         except IntegrityError as error:
             raise _taken(derived["name"]) from error
 
@@ -221,7 +221,8 @@ def _says_enough(fields: ToolFields) -> bool:
     return bool(fields.get("description") or given.get("description"))
 
 
-async def _insert(session: AsyncSession, fields: ToolFields, derived: dict[str, Any]) -> Tool:
+async def insert_tool(session: AsyncSession, fields: ToolFields, derived: dict[str, Any]) -> Tool:
+    """The row of a new tool; `derived` is what `derive` says of `fields`."""
     defaults: dict[str, Any] = {
         "tags": [], "grants": [], "return_char_limit": RETURN_CHARS, "meta": {},
         "enable_parallel_execution": False,

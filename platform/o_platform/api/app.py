@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from o_platform import __version__
 from o_platform.api import health, models, tags
+from o_platform.api.agent_files import endpoints as agent_files
 from o_platform.api.agents import endpoints as agents
 from o_platform.api.archives import endpoints as archives
 from o_platform.api.blocks import endpoints as blocks
@@ -36,8 +37,8 @@ from o_platform.api.tools import endpoints as tools
 from o_platform.wiring import Platform
 
 LETTA = (
-    health, passages, agents, messages, conversations, blocks, archives, runs, models, tags,
-    schedules, identities, tools,
+    health, passages, agent_files, agents, messages, conversations, blocks, archives, runs, models,
+    tags, schedules, identities, tools,
 )  # fmt: skip
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances, memory)
@@ -58,5 +59,8 @@ def create_app(platform: Platform) -> FastAPI:
     add_not_offered(app)
     install_error_handlers(app)
     install_openapi(app)
-    app.add_middleware(Edge, max_body_bytes=platform.settings.max_body_bytes)
+    limits = platform.settings
+    app.add_middleware(
+        Edge, max_body_bytes=limits.max_body_bytes, max_upload_bytes=limits.max_upload_bytes
+    )
     return app

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
 
+from o_platform.agents.agent_files.service import AgentFileService
 from o_platform.agents.archive_service import ArchiveService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.conversation_service import ConversationService
@@ -33,6 +34,10 @@ def _running_turns(request: Request) -> RunningTurnsOfBridge:
 
 def _agents(request: Request) -> AgentService:
     return _platform(request).agents
+
+
+def _agent_files(request: Request) -> AgentFileService:
+    return _platform(request).agent_files
 
 
 def _conversations(request: Request) -> ConversationService:
@@ -86,6 +91,7 @@ PlatformDep = Annotated[Platform, Depends(_platform)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 RunningTurnsDep = Annotated[RunningTurnsOfBridge, Depends(_running_turns)]
 AgentsDep = Annotated[AgentService, Depends(_agents)]
+AgentFilesDep = Annotated[AgentFileService, Depends(_agent_files)]
 ConversationsDep = Annotated[ConversationService, Depends(_conversations)]
 ToolsDep = Annotated[ToolService, Depends(_tools)]
 ToolRunsDep = Annotated[ToolRuns, Depends(_tool_runs)]

@@ -6,13 +6,17 @@ the connection, on which the proxy may be sending somebody else's request alread
 
 from __future__ import annotations
 
+import re
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from o_platform.api.errors import unexpected_error
+from o_platform.traffic.routes import UPLOAD_PATH
 
+_UPLOAD = re.compile(UPLOAD_PATH)
 _NUL = JSONResponse(
     {"detail": "the NUL character (%00) cannot be part of a path or a query", "code": "bad_input"},
     422,
@@ -22,10 +26,10 @@ _NUL = JSONResponse(
 class Edge:
     """ASGI middleware: `/v1/agents/` is `/v1/agents`, and no body is larger than the limit."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
-        """`max_body_bytes` holds for announced and for streamed bodies."""
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:
+        """The limits hold for announced and for streamed bodies."""
         self._app = app
-        self._max_body_bytes = max_body_bytes
+        self._limits = {False: max_body_bytes, True: max_upload_bytes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 413."""
@@ -38,13 +42,16 @@ class Edge:
         path = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path.rstrip("/") or "/"}
-        if _announced_bytes(scope) > self._max_body_bytes:
+        is_upload = _UPLOAD.fullmatch(scope["path"]) is not None
+        if _announced_bytes(scope) > self._limits[is_upload]:
             response = JSONResponse(
-                {"detail": self._too_large(), "code": "too_large"}, 413, {"connection": "close"}
+                {"detail": self._too_large(is_upload), "code": "too_large"},
+                413,
+                {"connection": "close"},
             )
             await response(scope, receive, send)
             return
-        await self._answered(scope, self._limited(receive), send)
+        await self._answered(scope, self._limited(receive, is_upload), send)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
@@ -62,21 +69,22 @@ class Edge:
             response = unexpected_error(Request(scope), error)
             await response(scope, receive, send)
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, receive: Receive, is_upload: bool) -> Receive:
         read = 0
 
         async def limited() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._max_body_bytes:
-                raise HTTPException(413, self._too_large())
+            if read > self._limits[is_upload]:
+                raise HTTPException(413, self._too_large(is_upload))
             return message
 
         return limited
 
-    def _too_large(self) -> str:
-        return f"the request body exceeds {self._max_body_bytes} bytes (O_MAX_BODY_BYTES)"
+    def _too_large(self, is_upload: bool) -> str:
+        name = "O_MAX_UPLOAD_BYTES" if is_upload else "O_MAX_BODY_BYTES"
+        return f"the request body exceeds {self._limits[is_upload]} bytes ({name})"
 
 
 def _announced_bytes(scope: Scope) -> int:

@@ -42,8 +42,6 @@ NOT_OFFERED: Final = (
     NotOffered("POST", _AGENT + "/summarize", "compaction on demand is not offered yet"),
     NotOffered("POST", _AGENT + "/recompile", "contexts are compiled for each turn; nothing to do"),
     NotOffered("GET", _AGENT + "/context", "the overview of a context is not offered yet"),
-    NotOffered("GET", _AGENT + "/export", "agent files are not offered yet"),
-    NotOffered("POST", "/v1/agents/import", "agent files are not offered yet"),
     NotOffered("GET", _AGENT + "/files", _FOLDERS),
     NotOffered("PATCH", _AGENT + "/files/close-all", _FOLDERS),
     NotOffered("PATCH", _AGENT + "/files/{file_id}/{action}", _FOLDERS),

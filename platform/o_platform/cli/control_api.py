@@ -38,6 +38,16 @@ class ControlApi:
         headers = {"content-type": "application/x-tar"}
         return self._call("POST", path, content=content, headers=headers, params=_given(params))
 
+    def send_file(
+        self, path: str, file: Path, fields: dict[str, Any], headers: dict[str, str]
+    ) -> Any:
+        """The JSON answer to a POST of a form with a file; fields that are None are left out."""
+        with file.open("rb") as content:
+            return self._call(
+                "POST", path, files={"file": (file.name, content)}, data=_given(fields),
+                headers=headers,
+            )  # fmt: skip
+
     def delete(self, path: str) -> Any:
         """The JSON answer to a DELETE."""
         return self._call("DELETE", path)

@@ -14,6 +14,7 @@ import typer
 
 from o_platform.cli import (
     evolution_commands,
+    import_commands,
     key_commands,
     memory_commands,
     rollout_commands,
@@ -37,6 +38,7 @@ app = typer.Typer(
     "O_DEBUG=1 shows tracebacks.",
 )
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(import_commands.app, name="import")
 app.add_typer(variant_commands.app, name="variant")
 app.add_typer(rollout_commands.app, name="rollout")
 app.add_typer(memory_commands.app, name="memory")

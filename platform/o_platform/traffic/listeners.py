@@ -13,7 +13,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from o_platform.traffic.routes import LISTENER_HEADER, METADATA, OPERATOR_PATH, ROUTES_NAME
+from o_platform.traffic.routes import (
+    BODY_LIMIT,
+    LISTENER_HEADER,
+    METADATA,
+    OPERATOR_PATH,
+    ROUTES_NAME,
+)
 from o_platform.traffic.snapshot import Snapshot
 from o_platform.traffic.xds import Json, extension, pipe, typed, watched_file
 
@@ -172,7 +178,7 @@ def _provider(snapshot: Snapshot) -> Json:
 
 def _body_limit(snapshot: Snapshot) -> Json:
     return extension(
-        "envoy.filters.http.buffer",
+        BODY_LIMIT,
         "envoy.extensions.filters.http.buffer.v3.Buffer",
         max_request_bytes=snapshot.max_body_bytes,
     )

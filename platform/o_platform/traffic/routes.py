@@ -50,6 +50,9 @@ OPERATOR_PATH: Final = r"(?i)(/|%2f)+(o|%6f)(/|%2f)+(v|%76)(1|%31)(([/?]|%2f).*)
 """`/o/v1…`, also in spellings that the control plane would decode to it."""
 ABORT_PATH: Final = r"/o/v1/rollouts/[^/?]+/abort(\?.*)?"
 """May be sent twice, so it is, when the control plane dies with it in its hands."""
+UPLOAD_PATH: Final = r"/v1/(agents/import|folders/[^/?]+/upload)/?(\?.*)?"
+"""Bodies that may be larger than others: passed on as they come, and so never sent twice."""
+BODY_LIMIT: Final = "envoy.filters.http.buffer"
 ROUTING_KEY: Final = r"^/v1/(?:agents/agent|conversations/conv)-([0-9a-f]{8}-[0-9a-f]{4}).*$"
 
 _PRIVATE_HEADERS = (
@@ -113,6 +116,7 @@ def _table(snapshot: Snapshot) -> Json:
         (all_of(header_is(":path", full_match(OPERATOR_PATH)), negation(_trusted())), _refuse(403)),
         (_is_turn(), {"matcher": _turns(snapshot)}),
         (_is_repeatable(), _control("reset")),
+        (header_is(":path", full_match(UPLOAD_PATH)), _control(**_UNLIMITED)),
     ]
     if snapshot.revoked:
         cases.insert(0, (header_is("x-o-key", full_match(_one_of(snapshot.revoked))), _refuse(401)))
@@ -247,10 +251,11 @@ def _turn(*, observed: bool = True, **target: Any) -> Json:
     return _action(route)
 
 
-def _control(extra_retry: str = "") -> Json:
+def _control(extra_retry: str = "", **more: Any) -> Json:
     retry_on = "connect-failure,refused-stream,reset-before-request"
     return _action(
         {
+            **more,
             "match": {"prefix": "/"},
             "route": {
                 "cluster": clusters.CONTROL,
@@ -260,6 +265,14 @@ def _control(extra_retry: str = "") -> Json:
             },
         }
     )
+
+
+_UNLIMITED: Final[Json] = {
+    "typed_per_filter_config": {
+        BODY_LIMIT: typed("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", disabled=True)
+    }
+}
+"""The control plane counts these bodies itself (`O_MAX_UPLOAD_BYTES`)."""
 
 
 def _retries(retry_on: str) -> Json:

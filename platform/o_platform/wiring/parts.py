@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
+from o_platform.agents.agent_files.service import AgentFileService
 from o_platform.agents.archive_service import ArchiveService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.cache import BridgeCache
@@ -83,6 +84,7 @@ class Platform:
         catalogue = ToolCatalogue(SPECS.values())
         self.agents = AgentService(database, self.cache, catalogue)
         self.tools = ToolService(database, self.cache, catalogue)
+        self.agent_files = AgentFileService(database, catalogue, self.tools)
         self.sandbox = local_tiers(restricted_workers=1)
         self.tool_runs = ToolRuns(self.sandbox, Fetcher())
         self.conversations = ConversationService(database, self.cache)

@@ -71,9 +71,18 @@ def _request(case: Any) -> dict[str, Any]:
     request = dict(case.as_transport_kwargs(base_url="http://control"))
     headers = {k: v for k, v in request.pop("headers").items() if k not in UNSENT}
     request.pop("cookies")
-    if "data" in request:
+    if "files" in request:
+        request["files"] = [(name, _part(value)) for name, value in request["files"]]
+        request.pop("data", None)
+    elif "data" in request:
         request["content"] = request.pop("data")
     return request | {"headers": {k: v.encode("latin-1") for k, v in headers.items()}}
+
+
+def _part(value: Any) -> Any:
+    """A part of a form; what is no text is sent as its text."""
+    name, content, *rest = value if isinstance(value, tuple) else (None, value)
+    return (name, content if isinstance(content, str | bytes) else str(content), *rest)
 
 
 def _is_told(response: httpx.Response) -> bool:

@@ -23,6 +23,8 @@ OFFERED = {
     "GET /v1/agents/{agent_id}",
     "PATCH /v1/agents/{agent_id}",
     "DELETE /v1/agents/{agent_id}",
+    "GET /v1/agents/{agent_id}/export",
+    "POST /v1/agents/import",
     "GET /v1/agents/{agent_id}/messages",
     "PATCH /v1/agents/{agent_id}/reset-messages",
     "POST /v1/agents/{agent_id}/messages/cancel",

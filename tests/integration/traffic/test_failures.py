@@ -204,6 +204,14 @@ async def test_a_body_over_the_limit_is_refused(edge: Any, excess: int) -> None:
     assert edge.control.seen == []
 
 
+async def test_an_upload_may_be_larger(edge: Any) -> None:
+    body = os.urandom(edge.settings.max_body_bytes + 1)
+    async with edge.client() as client:
+        answer = await client.post("/v1/agents/import", content=body)
+    assert answer.status_code == 200
+    assert edge.control.seen[-1].body == body
+
+
 async def test_a_huge_body_is_refused_before_it_is_all_sent(edge: Any) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.settings.listen_port)
     head = f"POST {edge.turn()} HTTP/1.1\r\nhost: o\r\ncontent-length: {10**12}\r\n\r\n"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 
 def client(app: object) -> httpx.AsyncClient:
-    edge = Edge(app, max_body_bytes=10)  # type: ignore[arg-type]
+    edge = Edge(app, max_body_bytes=10, max_upload_bytes=20)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://edge")
 
 

@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from o_contracts.messages import StopReason
-from o_platform.agents.defaults import DEFAULT_AGENT_TYPE
+from o_platform.agents.defaults import DEFAULT_AGENT_TYPE, AgentType, RuleType
 from o_platform.api.blocks.schemas import BlockCreate, BlockState
 from o_platform.api.fields import (
     MAX_INT32,
@@ -24,18 +24,6 @@ from o_platform.api.fields import (
     Str,
     ToolId,
 )
-
-AgentType = Literal[
-    "memgpt_agent",
-    "memgpt_v2_agent",
-    "letta_v1_agent",
-    "react_agent",
-    "workflow_agent",
-    "split_thread_agent",
-    "sleeptime_agent",
-    "voice_convo_agent",
-    "voice_sleeptime_agent",
-]
 
 
 def _known_timezone(value: str) -> str:
@@ -55,17 +43,7 @@ class ToolRuleBody(Input):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
-    type: Literal[
-        "constrain_child_tools",
-        "conditional",
-        "continue_loop",
-        "run_first",
-        "max_count_per_step",
-        "parent_last_tool",
-        "required_before_exit",
-        "requires_approval",
-        "exit_loop",
-    ]
+    type: RuleType
     tool_name: Name
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 from o_contracts.messages import StopReason, ToolSpec
-from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW
+from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW, AgentType
 from o_platform.agents.service import AgentView
 from o_platform.agents.tools import ToolCatalogue, tool_id
 from o_platform.api.agents.schemas import (
     AgentState,
-    AgentType,
     EmbeddingConfigState,
     LlmConfigState,
     MemoryState,

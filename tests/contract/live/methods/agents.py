@@ -93,9 +93,10 @@ def _(world: World) -> None:
 
 @drives("agents.messages.stream")
 def _(world: World) -> None:
-    with world.letta.agents.messages.stream(
-        world.agent().id, input="one two", stream_tokens=True
-    ) as stream:
+    agent = world.agent()
+    with pytest.deprecated_call():
+        opened = world.letta.agents.messages.stream(agent.id, input="one two", stream_tokens=True)
+    with opened as stream:
         events = list(stream)
     texts = [e.content for e in events if e.message_type == "assistant_message"]
     assert "".join(str(text) for text in texts) == "echo: one two"

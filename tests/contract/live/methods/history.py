@@ -31,8 +31,8 @@ def _(world: World) -> None:
 @drives("runs.messages.stream")
 def _(world: World) -> None:
     agent = world.agent()
-    with world.letta.agents.messages.stream(
-        agent.id, input="one two", background=True, stream_tokens=True
+    with world.letta.agents.messages.create(
+        agent.id, input="one two", streaming=True, background=True, stream_tokens=True
     ) as stream:
         first = [event for event in stream if getattr(event, "run_id", None)]
     run = str(first[0].run_id)  # type: ignore[union-attr]

@@ -1,0 +1,1 @@
+"""Agent files over the API."""
