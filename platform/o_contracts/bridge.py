@@ -8,6 +8,7 @@
 | `tool.call` | `ToolCallRequest` | `ToolCallResult` |
 | `turn.watch` | `TurnWatch` | only ever an error: `cancelled`, when the turn is |
 | `host.call` | `HostCallRequest` | `HostCallResult` |
+| `turn.publish` | `TurnPublish` | `Empty` |
 | `turn.commit` | `TurnCommit` | `TurnCommitted` |
 | `turn.abandon` | `TurnAbandon` | `Empty` |
 
@@ -32,6 +33,7 @@ HOST_CALL: Final = "host.call"
 TURN_COMMIT: Final = "turn.commit"
 TURN_ABANDON: Final = "turn.abandon"
 TURN_WATCH: Final = "turn.watch"
+TURN_PUBLISH: Final = "turn.publish"
 
 PENDING_APPROVAL: Final = "PENDING_APPROVAL"
 """The error's code, as the API has it, for a turn while tool calls wait for an answer."""
@@ -69,6 +71,8 @@ class TurnOpen(Struct, frozen=True, omit_defaults=True):
 
     `answers` is there when the request answers tool calls that wait: by tool call id (`""`: all of
     them), whether the platform may run it; `answered_request` is the id of the message that asked.
+
+    `background` is the request's body when the turn is to go on without its client.
     """
 
     agent_id: str
@@ -82,6 +86,7 @@ class TurnOpen(Struct, frozen=True, omit_defaults=True):
     history: int = 60
     answers: dict[str, bool] | None = None
     answered_request: str = ""
+    background: str = ""
 
 
 class FinishedTurn(Struct, frozen=True):
@@ -96,7 +101,8 @@ class FinishedTurn(Struct, frozen=True):
 class TurnOpened(Struct, frozen=True, omit_defaults=True):
     """Run the turn under `token`, or answer from `finished` (then nothing else is set).
 
-    `context` is absent when `have_version` is still current (the cache is right).
+    `context` is absent when `have_version` is still current (the cache is right). `published` are
+    the events that earlier attempts of a background turn have published, in order.
     """
 
     run_id: str
@@ -104,6 +110,7 @@ class TurnOpened(Struct, frozen=True, omit_defaults=True):
     token: int = 0
     context: AgentContext | None = None
     finished: FinishedTurn | None = None
+    published: list[str] = []
 
 
 class ToolCallRequest(Struct, frozen=True):
@@ -158,6 +165,18 @@ class HostCallResult(Struct, frozen=True, omit_defaults=True):
     blocks: list[Block] = []
 
 
+class TurnPublish(Struct, frozen=True):
+    """Events of a background turn, for clients that come back: JSON texts.
+
+    `first` is the number of the first one; a turn's events are numbered from 1.
+    """
+
+    token: int
+    run_id: str
+    first: int
+    events: list[str]
+
+
 class StepRecord(Struct, frozen=True, omit_defaults=True):
     """One LLM call of a turn, for `GET /v1/steps`.
 
@@ -201,10 +220,15 @@ class TurnCommitted(Struct, frozen=True, omit_defaults=True):
 
 
 class TurnAbandon(Struct, frozen=True, omit_defaults=True):
-    """The turn ended without an outcome; its journal stays, its queue moves on."""
+    """The turn ended without an outcome; its journal stays, its queue moves on.
+
+    `is_final`: trying it again would fail in the same way, so a background turn is over.
+    """
 
     token: int
     run_id: str
     code: str
     message: str
     detail: dict[str, Any] = {}
+    is_final: bool = False
+    stop_reason: StopReason = "error"

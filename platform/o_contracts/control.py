@@ -62,6 +62,7 @@ class RunningTurn(Struct, frozen=True):
     variant: str
     instance_id: str
     conversation_id: str | None = None
+    background: bool = False
 
 
 class RunningTurns(Struct, frozen=True):

@@ -112,6 +112,10 @@ class Settings(BaseSettings):
     turn_wait_s: float = Field(
         60.0, gt=0, description="longest wait for the turns queued before one"
     )
+    callback_hosts: list[str] = Field(
+        default_factory=list,
+        description="hosts that callbacks of runs may reach although their address is private",
+    )
     max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest request body")
     max_upload_bytes: int = Field(
         64 * 1024 * 1024, ge=1024, description="largest agent file or document to upload"

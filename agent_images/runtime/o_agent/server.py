@@ -20,6 +20,7 @@ from o_agent.api_messages import Outcome, ReplyView, encode, turn_response
 from o_agent.approvals import answers_in
 from o_agent.bridge_client import BridgeClient
 from o_agent.message_ids import TurnIds, UuidSource
+from o_agent.published import Publisher
 from o_agent.streaming import PING_S, EventStream, Send
 from o_agent.turn import TurnFailed, TurnInput, TurnRunner
 from o_agent.validation import InvalidRequest, parse_turn
@@ -110,7 +111,7 @@ class TurnApp:
             request.streaming = True  # as the API has it, on this path alone
         turn = self._turn(thread_id, request, headers, body)
         if is_stream_path or (request.streaming and _sdk_streams(headers)):
-            await self._answer_stream(turn, receive, send)
+            await self._answer_stream(turn, body, receive, send)
         else:
             outcome = await self._watched(turn, receive, None, WATCH_AFTER_S)
             await _respond(send, 200, turn_response(outcome, ReplyView.of(request)))
@@ -121,15 +122,20 @@ class TurnApp:
         else:
             raise _Refused(503, "not_ready", "this worker has no connection to the bridge")
 
-    async def _answer_stream(self, turn: TurnInput, receive: Receive, send: Send) -> None:
+    async def _answer_stream(
+        self, turn: TurnInput, body: bytes, receive: Receive, send: Send
+    ) -> None:
         request = turn.request
+        if request.background:
+            turn.background = body.decode()
+            turn.publisher = Publisher(self._client)
         stream = EventStream(
             send,
             ReplyView.of(request),
             self._uuids,
             wants_tokens=bool(request.stream_tokens),
             include_pings=request.include_pings is not False,
-            is_numbered=bool(request.background),
+            publisher=turn.publisher,
         )
         turn.sink = stream
         try:

@@ -61,6 +61,9 @@ class Sink(Protocol):
     def wants_tokens(self) -> bool:
         """Whether deltas are wanted, too."""
 
+    def resume(self, events: Sequence[str]) -> None:
+        """Another worker has sent these events of the turn."""
+
     async def opened(self, run_id: str) -> None:
         """The turn has begun, or begun again."""
 

@@ -12,7 +12,7 @@ new one is sent whole under a new message id, which is the one that will be stor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
 from o_agent.api_messages import (
@@ -32,6 +32,7 @@ from o_agent.api_messages import (
     usage_event,
 )
 from o_agent.message_ids import UuidSource, otid_of
+from o_agent.published import Publisher, Told
 from o_agent.step_loop import DeltaPlace
 from o_agent.turn import TurnFailed
 from o_contracts.ids import now_us
@@ -87,16 +88,16 @@ class EventStream:
         *,
         wants_tokens: bool,
         include_pings: bool,
-        is_numbered: bool,
+        publisher: Publisher | None,
     ) -> None:
-        """`is_numbered`: events carry `seq_id` 1, 2, … (background runs)."""
+        """With `publisher` (background runs) messages carry `seq_id` 1, 2, … and are published."""
         self._send = send
         self._view = view
         self._uuids = uuids
         self._wants_tokens = wants_tokens
         self._include_pings = include_pings
-        self._is_numbered = is_numbered
-        self._seq = 0
+        self._publisher = publisher
+        self._told = Told()
         self._run_id = ""
         self._whole: set[str] = set()
         self._in_pieces: dict[str, DeltaPlace] = {}
@@ -110,6 +111,11 @@ class EventStream:
     def wants_tokens(self) -> bool:
         """Whether the client asked for pieces."""
         return self._wants_tokens
+
+    def resume(self, events: Sequence[str]) -> None:
+        """Go on after these events of another worker."""
+        self._told = Told.of(events, in_pieces=self._wants_tokens)
+        self._whole |= self._told.whole
 
     async def opened(self, run_id: str) -> None:
         """Begin the response, or note that the turn is executed again."""
@@ -159,8 +165,7 @@ class EventStream:
     async def fail(self, failure: TurnFailed) -> None:
         """End the stream of a turn that failed after its first byte."""
         await self._event(StopReasonEvent(failure.stop_reason))
-        seq = self._next_seq()
-        error = ErrorMessage(self._run_id, failure.code, failure.message, None, seq)
+        error = ErrorMessage(self._run_id, failure.code, failure.message, None, None)
         await self._write(b"event: error\ndata: " + encode(error) + b"\n\n")
         await self._end()
 
@@ -186,7 +191,7 @@ class EventStream:
         key = (kind, place.step)
         if key in self._sealed:
             return
-        new = self._progress.setdefault(key, _Progress()).advance(text)
+        new = self._progress_at(place, key).advance(text)
         if new is None:
             self._start_over(place, key)
         elif new:
@@ -198,15 +203,37 @@ class EventStream:
         key = (*calls, piece.index)
         if calls in self._sealed or not self._view.wants(_CALL_TYPES[kind]):
             return
-        is_first = key not in self._progress
+        is_first = key not in self._progress and not self._was_told(place, key)
         if is_first and piece.name == self._view.assistant_tool and kind == "calls":
             self._start_over(place, calls)  # shown as an assistant message, whole
             return
-        new = self._progress.setdefault(key, _Progress()).advance(piece.arguments)
+        new = self._progress_at(place, key).advance(piece.arguments)
         if new is None:
             self._start_over(place, calls)
         elif new or is_first:
             await self._piece(self._call_event(place, kind, piece, new), place)
+
+    def _progress_at(self, place: DeltaPlace, key: _Key) -> _Progress:
+        progress = self._progress.get(key)
+        if progress is None:
+            progress = self._progress[key] = _Progress()
+            told = self._was_told(place, key)
+            if told:
+                progress.sent.append(told)
+                progress.restart()
+                self._in_pieces[place.ids.get("message", *key[:2])] = place
+        return progress
+
+    def _was_told(self, place: DeltaPlace, key: _Key) -> str:
+        """What another worker has sent of this text, or of these arguments."""
+        if not (self._told.texts or self._told.calls):
+            return ""
+        message_id = place.ids.get("message", *key[:2])
+        if len(key) == 2:
+            return self._told.texts.get(message_id, "")
+        calls = self._told.calls.get(message_id, [])
+        index = int(key[2])
+        return calls[index] if index < len(calls) else ""
 
     def _kind_of(self, place: DeltaPlace, piece: ToolCallDelta) -> str:
         """Whether a piece belongs to the calls that run, or to those that are asked for."""
@@ -241,18 +268,17 @@ class EventStream:
         now = date_text(now_us())
         ping_id = f"ping-{self._uuids.new()}"
         none = (None, None, None, None)
-        await self._event(ApiMessage(ping_id, now, None, "ping", *none, None, self._run_id))
+        ping = ApiMessage(ping_id, now, None, "ping", *none, None, self._run_id)
+        await self._write(b"data: " + encode(ping) + b"\n\n")
 
     async def _event(self, event: ApiMessage | StopReasonEvent | UsageEvent) -> None:
-        if isinstance(event, ApiMessage):
-            event.seq_id = self._next_seq()
-        await self._write(b"data: " + encode(event) + b"\n\n")
-
-    def _next_seq(self) -> int | None:
-        if not self._is_numbered:
-            return None
-        self._seq += 1
-        return self._seq
+        if self._publisher is None or not isinstance(event, ApiMessage):
+            await self._write(b"data: " + encode(event) + b"\n\n")
+            return
+        event.seq_id = self._publisher.next_number
+        data = encode(event)
+        self._publisher.add(data.decode())
+        await self._write(b"data: " + data + b"\n\n")
 
     async def _write(self, data: bytes) -> None:
         self._last_sent_s = asyncio.get_running_loop().time()

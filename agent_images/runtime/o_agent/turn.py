@@ -24,6 +24,7 @@ from o_agent.genome import Genome
 from o_agent.hooks import HookError
 from o_agent.llm_messages import AGENT_TYPES, encode_unit, input_message
 from o_agent.message_ids import TurnIds
+from o_agent.published import Publisher
 from o_agent.step_loop import Sink, StepLoop, TurnFrame
 from o_agent.tool_runner import ToolRunner
 from o_agent.validation import input_messages
@@ -78,7 +79,8 @@ class TurnFailed(Exception):
 class TurnInput:
     """A turn as it was asked for, of an agent or one of its conversations (`thread_id`).
 
-    `run_id` is known once it has been opened.
+    `run_id` is known once it has been opened. `background` is the request's body if the turn goes
+    on without its client; then `publisher` keeps its events.
 
     While it is being opened or committed it is not interruptible: giving up then would leave its
     fate to chance. `is_unwanted` says that the client went away; it ends at the next occasion.
@@ -97,6 +99,8 @@ class TurnInput:
     is_interruptible: bool = True
     is_unwanted: bool = False
     answers: Answers | None = None
+    background: str = ""
+    publisher: Publisher | None = None
     received_us: int = field(default_factory=now_us)
 
 
@@ -160,6 +164,8 @@ class TurnRunner:
             turn.is_interruptible = True
         turn.run_id = opened.run_id
         if turn.sink is not None:
+            if turn.publisher is not None:
+                _resume(turn, turn.publisher, opened)
             await turn.sink.opened(opened.run_id)
         if opened.finished is not None:
             return await _finished(turn, opened.finished)
@@ -185,6 +191,7 @@ class TurnRunner:
             self._compiler.history,
             None if turn.answers is None else turn.answers.allowed(),
             "" if turn.answers is None else turn.answers.request_id,
+            turn.background,
         )
 
     async def _run_opened(
@@ -200,17 +207,19 @@ class TurnRunner:
         try:
             return await self._commit(turn, opened, context, loop, await _end_of(loop))
         except HookError as error:
-            await self._abandon(opened, "genome_error", str(error))
+            await self._abandon(opened, "genome_error", str(error), is_final=True)
             _log.error("the genome failed: %s", error, extra={"request_id": turn.request_id})
             raise TurnFailed(500, "genome_error", str(error)) from error
         except BridgeError as error:
             if error.body.code != FENCED:
-                await self._abandon(opened, error.body.code, error.body.message)
+                code, message = error.body.code, error.body.message
+                await self._abandon(opened, code, message, is_final=not _is_passing(error))
             raise
         except ConnectionLost:
             raise
         except Exception:
-            await self._abandon(opened, "internal", "the instance failed; see its log")
+            message = "the instance failed; see its log"
+            await self._abandon(opened, "internal", message, is_final=True)
             raise
         except asyncio.CancelledError:
             body = _abandonment(opened, bridge.CANCELLED, "the client went away")
@@ -295,9 +304,11 @@ class TurnRunner:
         )
         self._cache.put(following)
 
-    async def _abandon(self, opened: bridge.TurnOpened, code: str, message: str) -> None:
+    async def _abandon(
+        self, opened: bridge.TurnOpened, code: str, message: str, *, is_final: bool = False
+    ) -> None:
         """Let the next turn of the queue begin; it may be this one, tried again."""
-        body = _abandonment(opened, code, message)
+        body = _abandonment(opened, code, message, is_final=is_final)
         try:
             await self._bridge.ask(bridge.TURN_ABANDON, body, _empty_decoder)
         except BridgeError as error:
@@ -313,8 +324,29 @@ async def _end_of(loop: StepLoop) -> StopReason:
         return await loop.cancelled()
 
 
-def _abandonment(opened: bridge.TurnOpened, code: str, message: str) -> bridge.TurnAbandon:
-    return bridge.TurnAbandon(opened.token, opened.run_id, code, message)
+def _abandonment(
+    opened: bridge.TurnOpened, code: str, message: str, *, is_final: bool = False
+) -> bridge.TurnAbandon:
+    return bridge.TurnAbandon(
+        opened.token,
+        opened.run_id,
+        code,
+        message,
+        is_final=is_final,
+        stop_reason=_stop_reason(code),
+    )
+
+
+def _stop_reason(code: str) -> StopReason:
+    return "llm_api_error" if code.startswith("llm") else "error"
+
+
+def _resume(turn: TurnInput, publisher: Publisher, opened: bridge.TurnOpened) -> None:
+    """A background turn is the same in every worker: its ids, and what its clients have."""
+    turn.ids.derive_from(opened.run_id)
+    events = publisher.begin(opened.token, opened.run_id, opened.published)
+    if events and turn.sink is not None:
+        turn.sink.resume(events)
 
 
 def _stored_inputs(turn: TurnInput, pending: Pending | None) -> list[Message]:
@@ -393,5 +425,4 @@ def _failure(error: ConnectionLost | BridgeError) -> TurnFailed:
         message = f"the platform's bridge is away ({error}); try again"
         return TurnFailed(503, "bridge_unavailable", message)
     body = error.body
-    stop: StopReason = "llm_api_error" if body.code.startswith("llm") else "error"
-    return TurnFailed(body.status, body.code, body.message, stop, body.detail)
+    return TurnFailed(body.status, body.code, body.message, _stop_reason(body.code), body.detail)

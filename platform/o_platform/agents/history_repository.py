@@ -24,6 +24,7 @@ class RunFilter:
     statuses: Sequence[str] = ()
     stop_reason: str | None = None
     conversation_id: str | None = None
+    background: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ async def list_runs(session: AsyncSession, wanted: RunFilter, page: Page) -> lis
         statement = statement.where(Run.status.in_(list(wanted.statuses)))
     if wanted.conversation_id is not None:
         statement = statement.where(Run.conversation_id == wanted.conversation_id)
+    if wanted.background is not None:
+        statement = statement.where(Run.background.is_(wanted.background))
     if wanted.stop_reason is not None:
         statement = statement.where(Run.stop_reason == wanted.stop_reason)
     return await fetch_page(session, statement, Run.id, (Run.created_at, Run.id), page)

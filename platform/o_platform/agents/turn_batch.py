@@ -185,6 +185,13 @@ _COMMIT_THREADS: Final = _varied(
         "  SELECT turn.conversation_id,",
     ),
     (
+        "), journal_end AS (",
+        "), background_end AS (\n"
+        "  UPDATE background_runs SET ended_at = now(), next_try_at = now(), body = NULL\n"
+        "  FROM turn WHERE turn.background AND background_runs.run_id = turn.run_id\n"
+        "), journal_end AS (",
+    ),
+    (
         "journal.agent_id = turn.agent_id",
         "journal.agent_id = coalesce(turn.conversation_id, turn.agent_id)",
     ),

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import httpx
 
+from o_contracts.ids import is_conversation
 from o_platform.errors import UnavailableError
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -117,6 +118,32 @@ class TurnClient:
         finally:
             await answer.aclose()
 
+    async def drive(self, thread_id: str, body: str, sender: Sender) -> None:
+        """Run a background turn; returns when its stream has ended as streams end.
+
+        Raises:
+            TurnRefusedError: it was refused, failed, or its stream broke off (status 502).
+            UnavailableError: Envoy does not answer.
+        """
+        path = (
+            f"/v1/conversations/{thread_id}/messages"
+            if is_conversation(thread_id)
+            else f"/v1/agents/{thread_id}/messages/stream"
+        )
+        headers = {"content-type": "application/json", **sender.headers()}
+        request = self._client.build_request("POST", path, content=body, headers=headers)
+        try:
+            answer = await self._client.send(request, stream=True)
+        except httpx.TransportError as error:
+            raise _away(error) from error
+        try:
+            if answer.status_code != HTTPStatus.OK:
+                await answer.aread()
+                raise _refusal(answer)
+            await _read_to_end(answer)
+        finally:
+            await answer.aclose()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
@@ -129,6 +156,28 @@ async def _events(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
                 yield json.loads(line[6:])
     except httpx.TransportError as error:
         raise _away(error) from error
+
+
+async def _read_to_end(answer: httpx.Response) -> None:
+    failed: TurnRefusedError | None = None
+    try:
+        async for line in answer.aiter_lines():
+            if line == "data: [DONE]":
+                if failed is not None:
+                    raise failed
+                return
+            if line.startswith("data: ") and '"error_message"' in line:
+                failed = _told_failure(json.loads(line[6:])) or failed
+    except httpx.TransportError as error:
+        raise _away(error) from error
+    raise TurnRefusedError(HTTPStatus.BAD_GATEWAY, "broken_off", "the stream broke off")
+
+
+def _told_failure(event: dict[str, Any]) -> TurnRefusedError | None:
+    if event.get("message_type") != "error_message":
+        return None
+    code, message = str(event.get("error_type")), str(event.get("message"))
+    return TurnRefusedError(HTTPStatus.BAD_GATEWAY, code, message)
 
 
 def _away(error: httpx.TransportError) -> UnavailableError:

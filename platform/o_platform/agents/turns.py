@@ -45,10 +45,14 @@ class JournalRow(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What earlier attempts of a request left: its run, or what they paid for before they ended."""
+    """What earlier attempts of a request left: its run, or what they paid for before they ended.
+
+    `run_id` is the id that a background run has before it ends.
+    """
 
     finished: FinishedRun | None = None
     journal: Sequence[JournalRow] = ()
+    run_id: str | None = None
 
 
 class _ContextRow(Struct):

@@ -31,14 +31,15 @@ from o_platform.api.operators import (
 )
 from o_platform.api.passages import endpoints as passages
 from o_platform.api.runs import endpoints as runs
+from o_platform.api.runs import streams
 from o_platform.api.schedules import endpoints as schedules
 from o_platform.api.surface import add_not_offered
 from o_platform.api.tools import endpoints as tools
 from o_platform.wiring import Platform
 
 LETTA = (
-    health, passages, agent_files, agents, messages, conversations, blocks, archives, runs, models,
-    tags, schedules, identities, tools,
+    health, passages, agent_files, agents, messages, conversations, blocks, archives, runs, streams,
+    models, tags, schedules, identities, tools,
 )  # fmt: skip
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances, memory)

@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Request
 
 from o_platform.agents.agent_files.service import AgentFileService
 from o_platform.agents.archive_service import ArchiveService
+from o_platform.agents.background_service import BackgroundService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.conversation_service import ConversationService
 from o_platform.agents.inputs import Author
@@ -42,6 +43,10 @@ def _agent_files(request: Request) -> AgentFileService:
 
 def _conversations(request: Request) -> ConversationService:
     return _platform(request).conversations
+
+
+def _background(request: Request) -> BackgroundService:
+    return _platform(request).background
 
 
 def _blocks(request: Request) -> BlockService:
@@ -95,6 +100,7 @@ AgentFilesDep = Annotated[AgentFileService, Depends(_agent_files)]
 ConversationsDep = Annotated[ConversationService, Depends(_conversations)]
 ToolsDep = Annotated[ToolService, Depends(_tools)]
 ToolRunsDep = Annotated[ToolRuns, Depends(_tool_runs)]
+BackgroundDep = Annotated[BackgroundService, Depends(_background)]
 BlocksDep = Annotated[BlockService, Depends(_blocks)]
 ArchivesDep = Annotated[ArchiveService, Depends(_archives)]
 CallerDep = Annotated[str, Depends(_caller)]

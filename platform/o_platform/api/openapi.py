@@ -66,7 +66,13 @@ def _turn_operations() -> dict[str, dict[str, Any]]:
         "Server-sent events: messages as they are made, then `stop_reason`, `usage_statistics`.",
         ["text/event-stream"],
     )
-    return {messages: create, messages + "/stream": stream}
+    background = _operation(
+        "create_background_turn",
+        "Run a turn of an agent in the background",
+        "Answers at once, with the run; follow it by `/v1/runs/{id}` or `/v1/runs/{id}/stream`.",
+        ["application/json"],
+    )
+    return {messages: create, messages + "/stream": stream, messages + "/async": background}
 
 
 def _operation(name: str, summary: str, description: str, media: list[str]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ _ELSEWHERE: Final = (
     "turns are answered by instances: send this to the listener (`o status` prints its URL), not "
     "to the control plane's own socket"
 )
-_BACKGROUND: Final = "background runs are not offered yet; stream the turn instead"
 _CLOUD: Final = "this exists in Letta's cloud only and is not offered by this server"
 _MCP: Final = "MCP servers are not offered yet"
 _FOLDERS: Final = "folders and files are not offered yet"
@@ -38,7 +37,6 @@ class NotOffered(NamedTuple):
 NOT_OFFERED: Final = (
     NotOffered("POST", _AGENT + "/messages", _ELSEWHERE),
     NotOffered("POST", _AGENT + "/messages/stream", _ELSEWHERE),
-    NotOffered("POST", _AGENT + "/messages/async", _BACKGROUND),
     NotOffered("POST", _AGENT + "/summarize", "compaction on demand is not offered yet"),
     NotOffered("POST", _AGENT + "/recompile", "contexts are compiled for each turn; nothing to do"),
     NotOffered("GET", _AGENT + "/context", "the overview of a context is not offered yet"),
@@ -49,8 +47,6 @@ NOT_OFFERED: Final = (
     NotOffered("PATCH", _AGENT + "/folders/{action}/{folder_id}", _FOLDERS),
     NotOffered("POST", _CONVERSATION + "/compact", "compaction on demand is not offered yet"),
     NotOffered("POST", _CONVERSATION + "/recompile", "contexts are compiled for each turn"),
-    NotOffered("POST", _CONVERSATION + "/stream", _BACKGROUND),
-    NotOffered("POST", "/v1/runs/{run_id}/stream", _BACKGROUND),
     NotOffered("GET", "/v1/runs/{run_id}/trace", "traces are not offered yet"),
     NotOffered("GET", "/v1/steps/{step_id}/messages", "list those of the step's run instead"),
     NotOffered("GET", "/v1/steps/{step_id}/trace", "traces are not offered yet"),

@@ -72,6 +72,9 @@ class BenchRecords:
         agent_id = turn.key.thread_id
         raise NotFoundError(f"Agent {agent_id} not found", agent_id=agent_id)
 
+    async def end_waiting(self, turn: Turn, agent_id: str) -> None:
+        """Nothing is kept."""
+
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
         """Keep the outcome in memory."""
         view = turn.opened_view

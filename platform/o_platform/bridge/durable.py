@@ -10,6 +10,8 @@ from psycopg import AsyncConnection
 from o_contracts.bridge import TurnCommit
 from o_contracts.ids import is_conversation
 from o_contracts.messages import Message
+from o_platform.agents.background_turns import end_early, find_background
+from o_platform.agents.request_keys import request_key
 from o_platform.agents.turn_batch import ThreadTurnRecord, TurnRecord
 from o_platform.agents.turns import (
     FinishedRun,
@@ -21,6 +23,7 @@ from o_platform.agents.turns import (
     find_repeated,
     load_agent,
 )
+from o_platform.bridge.background import early_end
 from o_platform.bridge.commits import GroupCommit
 from o_platform.bridge.contexts import CachedAgent, ContextCache
 from o_platform.bridge.memo import Memo
@@ -28,7 +31,7 @@ from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Committed, Outcome, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
-from o_platform.bridge.turn import Turn, request_key
+from o_platform.bridge.turn import Turn
 from o_platform.bridge.views import KEPT_MESSAGES, AgentView
 from o_platform.bridge.writing import EndedTurn
 from o_platform.errors import NotFoundError
@@ -75,7 +78,7 @@ class DurableRecords:
     def needs_look_up(self, turn: Turn) -> bool:
         """Whether an attempt may have been made that this process does not remember."""
         request = turn.opening.request
-        if request.attempt > 1 or request.sdk_retry > 0 or request.otids:
+        if request.attempt > 1 or request.sdk_retry > 0 or request.otids or request.background:
             return True
         return self._loop.time() < self._recovered_at
 
@@ -84,7 +87,10 @@ class DurableRecords:
 
         async def read(connection: AsyncConnection) -> Past:
             past = await fetch_past(connection, *turn.key)
-            return past if past.finished else Past(await _repeated(connection, turn), past.journal)
+            if past.finished:
+                return past
+            run_id = await _background_run(connection, turn)
+            return Past(await _repeated(connection, turn), past.journal, run_id)
 
         return await self._postgres.run(read, wait_s=self._wait_s)
 
@@ -120,6 +126,16 @@ class DurableRecords:
         self._snapshots.put(turn.opening.request.request_id, view, turn.memo)
         return view
 
+    async def end_waiting(self, turn: Turn, agent_id: str) -> None:
+        """Store a run without messages for it."""
+
+        async def record(connection: AsyncConnection) -> None:
+            turn.run_id = await _background_run(connection, turn) or turn.run_id
+            owner = await agent_of(connection, agent_id)
+            await end_early(connection, early_end(turn, owner))
+
+        await self._postgres.run(record, wait_s=self._wait_s)
+
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
         """Have the turn written with the next batch."""
         view = turn.opened_view
@@ -151,6 +167,13 @@ class DurableRecords:
         return await self._search.archive(turn.agent_id, query)
 
 
+async def _background_run(connection: AsyncConnection, turn: Turn) -> str | None:
+    """The id that the run of a background turn has had from the beginning."""
+    if not turn.opening.request.background:
+        return None
+    return await find_background(connection, *turn.key)
+
+
 async def _repeated(connection: AsyncConnection, turn: Turn) -> FinishedRun | None:
     """The run that an SDK's retry without any other name repeats."""
     request = turn.opening.request
@@ -169,11 +192,16 @@ def _history(turn: Turn) -> int:
 
 def _record(turn: Turn, body: TurnCommit, duration_us: int) -> TurnRecord:
     thread_id = turn.key.thread_id
-    if not is_conversation(thread_id):
-        return TurnRecord(*_values(turn, body, duration_us))
+    background = bool(turn.opening.request.background)
+    conversation_id = thread_id if is_conversation(thread_id) else None
     values = _values(turn, body, duration_us)
+    if conversation_id is None and not background:
+        return TurnRecord(*values)
     return ThreadTurnRecord(
-        *values, conversation_id=thread_id, background=False, edited=bool(turn.overlay)
+        *values,
+        conversation_id=conversation_id,
+        background=background,
+        edited=bool(turn.overlay),
     )
 
 

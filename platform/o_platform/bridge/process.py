@@ -8,7 +8,9 @@ from typing import Final
 
 from psycopg import AsyncConnection
 
+from o_platform.agents.background_turns import delete_old_events
 from o_platform.agents.turns import delete_old_journal, next_epoch
+from o_platform.bridge.background import Background
 from o_platform.bridge.bench import BenchRecords
 from o_platform.bridge.commits import GroupCommit
 from o_platform.bridge.connection import Connection, Session
@@ -47,6 +49,8 @@ START_WAIT_S: Final = 60.0
 DRAIN_S: Final = 5.0
 """How long a stop waits for commits that are under way."""
 JOURNAL_AGE_S: Final = 24 * 3600.0
+EVENTS_AGE_S: Final = 24 * 3600.0
+"""How long a background run's events can be had after its end."""
 HOUSEKEEPING_S: Final = 3600.0
 
 _log = logging.getLogger(__name__)
@@ -75,6 +79,7 @@ class Bridge:
         self._thread_writer = PlainWriter(self._postgres, threads=True)
         self._threads = self._group_commit(self._thread_writer)
         self._edited = self._group_commit(EditWriter(self._database, self.cache))
+        self._background = Background(self._postgres, self._tasks)
         self._budget = Budget(self._database, settings)
         self._models = Models(
             BuiltinModels(settings.scripted_model),
@@ -107,12 +112,13 @@ class Bridge:
                 self._edited,
                 self._search,
                 wait_s=self._settings.turn_wait_s,
-            )
+            ),
+            self._background,
         )
         (self._settings.run / "instances").mkdir(mode=0o711, parents=True, exist_ok=True)
         for group in (self._plain, self._threads, self._edited):
             self._tasks.spawn(group.run())
-        for work in (self._budget.run, self._keep_house):
+        for work in (self._background.run, self._budget.run, self._keep_house):
             self._tasks.spawn(work())
         in_step = asyncio.Event()
         self._tasks.spawn(self._keep_in_step(in_step))
@@ -143,7 +149,7 @@ class Bridge:
     def _group_commit(self, writer: PlainWriter | EditWriter) -> GroupCommit[EndedTurn]:
         return GroupCommit(writer.write, self.counters, wait_s=COMMIT_WAIT_S)
 
-    def _service(self, records: Records) -> TurnService:
+    def _service(self, records: Records, background: Background | None = None) -> TurnService:
         return TurnService(
             records,
             self._tokens,
@@ -151,6 +157,7 @@ class Bridge:
             self.counters,
             asyncio.get_running_loop(),
             wait_s=self._settings.turn_wait_s,
+            background=background,
         )
 
     def _service_of(self, caller: Caller) -> TurnService:
@@ -211,8 +218,9 @@ class Bridge:
         await self._listeners.reconcile(rows)
 
     async def _keep_house(self) -> None:
-        async def delete(connection: AsyncConnection) -> int:
-            return await delete_old_journal(connection, JOURNAL_AGE_S)
+        async def delete(connection: AsyncConnection) -> None:
+            await delete_old_journal(connection, JOURNAL_AGE_S)
+            await delete_old_events(connection, EVENTS_AGE_S)
 
         while True:
             try:

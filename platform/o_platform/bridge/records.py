@@ -82,6 +82,14 @@ class Records(Protocol):
         """
         ...
 
+    async def end_waiting(self, turn: Turn, agent_id: str) -> None:
+        """Keep that a turn was cancelled before it began.
+
+        Raises:
+            DatabaseUnavailableError: it cannot be kept now.
+        """
+        ...
+
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
         """Write the turn's outcome; `settle` is called once, when it is durable or refused."""
         ...

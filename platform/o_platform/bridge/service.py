@@ -15,35 +15,42 @@ import itertools
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Collection, Coroutine
+from typing import Final
 
 from o_contracts.bridge import (
     TURN_ABANDON,
     TURN_COMMIT,
     TURN_OPEN,
+    TURN_PUBLISH,
     FinishedTurn,
     TurnAbandon,
     TurnCommit,
     TurnCommitted,
     TurnOpen,
     TurnOpened,
+    TurnPublish,
 )
 from o_contracts.control import RunningTurn
 from o_contracts.ids import is_conversation, new_id
+from o_contracts.messages import Usage
+from o_platform.agents.request_keys import request_key
 from o_platform.agents.turns import FinishedRun
 from o_platform.bridge.approvals import refusal
+from o_platform.bridge.background import Background
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.holdings import Holdings, OverloadedError
 from o_platform.bridge.lanes import Lanes
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.recent import Recent
-from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused
+from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused, Settle
 from o_platform.bridge.tasks import Tasks
-from o_platform.bridge.turn import Opening, State, Turn, TurnKey, cancelled, request_key
+from o_platform.bridge.turn import Opening, State, Turn, TurnKey, cancelled
 from o_platform.bridge.views import AgentView
 from o_platform.errors import BadInputError, ConflictError, OError
 
 _log = logging.getLogger(__name__)
+_NOTHING: Final[list[str]] = []
 
 
 class BusyError(ConflictError):
@@ -84,14 +91,19 @@ class TurnService:
         loop: AbstractEventLoop,
         *,
         wait_s: float,
+        background: Background | None = None,
     ) -> None:
-        """`wait_s` is the longest wait for the turns queued before one."""
+        """`wait_s` is the longest wait for the turns queued before one.
+
+        Without `background`, turns that go on without their client leave nothing behind.
+        """
         self.records = records
         self._tokens = tokens
         self._tasks = tasks
         self._counters = counters
         self._loop = loop
         self._wait_s = wait_s
+        self._background = background
         self._turns: dict[TurnKey, Turn] = {}
         self._running: dict[int, Turn] = {}
         self._held = Holdings()
@@ -133,7 +145,24 @@ class TurnService:
         except BadInputError as error:
             settle(Refused(error))
             return
-        self.records.commit(turn, body, settle)
+        if self._is_background(turn):
+            self._tasks.spawn(self._commit_published(turn, body, settle))
+        else:
+            self.records.commit(turn, body, settle)
+
+    def publish(self, connection: Connection, exchange: int, body: TurnPublish) -> None:
+        """Store events of a background turn (op `turn.publish`)."""
+        turn = self.running(body.token, connection)
+        if turn is None:
+            connection.fail(exchange, TURN_PUBLISH, self.fenced(body.run_id))
+            return
+        if self._background is not None and turn.published is not None:
+            try:
+                self._background.publish(turn, body)
+            except BadInputError as error:
+                connection.fail(exchange, TURN_PUBLISH, error)
+                return
+        connection.reply(exchange, TURN_PUBLISH)
 
     def abandon(self, connection: Connection, exchange: int, body: TurnAbandon) -> None:
         """End a turn without an outcome, if it has not ended already (op `turn.abandon`)."""
@@ -143,6 +172,11 @@ class TurnService:
             return
         extra = {"run_id": turn.run_id, "code": body.code}
         _log.info("turn abandoned: %s", body.message, extra=extra)
+        if body.is_final and self._background is not None and turn.published is not None:
+            duration_us = int((self._loop.time() - turn.started_at) * 1e6)
+            self._background.fail(turn, body, duration_us)
+            self._over(turn, OError(body.message))
+            return
         self._give_up(turn)
 
     def cancel(self, connection: Connection, exchange: int) -> None:
@@ -166,12 +200,19 @@ class TurnService:
             and (not run_ids or turn.run_id in run_ids)
         ]
         for turn in chosen:
-            error = cancelled(turn)
             turn.is_cancelled = True
-            self._fail(turn, error)
+            if turn.state is State.WAITING:
+                self._tasks.spawn(self._prepare(turn, self._cancel_waiting(turn)))
             for stop in list((turn.stops or {}).values()):
-                stop(error)
+                stop(cancelled(turn))
         return [turn.run_id for turn in chosen]
+
+    async def _cancel_waiting(self, turn: Turn) -> None:
+        """End a turn that has not begun; its request is answered so, should it be repeated."""
+        await self.records.end_waiting(turn, self._agent_of(turn))
+        if turn.state is State.WAITING:
+            record = FinishedTurn([], "cancelled", Usage(), 0)
+            self._finish(turn, FinishedRun(turn.run_id, record))
 
     def listed(self) -> list[RunningTurn]:
         """The turns that have no outcome yet, oldest first."""
@@ -184,6 +225,7 @@ class TurnService:
                 turn.opening.caller.variant,
                 turn.opening.caller.instance_id,
                 turn.key.thread_id if is_conversation(turn.key.thread_id) else None,
+                bool(turn.opening.request.background),
             )
             for turn in self._turns.values()
         ]
@@ -293,6 +335,8 @@ class TurnService:
         if found.finished is not None:
             self._finish(turn, found.finished)
             return
+        if found.run_id is not None:
+            turn.run_id = found.run_id
         if found.journal and not turn.memo:
             turn.memo = Memo(found.journal)
             turn.journaled = True
@@ -305,7 +349,7 @@ class TurnService:
         turn.granted = True
         if turn.timer is not None:
             turn.timer.cancel()
-        if turn.looking_up:
+        if turn.looking_up or turn.is_cancelled:
             return
         view = self.records.cached(turn)
         if view is None:
@@ -326,6 +370,11 @@ class TurnService:
         if problem is not None:
             self._fail(turn, problem)
             return
+        if turn.is_cancelled:
+            return
+        if self._is_background(turn) and turn.published is None:
+            self._tasks.spawn(self._prepare(turn, self._make_known(turn, view)))
+            return
         turn.state = State.RUNNING
         turn.token = self._tokens.fresh()
         turn.view = view
@@ -333,15 +382,30 @@ class TurnService:
         self._running[turn.token] = turn
         self._counters.open_turns += 1
         if opening.request.have_version == view.version:
-            body = TurnOpened(turn.run_id, view.version, turn.token)
+            body = TurnOpened(
+                turn.run_id, view.version, turn.token, published=turn.published or _NOTHING
+            )
             opening.connection.reply(opening.exchange, TURN_OPEN, body)
         else:
             self._send_context(turn, view, opening.request.history)
 
+    def _is_background(self, turn: Turn) -> bool:
+        return self._background is not None and bool(turn.opening.request.background)
+
+    async def _make_known(self, turn: Turn, view: AgentView) -> None:
+        if self._background is None:
+            return
+        published = await self._background.begin(turn, view.base.agent_id)
+        if turn.state is State.WAITING:
+            turn.published = published
+            self._start(turn, view)
+
     def _send_context(self, turn: Turn, view: AgentView, history: int) -> None:
         connection, exchange = turn.opening.connection, turn.opening.exchange
         context = view.shown(history)
-        body = TurnOpened(turn.run_id, view.version, turn.token, context)
+        body = TurnOpened(
+            turn.run_id, view.version, turn.token, context, published=turn.published or _NOTHING
+        )
         if not context.messages:
             connection.reply(exchange, TURN_OPEN, body)
         elif not connection.try_reply(exchange, TURN_OPEN, body):
@@ -349,6 +413,19 @@ class TurnService:
             self._send_context(turn, view, len(context.messages) // 2)
 
     # Ending
+
+    async def _commit_published(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
+        """A background turn's outcome is there when all of its events are."""
+        if self._background is None:
+            return
+        await self._background.written()
+
+        def told(outcome: Outcome) -> None:
+            settle(outcome)
+            if self._background is not None:
+                self._background.committed(turn)
+
+        self.records.commit(turn, body, told)
 
     def _settled(
         self,
@@ -398,9 +475,18 @@ class TurnService:
         """Its runner is gone: a joiner takes over, else its results wait for another attempt."""
         if turn.joiners:
             self._hand_over(turn, turn.joiners.pop(0))
-        else:
-            self._recent.leave(turn)
-            self._remove(turn)
+            return
+        if self._background is not None and turn.published is not None:
+            self._background.release(turn)
+        self._recent.leave(turn)
+        self._remove(turn)
+
+    def _over(self, turn: Turn, error: OError) -> None:
+        """The turn failed for good: nothing is kept for another attempt."""
+        joiners = turn.joiners
+        self._remove(turn)
+        for opening in joiners:
+            opening.connection.fail(opening.exchange, TURN_OPEN, error)
 
     def _hand_over(self, turn: Turn, heir: Opening) -> None:
         self._stop_running(turn)
@@ -408,7 +494,7 @@ class TurnService:
         self._held.discard(turn.opening.connection, turn)
         turn.opening = heir
         self._held.add(heir.connection, turn)
-        turn.view = turn.overlay = None
+        turn.view = turn.overlay = turn.published = None
         turn.asked = 0
         turn.served = []
         turn.state = State.WAITING

@@ -16,6 +16,7 @@ from o_contracts.bridge import (
     TURN_ABANDON,
     TURN_COMMIT,
     TURN_OPEN,
+    TURN_PUBLISH,
     TURN_WATCH,
     Hello,
     HostCallRequest,
@@ -23,6 +24,7 @@ from o_contracts.bridge import (
     TurnAbandon,
     TurnCommit,
     TurnOpen,
+    TurnPublish,
     TurnWatch,
     Welcome,
 )
@@ -43,6 +45,7 @@ _tool_calls: Final = msgspec.msgpack.Decoder(ToolCallRequest)
 _host_calls: Final = msgspec.msgpack.Decoder(HostCallRequest)
 _commits: Final = msgspec.msgpack.Decoder(TurnCommit)
 _abandons: Final = msgspec.msgpack.Decoder(TurnAbandon)
+_publications: Final = msgspec.msgpack.Decoder(TurnPublish)
 _watches: Final = msgspec.msgpack.Decoder(TurnWatch)
 
 
@@ -135,6 +138,7 @@ class InstanceSession:
             LLM_COMPLETE: self._complete,
             TOOL_CALL: self._call,
             HOST_CALL: self._host_call,
+            TURN_PUBLISH: self._publish,
             TURN_COMMIT: self._commit,
             TURN_ABANDON: self._abandon,
             TURN_WATCH: self._watch,
@@ -178,6 +182,9 @@ class InstanceSession:
             self._connection.fail(exchange, HOST_CALL, service.fenced(request.run_id))
         else:
             self._hosts.call(turn, service.records, self._connection, exchange, request)
+
+    def _publish(self, exchange: int, body: msgspec.Raw) -> None:
+        self._service.publish(self._connection, exchange, _publications.decode(body))
 
     def _commit(self, exchange: int, body: msgspec.Raw) -> None:
         self._service.commit(self._connection, exchange, _commits.decode(body))

@@ -73,6 +73,9 @@ class ShadowRecords:
             )
         return snapshot.view
 
+    async def end_waiting(self, turn: Turn, agent_id: str) -> None:
+        """Nothing is kept."""
+
     def commit(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
         """Throw the outcome away."""
         settle(Committed(0))

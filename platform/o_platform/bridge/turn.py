@@ -5,14 +5,13 @@ from __future__ import annotations
 from asyncio import TimerHandle
 from collections.abc import Callable
 from enum import Enum, auto
-from hashlib import blake2b
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from o_contracts.bridge import CANCELLED, Role, StepRecord, TurnCommit, TurnOpen
-from o_contracts.ids import is_conversation, is_valid_id, new_id, now_us
+from o_contracts.ids import is_valid_id, new_id, now_us
 from o_contracts.messages import Message, Usage
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.memo import Memo
@@ -20,7 +19,6 @@ from o_platform.bridge.overlay import Overlay
 from o_platform.bridge.views import AgentView
 from o_platform.errors import BadInputError, ConflictError, OError
 
-_LONGEST_NAME: Final = 200
 _NOTHING: Final = Usage()
 
 
@@ -94,8 +92,8 @@ class Turn:
 
     __slots__ = (
         "active_at", "asked", "calls", "created_us", "granted", "host_calls", "is_cancelled",
-        "joiners", "journaled", "key", "looking_up", "memo", "opening", "overlay", "run_id",
-        "served", "started_at", "state", "stops", "timer", "token", "view",
+        "joiners", "journaled", "key", "looking_up", "memo", "opening", "overlay", "published",
+        "run_id", "served", "started_at", "state", "stops", "timer", "token", "view",
     )  # fmt: skip
 
     def __init__(self, key: TurnKey, opening: Opening, run_id: str, memo: Memo) -> None:
@@ -129,6 +127,8 @@ class Turn:
         """By exchange: what ends a wait of its runner when the turn is cancelled."""
         self.active_at = 0.0
         """When its runner last asked for something (seconds of the event loop's clock)."""
+        self.published: list[str] | None = None
+        """Of a background turn: the events of earlier attempts; None until it is made known."""
 
     def stop_with(self, exchange: int, stop: Stop) -> None:
         """Have `stop` called when the turn is cancelled while this exchange is open."""
@@ -211,18 +211,3 @@ def _sum(served: list[ServedCall]) -> Usage:
 def cancelled(turn: Turn) -> CancelledTurnError:
     """The error for whatever a cancelled turn asks for."""
     return CancelledTurnError(f"{turn.run_id} was cancelled", run_id=turn.run_id)
-
-
-def request_key(request: TurnOpen) -> str:
-    """The request's name among its agent's: its OTIDs if it has any, else its request id."""
-    thread = f"{request.agent_id}/" if is_conversation(request.agent_id) else ""
-    if request.otids:
-        return _short(f"{thread}otid:" + "|".join(request.otids))
-    return _short(f"{thread}request:" + request.request_id)
-
-
-def _short(name: str) -> str:
-    name = name.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL does not store NUL.
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return "hash:" + blake2b(name.encode(), digest_size=32).hexdigest()

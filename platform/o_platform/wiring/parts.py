@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from o_platform.agents.agent_files.service import AgentFileService
 from o_platform.agents.archive_service import ArchiveService
+from o_platform.agents.background_service import BackgroundService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.cache import BridgeCache
 from o_platform.agents.conversation_service import ConversationService
@@ -30,8 +31,11 @@ from o_platform.llm.embedding import embedders
 from o_platform.settings import Settings
 from o_platform.tooling.fetch import Fetcher
 from o_platform.tooling.runs import ToolRuns
+from o_platform.wiring.background import BackgroundKeeper
 from o_platform.wiring.board import Board
+from o_platform.wiring.callbacks import Callbacks
 from o_platform.wiring.embedding_keeper import EmbeddingKeeper
+from o_platform.wiring.run_news import RunNews
 from o_platform.wiring.scheduler import Scheduler
 from o_platform.wiring.seed import seed
 from o_platform.wiring.stable import StableKeeper
@@ -56,9 +60,13 @@ LAUNCH: Final = "workflows"
 ROLLOUTS: Final = "rollouts"
 SCHEDULES: Final = "scheduled turns"
 EMBEDDINGS: Final = "embeddings"
+BACKGROUND: Final = "background runs"
+NEWS: Final = "news of runs"
 STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order."""
-ALWAYS: Final = (EVENTS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS)
+ALWAYS: Final = (
+    EVENTS, NEWS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS, BACKGROUND,
+)  # fmt: skip
 """What runs as long as the control plane does."""
 STEERING: Final = "o_platform.wiring.steering"
 """A module that takes a moment to import, and that a spare imports in advance."""
@@ -93,6 +101,8 @@ class Platform:
         self.embedders = embedders(self.gateway)
         self.archives = ArchiveService(database, self.embedders)
         self.turns = TurnClient(settings.run / "internal.sock")
+        self.background = BackgroundService(database)
+        self.run_news = RunNews(database)
         self.brought_up = asyncio.Event()
         """Set when everything in the background has been started once."""
         self._delivery: Delivery | None = None
@@ -173,6 +183,7 @@ class Platform:
                 tasks.create_task(self.board.keep_running(name, work))
 
             always(EVENTS, events.run)
+            always(NEWS, self.run_news.run)
             await self.board.keep_running(SEED, lambda: seed(self.database))
             await self.board.keep_running(BUILD, self._build)
             delivery = self.delivery
@@ -185,7 +196,12 @@ class Platform:
             always(ROLLOUTS, delivery.rollout_runtime.run)
             always(EMBEDDINGS, EmbeddingKeeper(self.database, self.embedders).run)
             always(SCHEDULES, Scheduler(self.database, self.turns, SystemClock()).run)
+            always(BACKGROUND, self._background_keeper().run)
             self.brought_up.set()
+
+    def _background_keeper(self) -> BackgroundKeeper:
+        callbacks = Callbacks(self.database, Fetcher(), self.settings.callback_hosts)
+        return BackgroundKeeper(self.database, self.turns, self.running_turns, callbacks)
 
     async def _build(self) -> None:
         # Imported in a thread: it takes a second, and requests are served meanwhile.

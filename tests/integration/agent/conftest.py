@@ -78,6 +78,11 @@ class FrameBridge:
         self.host_calls: list[bridge.HostCallRequest] = []
         self.commits: list[bridge.TurnCommit] = []
         self.abandoned: list[bridge.TurnAbandon] = []
+        self.published: list[bridge.TurnPublish] = []
+        self.published_before: list[str] = []
+        """What opened turns are told that others have published."""
+        self.run_id = ""
+        """Of every turn, if it is set."""
         self.cancelled = threading.Event()
         self.granted = 0
         self._records: dict[str, tuple[str, bridge.FinishedTurn]] = {}
@@ -184,6 +189,7 @@ class FrameBridge:
             bridge.HOST_CALL: self._call_host,
             bridge.TURN_COMMIT: self._commit,
             bridge.TURN_ABANDON: self._abandon,
+            bridge.TURN_PUBLISH: self._publish,
         }
         failures = self.fail_next.get(frame.op)
         answer = failures.pop(0) if failures else await handlers[frame.op](frame.body)
@@ -222,7 +228,13 @@ class FrameBridge:
         self._next_token += 1
         self._running[self._next_token] = opening.request_id
         shown = None if opening.have_version == context.version else context
-        return bridge.TurnOpened(new_id("run"), context.version, self._next_token, shown)
+        return bridge.TurnOpened(
+            self.run_id or new_id("run"),
+            context.version,
+            self._next_token,
+            shown,
+            published=self.published_before,
+        )
 
     async def _complete(self, body: msgspec.Raw) -> object:
         request = msgspec.msgpack.decode(body, type=LlmRequest)
@@ -268,6 +280,10 @@ class FrameBridge:
         )
         self.agents[commit.agent_id] = new
         return bridge.TurnCommitted(new.version)
+
+    async def _publish(self, body: msgspec.Raw) -> Empty:
+        self.published.append(msgspec.msgpack.decode(body, type=bridge.TurnPublish))
+        return Empty()
 
     async def _abandon(self, body: msgspec.Raw) -> Empty:
         abandon = msgspec.msgpack.decode(body, type=bridge.TurnAbandon)

@@ -11,6 +11,7 @@ import pytest
 from letta_client import APIStatusError, Letta
 
 from o_contracts.frames import INITIAL_CREDIT, ErrorBody
+from o_contracts.ids import new_id
 from o_contracts.llm import LlmDelta, LlmRequest, LlmResult, ToolCallDelta
 from o_contracts.messages import ToolCall, ToolSpec, Usage
 
@@ -147,7 +148,28 @@ def test_a_long_reply_needs_and_gets_credit(instance: Any, frame_bridge: Any) ->
 def test_background_events_are_numbered(instance: Any, frame_bridge: Any) -> None:
     body = {"input": "x", "background": True}
     sent = events(stream(instance, frame_bridge.add_agent(), body).text)
-    assert [event.get("seq_id") for event in sent] == [1, 2, None, None]
+    assert [event.get("seq_id") for event in sent] == [None, 1, None, None]
+    assert json.loads(frame_bridge.opened[0].background) == body
+    (published,) = frame_bridge.published
+    assert published.first == 1
+    assert [json.loads(event) for event in published.events] == [sent[1]]
+
+
+def test_a_background_turn_goes_on_where_another_worker_left_it(
+    instance: Any, frame_bridge: Any
+) -> None:
+    agent_id = frame_bridge.add_agent()
+    body = {"input": "a b c", "background": True, "stream_tokens": True}
+    frame_bridge.run_id = new_id("run")
+    first = events(stream(instance, agent_id, body).text)[1:-2]
+    assert [event["content"] for event in first] == ["echo:", "a", "b", "c"]
+    frame_bridge.published.clear()
+    frame_bridge.published_before = [json.dumps(event) for event in first[:2]]
+    second = events(stream(instance, agent_id, body).text)[1:-2]
+    assert [event["content"] for event in second] == ["b", "c"]
+    assert [event["seq_id"] for event in second] == [3, 4]
+    assert {event["id"] for event in first + second} == {first[0]["id"]}
+    assert [one.first for one in frame_bridge.published] == [3, 4]
 
 
 def test_filters_hold_for_streams(instance: Any, frame_bridge: Any) -> None:

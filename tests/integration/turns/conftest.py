@@ -117,6 +117,7 @@ def platform(postgres: EmbeddedServer) -> Iterator[TurnPlatform]:
             "O_LISTEN": f"127.0.0.1:{_free_port()}",
             "O_RUNTIME": "process",
             "O_SCRIPTED_MODEL": str(SCRIPT),
+            "O_CALLBACK_HOSTS": '["127.0.0.1"]',
         }
         with pytest.MonkeyPatch.context() as patch:
             for name, value in ours.items():

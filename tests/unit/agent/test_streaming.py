@@ -40,7 +40,7 @@ def make() -> tuple[Wire, EventStream, TurnIds, DeltaPlace]:
         UuidSource(),
         wants_tokens=True,
         include_pings=False,
-        is_numbered=False,
+        publisher=None,
     )
     return wire, stream, ids, DeltaPlace(ids, 0, "step-1", "run-1", 1)
 

@@ -13,7 +13,7 @@ from o_platform.agents import history_repository
 from o_platform.agents.service import existing_agent
 from o_platform.api.agents.schemas import AgentState
 from o_platform.api.agents.views import agent_state
-from o_platform.api.deps import AgentsDep, DatabaseDep, RunningTurnsDep
+from o_platform.api.deps import AgentsDep, BackgroundDep, DatabaseDep, RunningTurnsDep
 from o_platform.api.fields import AgentPath
 from o_platform.api.messages.schemas import (
     CancelMessages,
@@ -53,6 +53,7 @@ async def cancel_messages(
     agent_id: AgentPath,
     agents: AgentsDep,
     running: RunningTurnsDep,
+    background: BackgroundDep,
     body: CancelMessages | None = None,
 ) -> dict[str, Any]:
     """Cancel an agent's turns, by run or all of them; a waiting approval is denied, too.
@@ -62,6 +63,8 @@ async def cancel_messages(
     await agents.fetch(agent_id)
     wanted = (body.run_ids if body else None) or []
     cancelled = await running.cancel(agent_id, wanted)
+    begun = {turn.run_id for turn in await running.list()}
+    cancelled += await background.cancel(agent_id, wanted, besides=begun)
     if not cancelled:
         denied = await agents.deny_pending(agent_id)
         cancelled = [denied] if denied and (not wanted or denied in wanted) else []

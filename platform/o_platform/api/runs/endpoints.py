@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from o_platform.agents import history_repository
+from o_contracts.control import RunningTurn
+from o_platform.agents import background_repository, history_repository
 from o_platform.agents.history_repository import StepFilter, StepOfAgent
 from o_platform.api.deps import DatabaseDep, RunningTurnsDep
 from o_platform.api.fields import RunId, StepId
@@ -22,6 +23,8 @@ from o_platform.api.runs.schemas import (
     StepListQuery,
     StepMetrics,
     StepState,
+    as_turn,
+    background_state,
     run_state,
     run_usage,
     running_state,
@@ -29,7 +32,7 @@ from o_platform.api.runs.schemas import (
     step_state,
     with_running,
 )
-from o_platform.db.models import Run
+from o_platform.db.models import BackgroundRun, Run
 from o_platform.errors import NotFoundError
 
 router = APIRouter(prefix="/v1", tags=["runs"])
@@ -42,17 +45,19 @@ async def list_runs(
     database: DatabaseDep, turns: RunningTurnsDep, query: Annotated[RunListQuery, Query()]
 ) -> list[RunState]:
     """List runs, newest first unless asked otherwise; those that run now are the newest."""
-    if query.matches_nothing():
-        return []
     if query.ascending is not None and "order" not in query.model_fields_set:
         query.order = "asc" if query.ascending else "desc"
-    running = [running_state(turn) for turn in await turns.list() if query.matches(turn)]
-    if query.active:
-        return running if query.order == "asc" else running[::-1]
+    running = await turns.list()
     async with database.unit_of_work() as session:
+        waiting = await background_repository.open_runs(session, query.filter().agent_ids)
+        active = _active(running, waiting, query)
+        if query.active:
+            return active if query.order == "asc" else active[::-1]
         page = query.page(default_limit=DEFAULT_LIMIT)
         runs = await history_repository.list_runs(session, query.filter(), page)
-    return with_running([run_state(run) for run in runs], running, query)
+        begun = [run.id for run in runs if run.background]
+        rows = await background_repository.fetch_many(session, begun) if begun else {}
+    return with_running([run_state(run, rows.get(run.id)) for run in runs], active, query)
 
 
 @router.get("/runs/{run_id}")
@@ -61,10 +66,13 @@ async def retrieve_run(run_id: RunPath, database: DatabaseDep, turns: RunningTur
     running = next((turn for turn in await turns.list() if turn.run_id == run_id), None)
     async with database.unit_of_work() as session:
         run = await history_repository.fetch_run(session, run_id)
+        row = await background_repository.fetch_background(session, run_id)
     if run is not None:
-        return run_state(run)
+        return run_state(run, row)
     if running is not None:
         return running_state(running)
+    if row is not None:
+        return background_state(row)
     raise NotFoundError(f"no run has the id {run_id!r}", run_id=run_id)
 
 
@@ -128,6 +136,22 @@ async def retrieve_step_metrics(step_id: StepPath, database: DatabaseDep) -> Ste
     """Where a step's time went."""
     async with database.unit_of_work() as session:
         return step_metrics(await _step(session, step_id))
+
+
+def _active(
+    running: list[RunningTurn], waiting: list[BackgroundRun], query: RunListQuery
+) -> list[RunState]:
+    """What has not ended, oldest first: what the bridge runs, and what nobody has begun."""
+    known = {turn.run_id for turn in running}
+    begun = [running_state(turn) for turn in running if query.matches(turn)]
+    return [
+        *begun,
+        *(
+            background_state(row)
+            for row in waiting
+            if row.run_id not in known and query.matches(as_turn(row))
+        ),
+    ]
 
 
 async def _run(session: AsyncSession, run_id: str) -> Run:

@@ -11,7 +11,7 @@ from o_contracts.control import RunningTurn
 from o_contracts.messages import StopReason
 from o_platform.agents.history_repository import RunFilter, StepFilter, StepOfAgent
 from o_platform.api.fields import AgentId, PageQuery, RunId, StepId
-from o_platform.db.models import Run
+from o_platform.db.models import BackgroundRun, Run
 
 
 class RunListQuery(PageQuery):
@@ -33,11 +33,9 @@ class RunListQuery(PageQuery):
         """Which runs to fetch."""
         agent_ids = [*(self.agent_ids or []), *([self.agent_id] if self.agent_id else [])]
         conversation_id = None if self.conversation_id == "default" else self.conversation_id
-        return RunFilter(agent_ids, self.statuses or (), self.stop_reason, conversation_id)
-
-    def matches_nothing(self) -> bool:
-        """Whether it asks for what no run here is."""
-        return self.background is True
+        return RunFilter(
+            agent_ids, self.statuses or (), self.stop_reason, conversation_id, self.background
+        )
 
     def matches(self, turn: RunningTurn) -> bool:
         """Whether a turn without an outcome yet belongs into the list."""
@@ -45,6 +43,8 @@ class RunListQuery(PageQuery):
         if agent_ids and turn.agent_id not in agent_ids:
             return False
         if self.stop_reason is not None:
+            return False
+        if self.background not in {None, turn.background}:
             return False
         if self.conversation_id not in {None, "default", turn.conversation_id}:
             return False
@@ -157,9 +157,9 @@ class StepMetrics(BaseModel):
     project_id: str | None = None
 
 
-def run_state(run: Run) -> RunState:
+def run_state(run: Run, background: BackgroundRun | None = None) -> RunState:
     """The stored run as the API shows it; it is stored when it ends."""
-    return RunState(
+    state = RunState(
         id=run.id,
         agent_id=run.agent_id,
         status=run.status,
@@ -170,6 +170,38 @@ def run_state(run: Run) -> RunState:
         background=run.background,
         conversation_id=run.conversation_id,
         metadata={"variant": run.variant, "instance_id": run.instance_id},
+    )
+    return state if background is None else _with_background(state, background)
+
+
+def background_state(row: BackgroundRun) -> RunState:
+    """A background run that has not begun as the API shows it."""
+    state = RunState(
+        id=row.run_id,
+        agent_id=row.agent_id,
+        status="created",
+        stop_reason=None,
+        created_at=row.created_at,
+        completed_at=None,
+        total_duration_ns=None,
+        conversation_id=row.conversation_id,
+        metadata={},
+    )
+    return _with_background(state, row)
+
+
+def _with_background(state: RunState, row: BackgroundRun) -> RunState:
+    failure = {} if row.failure is None else {"error": row.failure}
+    return state.model_copy(
+        update={
+            "background": True,
+            "created_at": row.created_at,
+            "callback_url": row.callback_url,
+            "callback_sent_at": row.callback_sent_at,
+            "callback_status_code": row.callback_status_code,
+            "callback_error": row.callback_error,
+            "metadata": state.metadata | {"run_type": "send_message_async"} | failure,
+        }
     )
 
 
@@ -184,8 +216,16 @@ def running_state(turn: RunningTurn) -> RunState:
         completed_at=None,
         total_duration_ns=None,
         conversation_id=turn.conversation_id,
+        background=turn.background,
         metadata={"variant": turn.variant, "instance_id": turn.instance_id},
     )
+
+
+def as_turn(row: BackgroundRun) -> RunningTurn:
+    """A background run that has not begun, as the bridge would list it."""
+    created_us = int(row.created_at.timestamp() * 1e6)
+    thread = row.conversation_id
+    return RunningTurn(row.run_id, row.agent_id, False, created_us, "", "", thread, True)
 
 
 def running_status(turn: RunningTurn) -> str:

@@ -4,6 +4,7 @@ Text ids carry their prefix. Time is `timestamptz`.
 """
 
 from o_platform.db.models.agents import Agent, AgentBlock, Block
+from o_platform.db.models.background import BackgroundRun, RunEvent
 from o_platform.db.models.base import NAMING, Base
 from o_platform.db.models.block_versions import BlockVersion
 from o_platform.db.models.conversations import Conversation
@@ -32,6 +33,7 @@ __all__ = [
     "ApiKey",
     "Archive",
     "Attempt",
+    "BackgroundRun",
     "Base",
     "Block",
     "BlockVersion",
@@ -51,6 +53,7 @@ __all__ = [
     "Rollout",
     "RolloutEvent",
     "Run",
+    "RunEvent",
     "Schedule",
     "Step",
     "Tool",
