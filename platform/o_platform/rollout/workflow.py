@@ -6,7 +6,7 @@ step that a crash cut short is simply done again. A rollout that only waits for 
 for a DBOS message, which the service sends after it wrote the wish to the row.
 
 DBOS knows one engine and one set of functions per process, and this module keeps that to itself:
-`DurableEngine` is made once, `RolloutRuntime` binds the controller that the functions work on.
+`DurableEngine` is made once, `RolloutRuntime` binds itself, on whose controller the functions work.
 DBOS leaves the workflows of an engine that it stops running, on a database that is closed next: so
 each says that it is `under_way`, and the engine ends those first. They go on at the next launch.
 """
@@ -18,7 +18,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
@@ -28,10 +28,6 @@ from o_platform.db.engine import Database
 from o_platform.errors import NotFoundError, UnavailableError
 from o_platform.rollout import repository
 from o_platform.rollout.case import Case
-from o_platform.rollout.controller import RolloutController
-from o_platform.rollout.enforcement import Enforcer
-from o_platform.rollout.gates.live import LiveGates
-from o_platform.rollout.gates.suite import GateSuite
 from o_platform.rollout.observations import LogMark, ObservationHub
 from o_platform.rollout.ports import AttemptLog, FleetPort, TrafficPort
 from o_platform.rollout.service import RolloutService
@@ -40,6 +36,9 @@ from o_platform.settings import Settings
 from o_platform.traffic.controller import TrafficController
 from o_platform.traffic.process import envoy_paths
 from o_platform.traffic.upstream_log import LogPosition, UpstreamLog
+
+if TYPE_CHECKING:
+    from o_platform.rollout.controller import RolloutController
 
 APPLICATION_VERSION: Final = "1"
 """Constant, so that an upgraded control plane goes on with the workflows of the old one."""
@@ -54,7 +53,7 @@ SWEEP_S: Final = 10.0
 STOP_S: Final = 5.0
 """How long workflows may take to let go of what they hold; the supervisor grants the process 10."""
 _LOGGER = logging.getLogger(__name__)
-_bound: list[RolloutController] = []
+_bound: list[RolloutRuntime] = []
 _under_way: set[asyncio.Task[Any]] = set()
 
 
@@ -130,18 +129,35 @@ class RolloutRuntime:
             log: Envoy's log of attempts, from the place that `stored_mark` tells.
             clock: tells the time; absent: the machine's.
         """
-        clock = clock or SystemClock()
-        signals = Signals()
         self._database = database
+        self._fleet = fleet
+        self._traffic = traffic
+        self._settings = settings
         self._hub = ObservationHub(log)
-        suite = GateSuite(database, fleet, traffic, self._hub, settings)
-        live = LiveGates(database, fleet, self._hub, suite, settings)
-        enforcer = Enforcer(database, fleet, traffic)
-        self.controller = RolloutController(
-            database, enforcer, suite, live, self._hub, signals, clock
+        self._signals = Signals()
+        self._clock = clock or SystemClock()
+        self._controller: RolloutController | None = None
+        self._building = asyncio.Lock()
+        self.service = RolloutService(
+            database, traffic, self._signals, self._clock, begin=_begin, wake=_wake
         )
-        self.service = RolloutService(database, traffic, signals, clock, begin=_begin, wake=_wake)
-        _bound[:] = [self.controller]
+        _bound[:] = [self]
+
+    async def controller(self) -> RolloutController:
+        """What carries rollouts forward; made for the first one, without blocking the loop."""
+        async with self._building:
+            if self._controller is None:
+                self._controller = await asyncio.to_thread(self._build)
+        return self._controller
+
+    def _build(self) -> RolloutController:
+        # Importing numpy and scipy takes a second and 60 MB: not in a start, only where they judge.
+        from o_platform.rollout.assembly import build_controller
+
+        return build_controller(
+            self._database, self._fleet, self._traffic, self._settings, self._hub,
+            self._signals, self._clock,
+        )  # fmt: skip
 
     async def run(self) -> None:
         """Read the log, and see to it that every rollout under way has its workflow, for ever.
@@ -208,7 +224,7 @@ async def _rollout(rollout_id: str) -> None:
 async def _stretch(rollout_id: str) -> dict[str, Any]:
     while True:
         try:
-            outlook = await _controller().work(rollout_id)
+            outlook = await (await _controller()).work(rollout_id)
         except NotFoundError:
             return {"done": True, "wait_s": 0.0}
         except UnavailableError as error:
@@ -221,10 +237,10 @@ async def _stretch(rollout_id: str) -> dict[str, Any]:
         await asyncio.sleep(RETRY_S)
 
 
-def _controller() -> RolloutController:
+async def _controller() -> RolloutController:
     if not _bound:
         raise UnavailableError("rollouts are still starting; try again in a second")
-    return _bound[0]
+    return await _bound[0].controller()
 
 
 async def _begin(rollout_id: str) -> None:

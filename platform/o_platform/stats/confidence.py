@@ -16,8 +16,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from o_platform.stats.intervals import Interval, check_alpha
 
@@ -87,7 +86,7 @@ def _small_sample_factor(
         return 1.0
     freedom = float(parts.sum()) ** 2 / spread
     quantile = 1.0 - alpha / 2
-    return float(student.ppf(quantile, freedom) / norm.ppf(quantile))
+    return float(stdtrit(freedom, quantile) / ndtri(quantile))
 
 
 def _difference(treated: NDArray[np.float64], control: NDArray[np.float64]) -> float:

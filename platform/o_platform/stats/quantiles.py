@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrik
 
 from o_platform.stats.intervals import Interval, check_alpha
 
@@ -30,8 +30,8 @@ def quantile_interval(values: NDArray[np.float64], q: float, *, alpha: float) ->
     if n == 0:
         return Interval(math.nan, -math.inf, math.inf)
     ordered = np.sort(values)
-    low = int(binom.ppf(alpha / 2, n, q))
-    high = int(binom.ppf(1 - alpha / 2, n, q)) + 1
+    low = _binomial_quantile(alpha / 2, n, q)
+    high = _binomial_quantile(1 - alpha / 2, n, q) + 1
     return Interval(
         float(np.quantile(ordered, q)),
         float(ordered[low - 1]) if low >= 1 else -math.inf,
@@ -51,3 +51,9 @@ def quantile_ratio(
     lower = top.lower / bottom.upper if top.lower > 0 and math.isfinite(bottom.upper) else 0.0
     upper = top.upper / bottom.lower if bottom.lower > 0 else math.inf
     return Interval(top.estimate / bottom.estimate, lower, upper)
+
+
+def _binomial_quantile(level: float, n: int, q: float) -> int:
+    """The smallest k with P(Binomial(n, q) <= k) >= level."""
+    above = max(math.ceil(bdtrik(level, n, q)), 0)
+    return above - 1 if above and bdtr(above - 1, n, q) >= level else above

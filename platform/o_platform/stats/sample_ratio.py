@@ -12,8 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.special import gammaln
-
 CONCENTRATION = 100.0
 """Sum of the Dirichlet prior's parameters, centred on the configured shares: mismatches of a few
 per cent are found fastest."""
@@ -36,10 +34,10 @@ def log_e_value(counts: Sequence[int], shares: Sequence[float]) -> float:
     if min(shares) <= 0.0 or not math.isclose(sum(shares), 1.0, abs_tol=1e-9):
         raise ValueError(f"shares must be positive and sum to 1, got {list(shares)}")
     prior = [CONCENTRATION * share for share in shares]
-    evidence = gammaln(CONCENTRATION) - gammaln(CONCENTRATION + sum(counts))
+    evidence = math.lgamma(CONCENTRATION) - math.lgamma(CONCENTRATION + sum(counts))
     for count, weight, share in zip(counts, prior, shares, strict=True):
-        evidence += gammaln(weight + count) - gammaln(weight) - count * math.log(share)
-    return float(evidence)
+        evidence += math.lgamma(weight + count) - math.lgamma(weight) - count * math.log(share)
+    return evidence
 
 
 def is_mismatch(counts: Sequence[int], shares: Sequence[float], *, alpha: float) -> bool:

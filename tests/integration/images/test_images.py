@@ -99,7 +99,7 @@ async def test_the_same_genome_gives_the_same_image(
     made.append(first.image_id)
     again = await builder.build(genome_with(b"same"))
     assert (again.image_id, again.reused) == (first.image_id, True)
-    assert again.build_s < 0.2
+    assert again.build_s < first.build_s
     await engine.call(lambda api: api.remove_image(first.image_id, force=True))
     rebuilt = await ImageBuilder(engine, settings).build(genome_with(b"same"))
     assert (rebuilt.image_id, rebuilt.reused) == (first.image_id, False)

@@ -1,4 +1,4 @@
-"""What a spare needs to abort a rollout must not take a second to import."""
+"""No start of a process waits for heavy imports: least of all a spare that aborts a rollout."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import pytest
 
 pytestmark = pytest.mark.unit
 
-HEAVY = ("scipy", "numpy", "docker", "dbos", "locust")
+STATISTICS = ("scipy", "numpy")
+HEAVY = (*STATISTICS, "docker", "dbos", "locust")
 
 
-def test_steering_imports_nothing_heavy() -> None:
-    program = (
-        "import sys, o_platform.wiring.steering; "
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [("o_platform.wiring.steering", HEAVY), ("o_platform.wiring.delivery", STATISTICS)],
+)
+def test_no_start_waits_for_heavy_imports(module: str, heavy: tuple[str, ...]) -> None:
+    program = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

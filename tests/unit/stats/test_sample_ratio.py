@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from o_platform.stats.budget import AlphaBudget
 from o_platform.stats.quantiles import quantile_interval, quantile_ratio
@@ -58,3 +59,13 @@ def test_shares_of_a_budget_add_up_to_it() -> None:
     assert spent == pytest.approx(0.05)
     with pytest.raises(KeyError):
         budget.share("unknown")
+
+
+@pytest.mark.parametrize("size", [1, 2, 33, 5000])
+@pytest.mark.parametrize("q", [0.01, 0.5, 0.99])
+def test_order_statistics_are_chosen_by_binomial_quantiles(size: int, q: float) -> None:
+    for alpha in (1e-6, 0.05, 0.5):
+        interval = quantile_interval(np.arange(1.0, size + 1.0), q, alpha=alpha)
+        low, high = binom.ppf([alpha / 2, 1 - alpha / 2], size, q)
+        assert interval.lower == (low if low >= 1 else -math.inf)
+        assert interval.upper == (high + 1 if high + 1 <= size else math.inf)
