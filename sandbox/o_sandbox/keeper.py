@@ -20,8 +20,7 @@ from typing import Final
 import msgspec
 
 from o_sandbox import program
-from o_sandbox.engine.process import Ready
-from o_sandbox.engine.settings import EngineSettings
+from o_sandbox.engine.settings import EngineSettings, Ready
 from o_sandbox.jail import Layer, missing
 from o_sandbox.protocol import SandboxUnavailableError
 

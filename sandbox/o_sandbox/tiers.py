@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
+from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
 from o_sandbox.protocol import Grants, OnOutput, Sandbox, SandboxUnavailableError
 from o_sandbox.tool import Tier, Tool
 
 Make = Callable[[], Sandbox]
+TIERS: Final[tuple[Tier, ...]] = ("restricted", "wasm", "module", "container")
 
 
 class Tiers:
@@ -65,12 +69,27 @@ class Tiers:
             return sandbox
 
 
+@dataclass(frozen=True, slots=True)
+class EngineSockets:
+    """Engines that another process keeps, for `wasm` and for `module`, and their calls at once."""
+
+    python: Path
+    modules: Path
+    calls: int
+
+
 def local_tiers(
-    *, restricted_workers: int = 2, offered: Collection[Tier] = ("restricted", "wasm", "container")
+    *,
+    restricted_workers: int = 2,
+    offered: Collection[Tier] = TIERS,
+    engines: EngineSockets | None = None,
 ) -> Tiers:
     """Tiers on this machine, each imported and started when its first tool is called.
 
-    `restricted_workers` are processes of the tier `restricted`, each some 20 MB.
+    Args:
+        restricted_workers: processes of the tier `restricted`, each some 20 MB.
+        offered: the tiers there are.
+        engines: sockets of engines that another process keeps; None: own ones.
     """
 
     def restricted() -> Sandbox:
@@ -81,12 +100,23 @@ def local_tiers(
     def wasm() -> Sandbox:
         from o_sandbox.wasm import WasmSandbox
 
-        return WasmSandbox()
+        if engines is None:
+            return WasmSandbox()
+        return WasmSandbox(EngineSettings(cache="", calls=engines.calls), paths=[engines.python])
+
+    def module() -> Sandbox:
+        from o_sandbox.module import ModuleSandbox
+
+        if engines is None:
+            return ModuleSandbox()
+        return ModuleSandbox(EngineSettings(cache="", calls=engines.calls), paths=[engines.modules])
 
     def container() -> Sandbox:
         from o_sandbox.container.sandbox import ContainerSandbox
 
         return ContainerSandbox()
 
-    makers: dict[Tier, Make] = {"restricted": restricted, "wasm": wasm, "container": container}
+    makers: dict[Tier, Make] = {
+        "restricted": restricted, "wasm": wasm, "module": module, "container": container,
+    }  # fmt: skip
     return Tiers({tier: make for tier, make in makers.items() if tier in offered})

@@ -33,7 +33,7 @@ from o_sandbox.tool import Tier
 from o_sandbox.tool import Tool as SandboxTool
 
 __all__ = ["AgentView", "Condition", "Tool", "ToolDefinitionError", "tool", "when"]
-DEFAULT_TIER: Tier = "container"
+DEFAULT_TIER: Tier = "wasm"
 """Where a tool runs that names no tier."""
 
 

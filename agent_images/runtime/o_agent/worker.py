@@ -27,8 +27,7 @@ from o_agent.environment import Environment
 from o_agent.genome import INVALID_GENOME_EXIT, Genome, GenomeError, load_genome
 from o_agent.server import TurnApp
 from o_agent.turn import TurnRunner
-from o_sandbox.tiers import local_tiers
-from o_sandbox.tool import Tier
+from o_sandbox.tiers import EngineSockets, Tiers, local_tiers
 
 READY: Final = b"R"
 PULSE: Final = b"P"
@@ -43,13 +42,16 @@ WORKER_NAME: Final = "o-worker"
 _OOM_SCORE: Final = "500"
 """Out of memory, the kernel takes a worker and not PID 1, which brings the next one at once."""
 
-TIERS: Final[tuple[Tier, ...]] = ("restricted", "container")
-"""Where tools run in an instance. Its image has no engine for `wasm` yet."""
-
 _log = logging.getLogger("o_agent.worker")
 
 
-def run_worker(environment: Environment, listener: socket.socket, pulse_fd: int, go_fd: int) -> int:
+def run_worker(
+    environment: Environment,
+    listener: socket.socket,
+    pulse_fd: int,
+    go_fd: int,
+    engines: EngineSockets,
+) -> int:
     """Be a worker until told to stop; returns the exit code."""
     _introduce("o-spare")
     _write_proc("oom_score_adj", _OOM_SCORE)
@@ -60,14 +62,19 @@ def run_worker(environment: Environment, listener: socket.socket, pulse_fd: int,
         _log.critical("the genome cannot run: %s", error, extra={"file": error.file})
         return INVALID_GENOME_EXIT
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(environment, genome, listener, pulse_fd, go_fd))
+        client = BridgeClient(str(environment.bridge_socket), environment.variant)
+        sandbox = local_tiers(restricted_workers=1, engines=engines)
+        return runner.run(_serve(client, genome, sandbox, listener, pulse_fd, go_fd))
 
 
 async def _serve(
-    environment: Environment, genome: Genome, listener: socket.socket, pulse_fd: int, go_fd: int
+    client: BridgeClient,
+    genome: Genome,
+    sandbox: Tiers,
+    listener: socket.socket,
+    pulse_fd: int,
+    go_fd: int,
 ) -> int:
-    client = BridgeClient(str(environment.bridge_socket), environment.variant)
-    sandbox = local_tiers(restricted_workers=1, offered=TIERS)
     app = TurnApp(client, TurnRunner(client, genome, ContextCache(), sandbox))
     async with asyncio.TaskGroup() as tasks:
         endless = [tasks.create_task(client.run()), tasks.create_task(_pulsate(pulse_fd))]

@@ -9,6 +9,9 @@ wait in the socket's queue, which nobody closes. A worker whose event loop stand
 the genome that never returns) is killed and goes the same way. PID 1 gives up, with the reason as
 its last line, when a genome cannot be loaded (exit 78) or when workers die faster than `DEATHS` in
 `WINDOW_S` (exit 1); the container engine's restart policy takes over from there.
+
+The engines of the tiers `wasm` and `module` are children of PID 1 too, each started on its first
+use (`o_agent.engine`).
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from o_agent.engine import CALLS, Engine
 from o_agent.environment import Environment
 from o_agent.genome import INVALID_GENOME_EXIT
 from o_agent.worker import BACKLOG, DRAIN_S, GO, PULSE_S, exit_worker, run_worker
+from o_sandbox.tiers import EngineSockets
 
 DEATHS: Final = 20
 WINDOW_S: Final = 10.0
@@ -68,6 +73,13 @@ class Worker:
     forked_s: float
     is_ready: bool = False
     silent_ticks: int = 0
+
+
+class EnginePair(NamedTuple):
+    """The engine of the tier `wasm`, and the one of `module`."""
+
+    python: Engine
+    modules: Engine
 
 
 class Intensity:
@@ -119,6 +131,9 @@ class Zygote:
         self._is_stopping = False
         self._wake_fd, self._signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_fd, selectors.EVENT_READ)
+        self._engines = EnginePair(Engine("python"), Engine("modules"))
+        for engine in self._engines:
+            self._selector.register(engine.listener, selectors.EVENT_READ, engine)
 
     def run(self) -> None:
         """Keep workers alive until told to stop.
@@ -148,6 +163,9 @@ class Zygote:
             if key.fd == self._wake_fd:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_fd, 512)
+                continue
+            if isinstance(key.data, Engine):
+                self._start_engine(key.data)
                 continue
             for worker in (self._active, self._spare):
                 if worker is not None and key.fd == worker.pulse_fd:
@@ -213,6 +231,24 @@ class Zygote:
         self._selector.register(pulse_read, selectors.EVENT_READ)
         return Worker(pid, go_write, pulse_read, time.monotonic())
 
+    def _start_engine(self, engine: Engine) -> None:
+        """A worker has connected to it, and it does not run."""
+        others = [fd for other in self._engines if other is not engine for fd in other.descriptors]
+        own = [self._listener.fileno(), self._selector.fileno(), *self._own_descriptors()]
+        try:
+            engine.start([*own, *others])
+        except OSError as error:
+            _log.error("no engine can be forked: %s", error)
+            engine.refuse_waiting()
+            return
+        self._selector.unregister(engine.listener)
+
+    def _own_descriptors(self) -> list[int]:
+        """What a forked process must let go of, besides the sockets."""
+        workers = [worker for worker in (self._active, self._spare) if worker]
+        pipes = [fd for worker in workers for fd in (worker.go_fd, worker.pulse_fd)]
+        return [*(fd for fd in pipes if fd is not None), self._wake_fd, self._signal_fd]
+
     def _postpone_fork(self) -> None:
         self._pause_s = min(max(self._pause_s * 2, FIRST_PAUSE_S), LAST_PAUSE_S)
         self._fork_at_s = time.monotonic() + self._pause_s
@@ -225,12 +261,11 @@ class Zygote:
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             self._selector.close()
-            workers = [worker for worker in (self._active, self._spare) if worker]
-            others = [fd for worker in workers for fd in (worker.go_fd, worker.pulse_fd)]
-            for fd in (*unused, *others, self._wake_fd, self._signal_fd):
-                if fd is not None:
-                    os.close(fd)
-            code = run_worker(self._environment, self._listener, pulse_fd, go_fd)
+            engines = [fd for engine in self._engines for fd in engine.descriptors]
+            for fd in (*unused, *self._own_descriptors(), *engines):
+                os.close(fd)
+            sockets = EngineSockets(self._engines.python.path, self._engines.modules.path, CALLS)
+            code = run_worker(self._environment, self._listener, pulse_fd, go_fd, sockets)
         except BaseException:  # noqa: BLE001 - logged at the edge of the process, which ends here
             _log.exception("the worker failed")
         finally:
@@ -255,6 +290,7 @@ class Zygote:
             worker, role = self._spare, "spare"
             self._spare = None
         else:
+            self._note_engine_death(pid, status)
             return
         reason = describe_status(status)
         _log.error(
@@ -266,6 +302,12 @@ class Zygote:
         )
         self._release(worker)
         self._judge_death(os.waitstatus_to_exitcode(status), worker.is_ready)
+
+    def _note_engine_death(self, pid: int, status: int) -> None:
+        for engine in self._engines:
+            if pid == engine.pid:
+                engine.note_death(describe_status(status))
+                self._selector.register(engine.listener, selectors.EVENT_READ, engine)
 
     def _judge_death(self, code: int, was_ready: bool) -> None:
         now = time.monotonic()
@@ -310,20 +352,32 @@ class Zygote:
             self._selector.select(left_s)
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_fd, 512)
+        self._end_engines()
 
     def _has_children(self) -> bool:
+        """Collect what has ended; the engines go when the active worker has."""
         try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                if self._active is not None and pid == self._active.pid:
+                    self._active = None
         except ChildProcessError:
             return False
+        if self._active is None:
+            for engine in self._engines:
+                engine.kill()
         return True
 
     def kill(self) -> None:
-        """End every worker at once."""
+        """End every worker at once, and the engines."""
         for worker in (self._active, self._spare):
             if worker is not None:
                 _signal(worker.pid, signal.SIGKILL)
+        self._end_engines()
+
+    def _end_engines(self) -> None:
+        for engine in self._engines:
+            engine.kill()
+            engine.close()
 
     def _release(self, worker: Worker) -> None:
         os.close(worker.go_fd)

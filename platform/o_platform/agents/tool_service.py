@@ -27,8 +27,7 @@ from o_platform.errors import BadInputError, ConflictError, NotFoundError
 from o_sandbox.authoring import Definition, ToolDefinitionError, describe_function
 
 RETURN_CHARS: Final = 50_000
-DEFAULT_TIER: Final = "container"
-"""Instances have no engine for `wasm` yet."""
+DEFAULT_TIER: Final = "wasm"
 
 
 class ToolFields(TypedDict, total=False):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import marshal
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -20,14 +21,22 @@ from packaging.requirements import Requirement
 
 from o_platform.errors import SetupError
 from o_platform.images.tarball import Entry
+from o_sandbox.artifacts import ArtifactName, artifact
+from o_sandbox.cache import PACKED, CompiledCache, UnsafeCacheError, default_folder
+from o_sandbox.compiled import cache_key, compiled
+from o_sandbox.protocol import SandboxUnavailableError
 
-DISTRIBUTIONS: Final = ("httptools", "msgspec", "restrictedpython", "uvicorn", "uvloop")
+DISTRIBUTIONS: Final = (
+    "httptools", "msgspec", "restrictedpython", "uvicorn", "uvloop", "wasmtime",
+)  # fmt: skip
 """Distributions the agent imports; the group `agent` of pyproject.toml, without versions."""
 PACKAGES: Final = ("o_agent", "o_contracts", "o_sandbox", "o_tools")
 """The project's import packages an instance may see."""
 
-_UNUSED: Final = "_built"
-"""The engine's WebAssembly, which instances do not run yet."""
+_PACKED_SUFFIX: Final = ".gz"
+"""The sandbox's WebAssembly as it is carried: an instance has its compiled form."""
+_COMPILED: Final[tuple[ArtifactName, ...]] = ("python", "quickjs")
+"""What engines in instances run."""
 _BUILD_ONLY: Final = frozenset({".c", ".h", ".pxd", ".pyc", ".pyi", ".pyx"})
 _INSTALLER_FILES: Final = frozenset({"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"})
 _UNCHECKED_HASH: Final = (0b01).to_bytes(4, "little")
@@ -46,7 +55,8 @@ def package_entries(site: str, extra: Iterable[str] = ()) -> list[Entry]:
     """
     names = sorted(closure([*DISTRIBUTIONS, *extra]))
     wheels = [entry for name in names for entry in _distribution_entries(site, name)]
-    return wheels + [entry for name in PACKAGES for entry in _package_entries(site, name)]
+    packages = [entry for name in PACKAGES for entry in _package_entries(site, name)]
+    return [*wheels, *packages, *_compiled_entries(f"{site}/o_sandbox/{PACKED.name}")]
 
 
 def closure(names: Iterable[str]) -> set[str]:
@@ -127,5 +137,17 @@ def _package_entries(site: str, name: str) -> Iterator[Entry]:
         raise SetupError(f"the package {name} is missing; install project-o again")
     root = Path(spec.origin).parent
     for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc" and _UNUSED not in path.parts:
+        if path.is_file() and path.suffix not in (".pyc", _PACKED_SUFFIX):
             yield Entry(f"{site}/{name}/{path.relative_to(root).as_posix()}", content=path)
+
+
+def _compiled_entries(folder: str) -> Iterator[Entry]:
+    """Compiled once per machine, in the user's cache, which takes some 10 s."""
+    cache = CompiledCache(default_folder())
+    for name in _COMPILED:
+        try:
+            os.close(compiled(name, cache))
+        except (SandboxUnavailableError, UnsafeCacheError, RuntimeError) as error:
+            raise SetupError(f"instances' images need the sandbox's engine: {error}") from error
+        for path in cache.entries(cache_key(artifact(name))):
+            yield Entry(f"{folder}/{path.name}", content=path)

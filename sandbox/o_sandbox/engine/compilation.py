@@ -1,14 +1,9 @@
-"""Compiles what the package carries, once per machine, in a process of its own.
-
-Compiling starts threads, which would stay outside the engine's jail, and takes memory that the
-engine need not keep.
-"""
+"""The process that compiles what the package carries, and puts it into the cache."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,39 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from o_sandbox import program
-from o_sandbox.artifacts import Artifact, ArtifactName, artifact
+import wasmtime
+from wasmtime import component
+
+from o_sandbox.artifacts import Artifact, artifact
 from o_sandbox.cache import CompiledCache
+from o_sandbox.compiled import cache_key
 from o_sandbox.engine import configuration
 
 _SPACE: Final = 256 * 1024 * 1024
 
 
-def cache_key(of: Artifact) -> str:
-    """What the compiled form of an artifact depends on."""
-    return f"{of.name}-{of.digest[:16]}-{configuration.key()}"
-
-
-def compiled(name: ArtifactName, cache: CompiledCache) -> int:
-    """A file descriptor of an artifact's compiled form, which is made if it is not there yet.
-
-    Raises:
-        UnsafeCacheError: others may write the cache.
-        SandboxUnavailableError: the package does not carry it.
-        RuntimeError: it cannot be compiled.
-    """
-    key = cache_key(artifact(name))
-    found = cache.find(key)
-    if found is None:
-        _compile_apart(name, cache)
-        found = cache.find(key)
-    if found is None:
-        raise RuntimeError(f"{name} was compiled, but {cache.folder} does not hold it")
-    return found
-
-
 def main() -> None:
-    """`python -m o_sandbox.engine.compilation NAME FOLDER`: fill a cache."""
+    """`main NAME FOLDER`: fill a cache."""
     name, folder = sys.argv[1:3]
     cache = CompiledCache(Path(folder))
     wanted = artifact("python" if name == "python" else "quickjs")
@@ -65,20 +40,10 @@ def main() -> None:
 
 
 def _translated(wanted: Artifact) -> bytearray:
-    import wasmtime
-    from wasmtime import component
-
-    engine = configuration.engine(1, _SPACE)
+    engine = configuration.engine(1, _SPACE, foreign=wanted.name == "quickjs")
     if wanted.name == "python":
         return component.Component(engine, wanted.unpacked()).serialize()
     return wasmtime.Module(engine, wanted.unpacked()).serialize()
-
-
-def _compile_apart(name: str, cache: CompiledCache) -> None:
-    made = program.command("o_sandbox.engine.compilation", name, str(cache.folder))
-    done = subprocess.run(made, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(f"compiling {name} failed with status {done.returncode}")
 
 
 @contextmanager
@@ -91,7 +56,3 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,43 +8,25 @@ on every machine of that architecture, and no speed was lost by it.
 
 from __future__ import annotations
 
-import hashlib
-import platform
-from importlib.metadata import version
 from typing import Final
 
 import wasmtime
 from wasmtime import _bindings as c
 
-TARGETS: Final = {
-    "x86_64": "x86_64-unknown-linux-gnu",
-    "aarch64": "aarch64-unknown-linux-gnu",
-}
+from o_sandbox.engine import target
+
 _CORE_INSTANCES: Final = 200
 _TABLES: Final = 40
 _MEMORIES: Final = 8
 _TABLE_ELEMENTS: Final = 60_000
+FOREIGN_STACK: Final = 8 * 1024 * 1024
+"""QuickJS bounds its own stack, which it reaches only if this is larger."""
 _INSTANCE_BYTES: Final = 16 * 1024 * 1024
-_RECIPE: Final = "1"
-"""Changes when the configuration below must give other compiled code."""
 
 
-def target() -> str:
-    """What code is compiled for.
-
-    Raises:
-        KeyError: a machine that Wasmtime does not compile for.
-    """
-    return TARGETS[platform.machine()]
-
-
-def key() -> str:
-    """Names everything that compiled code depends on besides its source."""
-    parts = (version("wasmtime"), target(), _RECIPE)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def engine(instances: int, memory_bytes: int, resident_bytes: int = 0) -> wasmtime.Engine:
+def engine(
+    instances: int, memory_bytes: int, resident_bytes: int = 0, *, foreign: bool = False
+) -> wasmtime.Engine:
     """An engine with room for this many instances at once.
 
     Args:
@@ -52,12 +34,20 @@ def engine(instances: int, memory_bytes: int, resident_bytes: int = 0) -> wasmti
         memory_bytes: the most memory one may have.
         resident_bytes: how much of a dropped instance's memory is cleaned by copying instead of
             being given back.
+        foreign: it compiles what calls bring along, in its jail.
     """
     config = wasmtime.Config()
     config.epoch_interruption = True
-    config.target = target()
+    config.target = target.target()
     config.wasm_memory64 = False
     config.wasm_threads = False
+    if foreign:
+        config.parallel_compilation = False
+        config.memory_init_cow = False  # an image of it in memory would need `memfd_create`
+        config.cranelift_nan_canonicalization = True  # so that a replay computes the same
+        config.wasm_relaxed_simd_deterministic = True
+        c.wasmtime_config_async_stack_size_set(config.ptr(), 2 * FOREIGN_STACK)
+        config.max_wasm_stack = FOREIGN_STACK
     pool = c.wasmtime_pooling_allocation_config_new()
     for name, value in _pool_sizes(instances, memory_bytes, resident_bytes).items():
         getattr(c, f"wasmtime_pooling_allocation_config_{name}_set")(pool, value)

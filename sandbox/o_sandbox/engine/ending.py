@@ -52,7 +52,7 @@ class _Reply(Struct, frozen=True, forbid_unknown_fields=True):
     error: _Failure | None = None
 
 
-def ended_by(error: wasmtime.WasmtimeError, meter: Meter) -> Ended:
+def ended_by(error: Exception, meter: Meter) -> Ended:
     """What an error out of Wasmtime means: the meter's will, an exit, or a trap."""
     if meter.stop is not None:
         return Ended(meter.stop.reason, error=meter.stop.sentence)

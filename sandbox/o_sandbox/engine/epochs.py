@@ -1,12 +1,16 @@
 """Looks at running guests: a thread moves the epoch, and each guest then asks its call's meter.
 
-The bindings do not wrap Wasmtime's callback for an epoch's end, so the C function is called.
+The thread sleeps while no guest runs, so that an idle engine costs nothing. The bindings do not
+wrap Wasmtime's callback for an epoch's end, so the C function is called.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import wasmtime
@@ -39,18 +43,31 @@ class Ticker:
     def __init__(self, engine: wasmtime.Engine, tick_s: float) -> None:
         """`tick_s`: how often."""
         self._engine, self._tick_s = engine, tick_s
-        self._ended = threading.Event()
+        self._running = 0
+        self._changed = threading.Condition()
 
     def start(self) -> None:
         """Begin."""
         threading.Thread(target=self._tick, name="epochs", daemon=True).start()
 
-    def stop(self) -> None:
-        """End; running guests are no longer looked at."""
-        self._ended.set()
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Tick as long as this call runs."""
+        with self._changed:
+            self._running += 1
+            if self._running == 1:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
 
     def _tick(self) -> None:
-        while not self._ended.wait(self._tick_s):
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._running)
+            time.sleep(self._tick_s)
             self._engine.increment_epoch()
 
 

@@ -12,22 +12,26 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import wasmtime
-from msgspec import Struct
 from wasmtime import component as wasm
 
+from o_sandbox.artifacts import ArtifactName
 from o_sandbox.cache import CompiledCache
+from o_sandbox.compiled import compiled
 from o_sandbox.engine import configuration
-from o_sandbox.engine.compilation import compiled
 from o_sandbox.engine.epochs import Ticker
+from o_sandbox.engine.module_guest import ModuleGuests
 from o_sandbox.engine.python_guest import PythonGuests
+from o_sandbox.engine.quickjs_guest import ScriptGuests
 from o_sandbox.engine.server import Server
-from o_sandbox.engine.settings import EngineSettings
-from o_sandbox.jail import Jail, Layer, enter
+from o_sandbox.engine.settings import EngineSettings, Ready
+from o_sandbox.jail import Jail, enter
 from o_sandbox.jail.seccomp import BASIC
 
 CALLS: Final = BASIC | {
@@ -36,15 +40,7 @@ CALLS: Final = BASIC | {
 }  # fmt: skip
 """System calls of an engine that serves no folder."""
 _SPARE_FILES: Final = 64
-_RESIDENT_BYTES: Final = 4 * 1024 * 1024
 log = logging.getLogger("o_sandbox.engine")
-
-
-class Ready(Struct, frozen=True):
-    """What an engine says when it serves: the layers of its jail, and how long the start took."""
-
-    layers: list[Layer]
-    load_s: float
 
 
 def main() -> None:
@@ -52,30 +48,65 @@ def main() -> None:
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     settings = EngineSettings.from_json(sys.argv[1])
     listener = socket.socket(fileno=int(sys.argv[2]))
-    _serve(settings, listener, int(sys.argv[3]))
+    serve(settings, listener, int(sys.argv[3]), starter=sys.stdin.fileno())
 
 
-def _serve(settings: EngineSettings, listener: socket.socket, status: int) -> None:
+def serve(
+    settings: EngineSettings, listener: socket.socket, status: int, *, starter: int | None = None
+) -> None:
+    """Be an engine until the process ends.
+
+    Args:
+        settings: what to serve, and how.
+        listener: where callers connect.
+        status: a descriptor that gets one line, `Ready` as JSON, when calls can be made.
+        starter: a pipe that whoever started this holds open; the process ends with it.
+
+    Raises:
+        JailError: a required layer of the jail does not hold.
+        SandboxUnavailableError: the package does not carry what it has to serve.
+    """
     started = time.perf_counter()
     room = settings.idle + 2 * settings.calls
-    engine = configuration.engine(room, settings.memory_bytes, _RESIDENT_BYTES)
-    guests = PythonGuests(engine, _component(engine, settings), settings)
+    engine = configuration.engine(
+        room,
+        settings.memory_bytes,
+        settings.resident_bytes,
+        foreign=settings.guests == "modules",
+    )
+    guests = _guests(engine, settings)
     resident = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     layers = enter(_jail(settings))
-    Ticker(engine, settings.tick_s).start()
+    ticker = Ticker(engine, settings.tick_s)
+    ticker.start()
     guests.start()
-    server = Server(listener, guests, settings, resident)
+    server = Server(listener, guests, settings, ticker, resident)
     ready = Ready(layers, time.perf_counter() - started)
     os.write(status, msgspec.json.encode(ready) + b"\n")
     os.close(status)
-    threading.Thread(target=_end_with_starter, name="starter", daemon=True).start()
+    if starter is not None:
+        threading.Thread(target=_end_with, args=(starter,), name="starter", daemon=True).start()
     server.serve()
 
 
-def _component(engine: wasmtime.Engine, settings: EngineSettings) -> wasm.Component:
-    descriptor = compiled("python", CompiledCache(Path(settings.cache)))
+def _guests(engine: wasmtime.Engine, settings: EngineSettings) -> PythonGuests | ModuleGuests:
+    cache = CompiledCache(Path(settings.cache))
+    if settings.guests == "modules":
+        threading.stack_size(2 * configuration.FOREIGN_STACK)  # of those that run calls
+        with _opened("quickjs", cache) as path:
+            quickjs = wasmtime.Module.deserialize_file(engine, path)
+        return ModuleGuests(engine, settings, ScriptGuests(engine, quickjs))
+    with _opened("python", cache) as path:
+        component = wasm.Component.deserialize_file(engine, path)
+    return PythonGuests(engine, component, settings)
+
+
+@contextmanager
+def _opened(name: ArtifactName, cache: CompiledCache) -> Iterator[str]:
+    """A path to what was checked: the file that is open, whatever the name stands for by now."""
+    descriptor = compiled(name, cache)
     try:
-        return wasm.Component.deserialize_file(engine, f"/proc/self/fd/{descriptor}")
+        yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
 
@@ -91,8 +122,7 @@ def _jail(settings: EngineSettings) -> Jail:
     )
 
 
-def _end_with_starter() -> None:
-    """Standard input is a pipe that whoever started this holds open."""
-    while os.read(0, 4096):
+def _end_with(starter: int) -> None:
+    while os.read(starter, 4096):
         pass
     os._exit(0)

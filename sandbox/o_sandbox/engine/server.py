@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from o_sandbox.engine.call import Call
 from o_sandbox.engine.connection import ClosedError, Connection
 from o_sandbox.engine.ending import Ended
+from o_sandbox.engine.epochs import Ticker
 from o_sandbox.engine.meter import Meter
 from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.outcome import Outcome
@@ -33,10 +34,16 @@ class Server:
     """Serves until the process ends."""
 
     def __init__(
-        self, listener: socket.socket, guests: Guests, settings: EngineSettings, resident: int
+        self,
+        listener: socket.socket,
+        guests: Guests,
+        settings: EngineSettings,
+        ticker: Ticker,
+        resident: int,
     ) -> None:
         """`resident`: a descriptor of this process's `/proc/self/statm`, opened before the jail."""
         self._listener, self._guests, self._resident = listener, guests, resident
+        self._ticker = ticker
         self._running = threading.BoundedSemaphore(settings.calls)
         self._connected = threading.BoundedSemaphore(_CONNECTIONS)
 
@@ -61,7 +68,7 @@ class Server:
             self._connected.release()
 
     def _answer(self, connection: Connection, run: Run) -> None:
-        with self._running:
+        with self._running, self._ticker.watching():
             caller = connection.caller()
             meter = Meter(run.limits, caller.is_gone, self._resident_bytes)
             ended = self._guests.run(Call(run, meter, caller))

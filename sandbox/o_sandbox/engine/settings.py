@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from o_sandbox.jail import LayerName
+from o_sandbox.jail import Layer, LayerName
 
 Guests = Literal["python", "modules"]
 
@@ -16,8 +16,9 @@ class EngineSettings(Struct, frozen=True):
     """Everything about one engine, passed as JSON on its command line.
 
     `idle` instances wait for a call; at most `calls` run at once. `memory_bytes` is the most that a
-    call may ask for. `tick_s` is how often a running guest is looked at. `required` names the
-    layers of the jail without which it must not serve.
+    call may ask for, `resident_bytes` how much of a dropped instance's memory is cleaned by copying
+    instead of being given back. `tick_s` is how often a running guest is looked at. `required`
+    names the layers of the jail without which it must not serve.
     """
 
     cache: str
@@ -25,6 +26,7 @@ class EngineSettings(Struct, frozen=True):
     idle: int = 4
     calls: int = 16
     memory_bytes: int = 512 * 1024 * 1024
+    resident_bytes: int = 4 * 1024 * 1024
     tick_s: float = 0.01
     packages: str | None = None
     scratch: str | None = None
@@ -39,3 +41,10 @@ class EngineSettings(Struct, frozen=True):
     def from_json(cls, text: str) -> EngineSettings:
         """Read what `to_json` wrote."""
         return msgspec.json.decode(text, type=cls)
+
+
+class Ready(Struct, frozen=True):
+    """What an engine says when it serves: the layers of its jail, and how long the start took."""
+
+    layers: list[Layer]
+    load_s: float

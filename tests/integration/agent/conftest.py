@@ -341,8 +341,8 @@ class Instance:
 
     def spare_pid(self) -> int:
         """A worker that is ready and not promoted."""
-        wait_for(lambda: self._named("o-spare") != [], 10, self.notes)
-        return self._named("o-spare")[0]
+        wait_for(lambda: self.named("o-spare") != [], 10, self.notes)
+        return self.named("o-spare")[0]
 
     def wait_message(self, text: str) -> None:
         """Wait until a line of the log says this."""
@@ -356,6 +356,14 @@ class Instance:
         pid = self.process.pid
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(child) for child in listed.split()]
+
+    def named(self, name: str) -> list[int]:
+        """The child processes that are called this in `ps`."""
+        named = []
+        for pid in self.children():
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                named.append(pid)
+        return named
 
     def send(self, agent_id: str, body: object, **headers: str) -> httpx.Response:
         """Post a turn."""
@@ -374,13 +382,6 @@ class Instance:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(10)
-
-    def _named(self, name: str) -> list[int]:
-        named = []
-        for pid in self.children():
-            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
-                named.append(pid)
-        return named
 
     def _is_healthy(self) -> bool:
         return self._listens() and self.http.get("/healthz").status_code == 200

@@ -367,7 +367,7 @@ def test_a_tool_added_to_the_agent_runs_in_a_sandbox(instance: Any, frame_bridge
             "instance",
             ToolCode(ADDED, "greet", tier, grants),
         )
-        for tier in ("restricted", "container")
+        for tier in ("restricted", "container", "wasm")
     ]
     for spec in specs:
         response = instance.say(frame_bridge.add_agent(tools=[spec]), "go")
@@ -382,4 +382,4 @@ def test_a_tool_added_to_the_agent_runs_in_a_sandbox(instance: Any, frame_bridge
         step = frame_bridge.commits[-1].steps[0]
         assert 0 < step.sandbox_us <= step.tool_us
     asked = [(call.seq, call.tool, call.name) for call in frame_bridge.host_calls]
-    assert asked == [(0, "greet", "memory.read"), (1, "greet", "http.fetch")] * 2
+    assert asked == [(0, "greet", "memory.read"), (1, "greet", "http.fetch")] * 3

@@ -248,3 +248,46 @@ def hang() -> str:
         response = instance.send(agent_id, {"input": f"go {number}"}).json()
         assert "no result within 0.05 s" in response["messages"][1]["tool_return"]
     assert instance.active_pid() == active
+
+
+def test_the_engine_outlives_workers_and_is_replaced_when_it_dies(
+    start_instance: Callable[..., Any], frame_bridge: Any, tmp_path: Path
+) -> None:
+    code = (
+        TOOL_HEADER
+        + '''
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+'''
+    )
+    call = LlmResult(
+        tool_calls=[ToolCall("c", "add", '{"a": 2, "b": 40}')], finish_reason="tool_calls"
+    )
+    frame_bridge.llm = lambda request: call if request.seq == 0 else LlmResult("ok")
+    instance = start_instance(genome_with(tmp_path, {"tools/add.py": code}))
+    instance.wait_ready()
+    agent_id = frame_bridge.add_agent()
+
+    def added() -> str:
+        message = instance.say(agent_id, "go")["messages"][1]
+        return str(message["tool_return"])
+
+    assert instance.named("o-python") == []  # until a tool asks for it
+    assert added() == "42"
+    (engine,) = instance.named("o-python")
+    active = instance.active_pid()
+    os.kill(active, signal.SIGKILL)
+    instance.wait_active(other_than=active)
+    assert added() == "42"
+    assert instance.named("o-python") == [engine]
+    os.kill(engine, signal.SIGKILL)
+    instance.wait_message("the engine of python died: signal SIGKILL")
+    assert added() == "42"
+    assert instance.named("o-python") != [engine]
+    children = instance.children()
+    instance.process.send_signal(signal.SIGTERM)
+    assert instance.process.wait(10) == 0
+    instance.wait_gone(children)

@@ -20,7 +20,7 @@ from o_platform.tooling.grants import LOCAL, PLAIN, unknown_grants
 
 MAX_SOURCE = 200_000
 CUSTOM = "custom"
-TierName = Literal["restricted", "container"]
+TierName = Literal["restricted", "wasm", "container"]
 Source = Annotated[Str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
 Grant = Annotated[Str, StringConstraints(min_length=1, max_length=300)]
 
@@ -46,7 +46,7 @@ class _ToolBody(Input):
     pip_requirements: list[Requirement] | None = None
     npm_requirements: list[Requirement] | None = None
     metadata_: Json | None = None
-    tier: TierName | None = Field(None, description="the sandbox it runs in; default container")
+    tier: TierName | None = Field(None, description="the sandbox it runs in; default wasm")
     grants: list[Grant] | None = Field(None, description="host calls it may make; default none")
 
     def fields(self) -> ToolFields:

@@ -1,0 +1,80 @@
+"""The tier `module`: WebAssembly of any language, and JavaScript.
+
+| language | what it is |
+|---|---|
+| `wasm`, `wat` | a core module with the JSON ABI of `o_sandbox.engine.abi`, binary or text |
+| `component` | a component; its WIT says what arguments it takes |
+| `javascript` | source; its function is called with one object |
+
+The engine compiles what it is given, so it is another process than the one of the tier `wasm`,
+which may not make code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from o_sandbox.cache import default_folder
+from o_sandbox.engine.settings import EngineSettings
+from o_sandbox.engines import Engines, run_request
+from o_sandbox.limits import Limits
+from o_sandbox.outcome import Outcome
+from o_sandbox.protocol import Grants, OnOutput
+from o_sandbox.tool import Tool
+
+MAX_CODE_BYTES: Final = 8 * 1024 * 1024
+"""Compiling takes some seconds for so much."""
+
+
+def module_settings() -> EngineSettings:
+    """An engine of this tier."""
+    return EngineSettings(cache=str(default_folder()), guests="modules", idle=0)
+
+
+class ModuleSandbox:
+    """Runs foreign code in engines that it keeps, or in engines kept by another process."""
+
+    def __init__(
+        self,
+        settings: EngineSettings | None = None,
+        *,
+        engines: int = 1,
+        paths: Sequence[Path] = (),
+    ) -> None:
+        """`engines` processes of its own with these settings; or, with `paths`, others' engines."""
+        self._engines = Engines(settings or module_settings(), engines, paths)
+
+    async def start(self) -> None:
+        """Start the engines it keeps.
+
+        Raises:
+            SandboxUnavailableError: an engine does not start.
+        """
+        await self._engines.start()
+
+    async def run(
+        self,
+        tool: Tool,
+        args: Mapping[str, Any],
+        limits: Limits,
+        grants: Grants,
+        *,
+        on_output: OnOutput | None = None,
+    ) -> Outcome:
+        """Call the tool's function once; see `Sandbox.run`.
+
+        Raises:
+            ValueError: the tool is Python, or too large, or `args` are not JSON-ready.
+            SandboxError: the engine failed twice, or after the tool had called the host.
+        """
+        if tool.language == "python":
+            raise ValueError("the tier `module` runs no Python; use `wasm`")
+        if len(tool.code) > MAX_CODE_BYTES:
+            raise ValueError(f"the tool has {len(tool.code)} bytes; {MAX_CODE_BYTES} are the most")
+        return await self._engines.run(run_request(tool, args, limits), grants, on_output)
+
+    async def close(self) -> None:
+        """Hang up, and end the engines it keeps."""
+        await self._engines.close()
