@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from o_platform import __version__
 from o_platform.api import health, models, tags
@@ -53,7 +54,10 @@ def create_app(platform: Platform) -> FastAPI:
         async with platform.running():
             yield
 
-    app = FastAPI(title=TITLE, version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPIOffline(
+        title=TITLE, version=__version__, lifespan=lifespan, redirect_slashes=False,
+        static_url="/docs/assets",
+    )  # fmt: skip
     app.state.platform = platform
     for noun in (*LETTA, *OPENAI, *OPERATORS):
         app.include_router(noun.router)

@@ -29,6 +29,7 @@ from o_platform.traffic.xds import resource_file, typed
 VALID_DAYS: Final = 398
 RENEW_DAYS: Final = 30
 """A self-made certificate is replaced when it has less than this left."""
+_NAME: Final = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "project-o")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,15 @@ def certificate_files(settings: Settings, now: datetime) -> CertificateFiles | N
 def self_signed(folder: Path, host: str, now: datetime) -> CertificateFiles:
     """The self-made certificate in `folder`, made anew if it is absent or about to end.
 
-    It is for `localhost`, the loopback addresses, this machine's name, and `host`.
+    It is for `localhost`, the loopback addresses, this machine's name, and `host`. One that
+    somebody put in its place is theirs to renew.
+
+    Raises:
+        SetupError: a file there is no PEM, or the key is not the certificate's.
     """
     files = CertificateFiles(folder / "cert.pem", folder / "key.pem")
-    if not _is_current(files, now):
+    absent = not (files.certificate.exists() and files.key.exists())
+    if absent or _is_due(files, now):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _make(files, host, now)
     return files
@@ -94,13 +100,17 @@ def secret_file(files: CertificateFiles) -> str:
     return resource_file([secret])
 
 
-def _is_current(files: CertificateFiles, now: datetime) -> bool:
+def _is_due(files: CertificateFiles, now: datetime) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.certificate, files.key)
-    except (OSError, ValueError):
-        return False
-    return certificate.not_valid_after_utc - now > timedelta(days=RENEW_DAYS)
+    except (OSError, ValueError) as error:
+        raise SetupError(
+            f"O_TLS=auto: {files.certificate} and {files.key} are not a certificate and its key "
+            f"({error}); put a pair there, or remove both and a new pair is made"
+        ) from error
+    ends_in = certificate.not_valid_after_utc - now
+    return certificate.issuer == _NAME and ends_in <= timedelta(days=RENEW_DAYS)
 
 
 def _make(files: CertificateFiles, host: str, now: datetime) -> None:
@@ -116,12 +126,11 @@ def _make(files: CertificateFiles, host: str, now: datetime) -> None:
 
 
 def _certificate(key: ec.EllipticCurvePrivateKey, host: str, now: datetime) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "project-o")])
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(_NAME)
+        .issuer_name(_NAME)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now.astimezone(UTC) - timedelta(hours=1))

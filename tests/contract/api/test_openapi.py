@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import httpx
@@ -48,3 +49,13 @@ def _references(node: object) -> list[str]:
     if isinstance(node, list):
         return [part for value in node for part in _references(value)]
     return []
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_pages_of_the_api_need_no_other_host(http: httpx.Client, page: str) -> None:
+    text = http.get(page).text
+    wanted = re.findall(r'(?:src|href)="([^"]+)"', text)
+    assert any(address.endswith(".js") for address in wanted)
+    for address in wanted:
+        assert address.startswith("/docs/assets/")
+        assert http.get(address).status_code == 200

@@ -60,6 +60,17 @@ def test_a_certificate_is_kept_until_it_is_about_to_end(tmp_path: Path) -> None:
     assert files.certificate.read_bytes() != first
 
 
+def test_a_pair_in_the_middle_of_its_replacement_is_left_alone(tmp_path: Path) -> None:
+    files, other = self_signed(tmp_path / "a", "", NOW), self_signed(tmp_path / "b", "", NOW)
+    given, key = other.certificate.read_bytes(), files.key.read_bytes()
+    files.certificate.write_bytes(given)
+    with pytest.raises(SetupError, match="remove both"):
+        self_signed(tmp_path / "a", "", NOW)
+    assert (files.certificate.read_bytes(), files.key.read_bytes()) == (given, key)
+    files.key.write_bytes(other.key.read_bytes())
+    assert secret_file(self_signed(tmp_path / "a", "", NOW)) == secret_file(other)
+
+
 def test_a_certificate_names_this_machine(tmp_path: Path) -> None:
     files = self_signed(tmp_path, "10.0.0.1", NOW)
     certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
