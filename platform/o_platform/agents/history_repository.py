@@ -8,7 +8,20 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, delete, false, func, not_, select
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    case,
+    cast,
+    delete,
+    false,
+    func,
+    not_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
@@ -36,6 +49,9 @@ class StepFilter:
     model: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    feedback: str | None = None
+    has_feedback: bool | None = None
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,11 @@ async def list_messages(
     if wanted.types is not None:
         statement = statement.where(shown_type.in_(wanted.types))
     return await fetch_page(session, statement, Message.id, (Message.seq,), page)
+
+
+async def fetch_message(session: AsyncSession, message_id: str) -> Message | None:
+    """The message with this id."""
+    return await session.scalar(select(Message).where(Message.id == message_id))
 
 
 async def fetch_messages(
@@ -143,12 +164,65 @@ async def list_steps(session: AsyncSession, wanted: StepFilter, page: Page) -> l
         statement = statement.where(Step.run_id == wanted.run_id)
     if wanted.model is not None:
         statement = statement.where(Step.model == wanted.model)
+    if wanted.feedback is not None:
+        statement = statement.where(Step.feedback == wanted.feedback)
+    if wanted.has_feedback is not None:
+        has = Step.feedback.is_not(None)
+        statement = statement.where(has if wanted.has_feedback else ~has)
+    if wanted.tags:
+        holds = Step.tags.bool_op("@>")
+        statement = statement.where(holds(cast(list(wanted.tags), ARRAY(Text))))
     if wanted.since is not None:
         statement = statement.where(Step.created_at >= wanted.since)
     if wanted.until is not None:
         statement = statement.where(Step.created_at < wanted.until)
     steps = await fetch_page(session, statement, Step.id, (Step.created_at, Step.id), page)
     return await _with_agents(session, steps)
+
+
+async def set_feedback(
+    session: AsyncSession, step_id: str, feedback: str | None, tags: Sequence[str] | None
+) -> None:
+    """What a client says of a step; `tags` stay as they are unless given."""
+    values: dict[str, object] = {"feedback": feedback}
+    if tags is not None:
+        values["tags"] = list(tags)
+    await session.execute(update(Step).where(Step.id == step_id).values(**values))
+
+
+async def list_step_messages(session: AsyncSession, step: Step, page: Page) -> list[Message]:
+    """A page of the messages of one step."""
+    statement = select(Message).where(
+        Message.run_id == step.run_id, Message.body["step_id"].astext == step.id
+    )
+    return await fetch_page(session, statement, Message.id, (Message.seq,), page)
+
+
+async def messages_before(session: AsyncSession, first: Message, limit: int) -> list[Message]:
+    """The newest messages of a thread that come before one of its messages, oldest first."""
+    earlier = (
+        select(Message)
+        .where(
+            Message.agent_id == first.agent_id,
+            Message.conversation_id.is_not_distinct_from(first.conversation_id),
+            Message.seq < first.seq,
+        )
+        .order_by(Message.seq.desc())
+        .limit(limit)
+    )
+    return list(await session.scalars(earlier))[::-1]
+
+
+async def list_all_messages(
+    session: AsyncSession, types: Sequence[str] | None, conversation_id: str | None, page: Page
+) -> list[Message]:
+    """A page of the messages of all agents, or of one conversation."""
+    statement = select(Message)
+    if types is not None:
+        statement = statement.where(Message.type.in_(types))
+    if conversation_id is not None:
+        statement = statement.where(Message.conversation_id == conversation_id)
+    return await fetch_page(session, statement, Message.id, (Message.seq,), page)
 
 
 async def _with_agents(session: AsyncSession, steps: list[Step]) -> list[StepOfAgent]:

@@ -19,6 +19,7 @@ from o_platform.api.edge import Edge
 from o_platform.api.errors import install_error_handlers
 from o_platform.api.identities import endpoints as identities
 from o_platform.api.messages import endpoints as messages
+from o_platform.api.messages import everywhere
 from o_platform.api.openai import chat, responses
 from o_platform.api.openapi import TITLE, install_openapi
 from o_platform.api.operators import (
@@ -32,7 +33,7 @@ from o_platform.api.operators import (
 )
 from o_platform.api.passages import endpoints as passages
 from o_platform.api.runs import endpoints as runs
-from o_platform.api.runs import streams
+from o_platform.api.runs import streams, traces
 from o_platform.api.schedules import endpoints as schedules
 from o_platform.api.surface import add_not_offered
 from o_platform.api.tools import endpoints as tools
@@ -40,7 +41,7 @@ from o_platform.wiring import Platform
 
 LETTA = (
     health, passages, agent_files, agents, messages, conversations, blocks, archives, runs, streams,
-    models, tags, schedules, identities, tools,
+    traces, everywhere, models, tags, schedules, identities, tools,
 )  # fmt: skip
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances, memory)

@@ -94,8 +94,8 @@ def test_a_stream_that_is_left_and_resumed(platform: TurnPlatform, kill: bool) -
     assert text_of(again) == WORDS
     assert [e.message_type for e in again[-2:]] == ["stop_reason", "usage_statistics"]
     assert len(platform.letta.runs.list(agent_id=agent_id).items) == 1
-    with pytest.raises(NotFoundError, match="under way"):
-        platform.letta.conversations.messages.stream(conversation.id)
+    late = list(platform.letta.conversations.messages.stream(conversation.id, starting_after=4))
+    assert text_of(late) == text_of(pieces[4:])
 
 
 def test_a_bridge_restart_in_the_middle(platform: TurnPlatform) -> None:
@@ -157,6 +157,8 @@ def test_what_cannot_be_streamed_or_begun(platform: TurnPlatform) -> None:
         messages.create_async(agent_id, input="hi", callback_url="file:///etc/passwd")
     with pytest.raises(APIStatusError, match="Field required"):
         messages.create_async(agent_id)
+    with pytest.raises(NotFoundError, match="no background run"):
+        platform.letta.conversations.messages.stream(agent_id)
     unknown = agent_id[:-4] + "0000"
     with pytest.raises(NotFoundError):
         messages.create_async(unknown, input="hi")

@@ -81,5 +81,9 @@ async def reset_messages(
 
 def shown(rows: Sequence[models.Message], view: MessageView) -> list[dict[str, Any]]:
     """The stored messages that a client sees, ready for JSON."""
-    messages = (msgspec.convert(row.body, Message) for row in rows)
-    return [wire for message in messages if (wire := view.show(message)) is not None]
+    return [wire for message in stored(rows) if (wire := view.show(message)) is not None]
+
+
+def stored(rows: Sequence[models.Message]) -> list[Message]:
+    """The messages in these rows."""
+    return [msgspec.convert(row.body, Message) for row in rows]

@@ -1,4 +1,4 @@
-"""`/v1/runs` and `/v1/steps`, read only."""
+"""`/v1/runs` and `/v1/steps`; `traces` and `streams` have the rest of them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def retrieve_run(run_id: RunPath, database: DatabaseDep, turns: RunningTur
 async def retrieve_run_usage(run_id: RunPath, database: DatabaseDep) -> RunUsage:
     """Tokens of a run."""
     async with database.unit_of_work() as session:
-        return run_usage(await _run(session, run_id))
+        return run_usage(await existing_run(session, run_id))
 
 
 @router.get(
@@ -93,7 +93,7 @@ async def list_run_messages(
 ) -> list[dict[str, Any]]:
     """List the messages of a run."""
     async with database.unit_of_work() as session:
-        await _run(session, run_id)
+        await existing_run(session, run_id)
         page = query.page(default_limit=DEFAULT_LIMIT)
         rows = await history_repository.list_run_messages(session, run_id, page)
     return shown(rows, MessageView(assistant_tool=None))
@@ -105,7 +105,7 @@ async def list_run_steps(
 ) -> list[StepState]:
     """List the steps of a run."""
     async with database.unit_of_work() as session:
-        await _run(session, run_id)
+        await existing_run(session, run_id)
         page = query.page(default_limit=DEFAULT_LIMIT)
         steps = await history_repository.list_steps(session, StepFilter(run_id=run_id), page)
     return [step_state(step) for step in steps]
@@ -128,14 +128,14 @@ async def list_steps(
 async def retrieve_step(step_id: StepPath, database: DatabaseDep) -> StepState:
     """One step."""
     async with database.unit_of_work() as session:
-        return step_state(await _step(session, step_id))
+        return step_state(await existing_step(session, step_id))
 
 
 @router.get("/steps/{step_id}/metrics")
 async def retrieve_step_metrics(step_id: StepPath, database: DatabaseDep) -> StepMetrics:
     """Where a step's time went."""
     async with database.unit_of_work() as session:
-        return step_metrics(await _step(session, step_id))
+        return step_metrics(await existing_step(session, step_id))
 
 
 def _active(
@@ -154,14 +154,24 @@ def _active(
     ]
 
 
-async def _run(session: AsyncSession, run_id: str) -> Run:
+async def existing_run(session: AsyncSession, run_id: str) -> Run:
+    """The ended run with this id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     run = await history_repository.fetch_run(session, run_id)
     if run is None:
         raise NotFoundError(f"no finished run has the id {run_id!r}", run_id=run_id)
     return run
 
 
-async def _step(session: AsyncSession, step_id: str) -> StepOfAgent:
+async def existing_step(session: AsyncSession, step_id: str) -> StepOfAgent:
+    """The step with this id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     step = await history_repository.fetch_step(session, step_id)
     if step is None:
         raise NotFoundError(f"no step has the id {step_id!r}", step_id=step_id)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from o_contracts.control import RunningTurn
 from o_contracts.messages import StopReason
 from o_platform.agents.history_repository import RunFilter, StepFilter, StepOfAgent
-from o_platform.api.fields import AgentId, PageQuery, RunId, StepId
+from o_platform.api.fields import AgentId, Input, Name, PageQuery, RunId, StepId
 from o_platform.db.models import BackgroundRun, Run
 
 
@@ -70,13 +70,18 @@ class StepListQuery(PageQuery):
     def filter(self) -> StepFilter:
         """Which steps to fetch."""
         return StepFilter(
-            agent_id=self.agent_id, model=self.model, since=self.start_date, until=self.end_date
+            agent_id=self.agent_id,
+            model=self.model,
+            since=self.start_date,
+            until=self.end_date,
+            feedback=self.feedback,
+            has_feedback=self.has_feedback,
+            tags=self.tags or (),
         )
 
     def matches_nothing(self) -> bool:
-        """Whether it asks for what no step here has: feedback, tags, traces, a project."""
-        asked = (self.feedback, self.tags, self.trace_ids, self.project_id)
-        return self.has_feedback is True or any(value is not None for value in asked)
+        """Whether it asks for what no step here has: a trace's id, a project."""
+        return self.trace_ids is not None or self.project_id is not None
 
 
 class RunStepsQuery(PageQuery):
@@ -85,6 +90,19 @@ class RunStepsQuery(PageQuery):
     before: StepId | None = None
     after: StepId | None = None
     order_by: Literal["created_at"] = "created_at"
+
+
+class FeedbackBody(Input):
+    """What a client says of a step; no feedback takes an earlier one back."""
+
+    feedback: Literal["positive", "negative"] | None = None
+    tags: list[Name] | None = None
+
+
+class TraceQuery(BaseModel):
+    """How much of a run's trace to show."""
+
+    limit: int = Field(1000, ge=1, le=10_000)
 
 
 class RunState(BaseModel):
@@ -275,6 +293,8 @@ def step_state(found: StepOfAgent) -> StepState:
         total_tokens=step.prompt_tokens + step.completion_tokens,
         stop_reason=step.stop_reason,
         status="failed" if failed else "success",
+        feedback=step.feedback,
+        tags=step.tags,
     )
 
 

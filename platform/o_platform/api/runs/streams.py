@@ -101,7 +101,7 @@ async def stream_conversation(
     conversations: ConversationsDep,
     body: StreamBody | None = None,
 ) -> StreamingResponse:
-    """The stream of a conversation's background run: the named one, or the one that runs."""
+    """The stream of a conversation's background run: the named one, else the newest."""
     body = body or StreamBody()
     thread = await conversations.thread(conversation_id, body.agent_id)
     if body.run_id is not None:
@@ -109,8 +109,8 @@ async def stream_conversation(
     async with database.unit_of_work() as session:
         key = None if body.otid is None else _request_key(thread.id, body.otid)
         row = await background_repository.newest_of_thread(session, thread.id, key)
-        if row is None or (key is None and row.ended_at is not None):
-            raise NotFoundError(f"{thread.id} has no background run under way")
+        if row is None:
+            raise NotFoundError(f"{thread.id} has no background run")
     return _streamed(platform, row.run_id, body)
 
 

@@ -71,7 +71,19 @@ class Step(Base):
     llm_us: Mapped[int] = mapped_column(BigInteger)
     tool_us: Mapped[int] = mapped_column(BigInteger)
     sandbox_us: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    feedback: Mapped[str | None]
+    """positive or negative, as a client said."""
+    tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[datetime] = now()
+
+    __table_args__ = (
+        Index(
+            "ix_steps_feedback",
+            "created_at",
+            "id",
+            postgresql_where=text("feedback IS NOT NULL"),
+        ),
+    )
 
 
 class Message(Base):
