@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from o_contracts.messages import ToolSpec
-from o_tools import edits, files, queries
+from o_tools import documents, edits, files, queries
 from o_tools.errors import ToolError
 
 _TOOLS: Final[tuple[tuple[str, type[Struct], str], ...]] = (
@@ -54,17 +54,43 @@ _TOOLS: Final[tuple[tuple[str, type[Struct], str], ...]] = (
         "Search long-term archival memory by meaning.",
     ),
     ("send_message", queries.SendMessage, "Send a message to the user."),
+    (
+        "open_files",
+        documents.OpenFiles,
+        "Have documents of your folders shown in your memory, or other lines of them.",
+    ),
+    (
+        "grep_files",
+        documents.GrepFiles,
+        "Find the lines of your folders' documents that match a regular expression.",
+    ),
+    (
+        "semantic_search_files",
+        documents.SemanticSearchFiles,
+        "Search your folders' documents by meaning.",
+    ),
 )
 
 
 def _parameters(arguments: type[Struct]) -> dict[str, Any]:
     _, components = msgspec.json.schema_components([arguments])
-    schema = dict(components[arguments.__name__])
+    schema: dict[str, Any] = _inlined(components[arguments.__name__], components)
     return {
         "type": "object",
         "properties": schema.get("properties", {}),
         "required": schema.get("required", []),
     }
+
+
+def _inlined(schema: Any, components: Mapping[str, Any]) -> Any:
+    """The schema without references: some models' providers do not follow them."""
+    if isinstance(schema, list):
+        return [_inlined(one, components) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(components[schema["$ref"].rpartition("/")[2]], components)
+    return {key: _inlined(value, components) for key, value in schema.items()}
 
 
 SPECS: Final[Mapping[str, ToolSpec]] = MappingProxyType(

@@ -37,7 +37,7 @@ async def fetch_archive(session: AsyncSession, archive_id: str, *, lock: bool = 
 
 async def list_archives(session: AsyncSession, wanted: ArchiveFilter, page: Page) -> list[Archive]:
     """A page of the archives that pass the filter."""
-    statement = select(Archive)
+    statement = select(Archive).where(Archive.folder_id.is_(None))
     if wanted.name is not None:
         statement = statement.where(Archive.name == wanted.name)
     if wanted.agent_id is not None:

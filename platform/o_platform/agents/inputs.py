@@ -71,6 +71,7 @@ class NewAgent:
     blocks: list[NewBlock] = field(default_factory=list)
     block_ids: list[str] = field(default_factory=list)
     identity_ids: list[str] = field(default_factory=list)
+    folder_ids: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
 
 

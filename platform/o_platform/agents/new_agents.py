@@ -12,6 +12,7 @@ from o_contracts import messages as contract
 from o_contracts.ids import new_agent_id
 from o_platform.agents import attachments, repository
 from o_platform.agents.defaults import generated_name
+from o_platform.agents.folder_repository import give_folder
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import NewAgent
 from o_platform.agents.tool_service import resolve_tools
@@ -26,7 +27,7 @@ async def insert_agent(
     """Create an agent in its lineage, under a new id unless one is given.
 
     Raises:
-        NotFoundError: the lineage, a block or a tool does not exist.
+        NotFoundError: the lineage, a block, a folder or a tool does not exist.
         ConflictError: two blocks with one label.
     """
     base = catalogue.base(wanted.agent_type) if wanted.include_base_tools else []
@@ -34,6 +35,8 @@ async def insert_agent(
     agent = await _insert(session, wanted, tools, agent_id)
     await attachments.add_new(session, agent.id, wanted.blocks)
     await attachments.attach_all(session, agent.id, wanted.block_ids)
+    for folder_id in dict.fromkeys(wanted.folder_ids):
+        await give_folder(session, agent, folder_id)
     session.add_all(message_row(agent.id, message) for message in wanted.messages)
     await repository.announce_agents(session, [agent.id])
     return agent

@@ -19,6 +19,7 @@ from o_platform.agents import archive_repository, attachments, history_repositor
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.defaults import IN_CONTEXT_MESSAGES
 from o_platform.agents.denial import denial_of
+from o_platform.agents.folder_repository import folders_of_agents
 from o_platform.agents.history_repository import EVERY_MESSAGE
 from o_platform.agents.identity_repository import fetch_identities
 from o_platform.agents.identity_service import require_identities
@@ -31,7 +32,7 @@ from o_platform.agents.tool_service import resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Agent, Block, Identity, Tool
+from o_platform.db.models import Agent, Archive, Block, Folder, Identity, Tool
 from o_platform.errors import NotFoundError
 
 _PENDING_MESSAGES: Final = 300
@@ -52,6 +53,8 @@ class AgentView:
     pending: contract.Message | None = None
     tools: dict[str, Tool] = field(default_factory=dict)
     """Tools that were added over the API, by name: at least those the agent has."""
+    folders: list[tuple[Folder, Archive]] = field(default_factory=list)
+    """What it reads."""
 
 
 class AgentService:
@@ -286,6 +289,7 @@ class AgentService:
         pending = await history_repository.fetch_messages(session, asking) if asking else {}
         added = {name for agent in agents for name in agent.tools} - self.catalogue.names
         tools = await fetch_named(session, added) if added else {}
+        folders = await folders_of_agents(session, ids)
         return [
             AgentView(
                 agent,
@@ -294,6 +298,7 @@ class AgentService:
                 identities[agent.id],
                 pending.get(messages[agent.id].pending_id or ""),
                 tools,
+                folders[agent.id],
             )
             for agent in agents
         ]

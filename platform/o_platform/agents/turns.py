@@ -15,6 +15,8 @@ from psycopg import AsyncConnection
 from o_contracts.bridge import FinishedTurn
 from o_contracts.ids import is_conversation
 from o_contracts.messages import AgentContext, Block, Message, StopReason, ToolSpec, Usage
+from o_platform.agents.document_blocks import ReadFolder, document_blocks
+from o_platform.agents.document_repository import SQL_FOLDERS
 from o_tools.catalogue import specs_of
 
 REPEAT_WINDOW_S: Final = 60
@@ -69,6 +71,7 @@ class _ContextRow(Struct):
     tools: list[str]
     added_tools: list[ToolSpec] | None
     blocks: list[Block]
+    folders: list[ReadFolder] | None
     messages: list[Message]
     message_count: int
     conversation_id: str
@@ -86,7 +89,7 @@ _context_rows = msgspec.json.Decoder(_ContextRow)
 _run_rows = msgspec.json.Decoder(_RunRow)
 _journal_rows = msgspec.json.Decoder(list[JournalRow])
 
-_OF_AGENT = """
+_OF_AGENT = f"""
 SELECT json_build_object(
   'lineage', a.lineage, 'agent_id', a.id, 'version', a.version, 'name', a.name,
   'agent_type', a.agent_type, 'system', a.system, 'model', a.model,
@@ -106,6 +109,7 @@ SELECT json_build_object(
       'description', b.description, 'read_only', b.read_only, 'version', b.version
     ) ORDER BY ab.position), '[]')
     FROM agent_blocks ab JOIN blocks b ON b.id = ab.block_id WHERE ab.agent_id = a.id),
+  {SQL_FOLDERS.strip()}
   'messages', (
     SELECT coalesce(json_agg(m.body ORDER BY m.seq), '[]') FROM (
       SELECT seq, body FROM messages WHERE agent_id = a.id AND conversation_id IS NULL
@@ -114,7 +118,7 @@ SELECT json_build_object(
     SELECT count(*) FROM messages WHERE agent_id = a.id AND conversation_id IS NULL),
   'conversation_id', ''
 )::text FROM agents a WHERE a.id = %s
-"""
+"""  # noqa: S608 — made of constants
 _OF_CONVERSATION = (
     _OF_AGENT.replace("'version', a.version", "'version', a.version + c.version")
     .replace("a.model,", "coalesce(c.model, a.model),")
@@ -179,7 +183,7 @@ async def load_agent(
         system=row.system,
         model=row.model,
         model_settings=row.model_settings,
-        blocks=row.blocks,
+        blocks=_blocks(row),
         tools=_specs(row.tools, row.added_tools),
         messages=row.messages,
         earlier_messages=row.message_count - len(row.messages),
@@ -263,6 +267,13 @@ async def next_epoch(connection: AsyncConnection) -> int:
     if row is None:
         raise LookupError("the sequence fence_epoch gave no value")
     return int(row[0])
+
+
+def _blocks(row: _ContextRow) -> list[Block]:
+    if not row.folders:
+        return row.blocks
+    taken = {block.label for block in row.blocks}
+    return [*row.blocks, *document_blocks(row.folders, taken)]
 
 
 def _specs(names: list[str], added: list[ToolSpec] | None) -> list[ToolSpec]:

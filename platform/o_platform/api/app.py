@@ -17,6 +17,7 @@ from o_platform.api.blocks import endpoints as blocks
 from o_platform.api.conversations import endpoints as conversations
 from o_platform.api.edge import Edge
 from o_platform.api.errors import install_error_handlers
+from o_platform.api.folders import endpoints as folders
 from o_platform.api.identities import endpoints as identities
 from o_platform.api.messages import endpoints as messages
 from o_platform.api.messages import everywhere
@@ -41,7 +42,7 @@ from o_platform.wiring import Platform
 
 LETTA = (
     health, passages, agent_files, agents, messages, conversations, blocks, archives, runs, streams,
-    traces, everywhere, models, tags, schedules, identities, tools,
+    traces, everywhere, models, tags, schedules, identities, tools, folders,
 )  # fmt: skip
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, evolution, instances, memory)

@@ -11,7 +11,9 @@ from o_platform.agents.archive_service import ArchiveService
 from o_platform.agents.background_service import BackgroundService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.conversation_service import ConversationService
+from o_platform.agents.folder_service import FolderService
 from o_platform.agents.inputs import Author
+from o_platform.agents.reading_service import ReadingService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
 from o_platform.agents.tool_service import ToolService
@@ -39,6 +41,14 @@ def _agents(request: Request) -> AgentService:
 
 def _agent_files(request: Request) -> AgentFileService:
     return _platform(request).agent_files
+
+
+def _folders(request: Request) -> FolderService:
+    return _platform(request).folders
+
+
+def _reading(request: Request) -> ReadingService:
+    return _platform(request).reading
 
 
 def _conversations(request: Request) -> ConversationService:
@@ -97,6 +107,8 @@ DatabaseDep = Annotated[Database, Depends(_database)]
 RunningTurnsDep = Annotated[RunningTurnsOfBridge, Depends(_running_turns)]
 AgentsDep = Annotated[AgentService, Depends(_agents)]
 AgentFilesDep = Annotated[AgentFileService, Depends(_agent_files)]
+FoldersDep = Annotated[FolderService, Depends(_folders)]
+ReadingDep = Annotated[ReadingService, Depends(_reading)]
 ConversationsDep = Annotated[ConversationService, Depends(_conversations)]
 ToolsDep = Annotated[ToolService, Depends(_tools)]
 ToolRunsDep = Annotated[ToolRuns, Depends(_tool_runs)]

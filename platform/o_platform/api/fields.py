@@ -75,6 +75,8 @@ PassageId = Annotated[str, StringConstraints(pattern=f"^passage-{UUID_PATTERN}$"
 
 AgentPath = Annotated[AgentId, Path()]
 BlockPath = Annotated[BlockId, Path()]
+FolderId = Annotated[str, StringConstraints(pattern=f"^source-{UUID_PATTERN}$")]
+
 ArchivePath = Annotated[ArchiveId, Path()]
 PassagePath = Annotated[PassageId, Path()]
 

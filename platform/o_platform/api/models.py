@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from o_platform.api.agents.schemas import EmbeddingConfigState, LlmConfigState
-from o_platform.api.agents.views import embedding_config
+from o_platform.api.agents.schemas import LlmConfigState
 from o_platform.api.deps import PlatformDep
+from o_platform.api.embedding_configs import EmbeddingConfigState, embedding_config
 from o_platform.api.providers import endpoint_type, provider_type
 from o_platform.llm.catalogue import ModelInfo
 from o_platform.llm.embedding import embedding_handles

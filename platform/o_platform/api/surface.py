@@ -19,10 +19,8 @@ _ELSEWHERE: Final = (
 )
 _CLOUD: Final = "this exists in Letta's cloud only and is not offered by this server"
 _MCP: Final = "MCP servers are not offered yet"
-_FOLDERS: Final = "folders and files are not offered yet"
 _AGENT: Final = "/v1/agents/{agent_id}"
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
-_FOLDER: Final = "/v1/folders/{folder_id}"
 _SERVER: Final = "/v1/mcp-servers/{mcp_server_id}"
 
 
@@ -40,21 +38,9 @@ NOT_OFFERED: Final = (
     NotOffered("POST", _AGENT + "/summarize", "compaction on demand is not offered yet"),
     NotOffered("POST", _AGENT + "/recompile", "contexts are compiled for each turn; nothing to do"),
     NotOffered("GET", _AGENT + "/context", "the overview of a context is not offered yet"),
-    NotOffered("GET", _AGENT + "/files", _FOLDERS),
-    NotOffered("PATCH", _AGENT + "/files/close-all", _FOLDERS),
-    NotOffered("PATCH", _AGENT + "/files/{file_id}/{action}", _FOLDERS),
-    NotOffered("GET", _AGENT + "/folders", _FOLDERS),
-    NotOffered("PATCH", _AGENT + "/folders/{action}/{folder_id}", _FOLDERS),
     NotOffered("POST", _CONVERSATION + "/compact", "compaction on demand is not offered yet"),
     NotOffered("POST", _CONVERSATION + "/recompile", "contexts are compiled for each turn"),
     NotOffered("POST", "/v1/messages/search", "message search is not offered yet"),
-    NotOffered("GET POST", "/v1/folders", _FOLDERS),
-    NotOffered("GET PATCH DELETE", _FOLDER, _FOLDERS),
-    NotOffered("GET", _FOLDER + "/agents", _FOLDERS),
-    NotOffered("GET", _FOLDER + "/files", _FOLDERS),
-    NotOffered("GET", _FOLDER + "/files/{file_id}", _FOLDERS),
-    NotOffered("POST", _FOLDER + "/upload", _FOLDERS),
-    NotOffered("DELETE", _FOLDER + "/{file_id}", _FOLDERS),
     NotOffered("GET POST", "/v1/mcp-servers", _MCP),
     NotOffered("GET PATCH DELETE", _SERVER, _MCP),
     NotOffered("PATCH", _SERVER + "/refresh", _MCP),

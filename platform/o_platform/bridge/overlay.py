@@ -11,6 +11,7 @@ import msgspec
 from o_contracts.ids import new_id
 from o_contracts.messages import Block
 from o_platform.agents.defaults import DEFAULT_BLOCK_LIMIT
+from o_platform.agents.document_repository import Window
 from o_platform.errors import ConflictError
 from o_tools.edits import Edit
 from o_tools.errors import ToolError
@@ -75,7 +76,9 @@ class NewPassage(NamedTuple):
 class Overlay:
     """The edits of one turn on top of the blocks it opened with."""
 
-    __slots__ = ("_blocks", "_changes", "created", "edited", "passages", "removed", "renamed")
+    __slots__ = (
+        "_blocks", "_changes", "created", "edited", "passages", "removed", "renamed", "windows"
+    )  # fmt: skip
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         """`blocks` as the turn opened with them."""
@@ -89,10 +92,12 @@ class Overlay:
         """Ids of blocks that the agent no longer has."""
         self.renamed: dict[str, str] = {}
         """New labels by block id."""
+        self.windows: dict[str, Window | None] = {}
+        """Documents that were opened, or closed, by id."""
 
     def __bool__(self) -> bool:
         """Whether the commit has anything to write."""
-        return bool(self.edited or self.passages or self.reshapes)
+        return bool(self.edited or self.passages or self.windows or self.reshapes)
 
     @property
     def reshapes(self) -> bool:
@@ -182,6 +187,25 @@ class Overlay:
         else:
             self.renamed[block.id] = new_label
         return changed
+
+    def open(self, block: Block, window: Window) -> None:
+        """Show lines of a document.
+
+        Raises:
+            ToolError: a block has its label, or the turn has made too many changes.
+        """
+        held = self._blocks.get(block.label)
+        if held is not None and held.id != block.id:
+            raise ToolError(f"a memory block is called {block.label!r}; rename it first")
+        self._count()
+        self._blocks.pop(block.label, None)
+        self._blocks[block.label] = block
+        self.windows[block.id] = window
+
+    def close(self, block: Block) -> None:
+        """Show a document no more."""
+        del self._blocks[block.label]
+        self.windows[block.id] = None
 
     def keep(self, text: str, tags: list[str]) -> None:
         """Put a text into archival memory.

@@ -17,6 +17,7 @@ from o_platform.bridge.connection import Connection, Session
 from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.control import ControlSession
 from o_platform.bridge.counters import Counters
+from o_platform.bridge.documents import Documents
 from o_platform.bridge.durable import DurableRecords
 from o_platform.bridge.host_calls import HostCalls
 from o_platform.bridge.listeners import InstanceSocket, Listeners, serve
@@ -73,7 +74,8 @@ class Bridge:
         self._database = Database(database_url, pool_size=4)
         self._postgres = Postgres(database_url)
         self._client = LlmClient(settings.run / "llm.sock")
-        self._search = Search(self._postgres, self._database, embedders(self._client))
+        models = embedders(self._client)
+        self._search = Search(self._postgres, self._database, models)
         self._plain_writer = PlainWriter(self._postgres)
         self._plain: GroupCommit[EndedTurn] = self._group_commit(self._plain_writer)
         self._thread_writer = PlainWriter(self._postgres, threads=True)
@@ -89,7 +91,8 @@ class Bridge:
             self._tasks,
             self.counters,
         )
-        self._tools = Tools(self._tasks, self.counters)
+        documents = Documents(self._postgres, self._database, models)
+        self._tools = Tools(self._tasks, self.counters, documents)
         self._hosts = HostCalls(self._tasks, self.counters, self._models, self._postgres, Fetcher())
         root = settings.run / "instances"
         self._listeners = Listeners(root, self._service_of, self._session, self._malformed)

@@ -1,4 +1,4 @@
-"""Tool calls of turns whose home is the bridge: memory edits, searches, archival memory.
+"""Tool calls of turns whose home is the bridge: memory, searches, archival memory, documents.
 
 Edits change what the turn sees and are written with its commit. What a search found is remembered
 with the turn, so that another attempt finds the same. What the model did wrong comes back to it as
@@ -8,7 +8,7 @@ a result with status `error`; what the platform could not do is an error of the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,12 +19,14 @@ from o_contracts.messages import Block, Message, ToolReturn
 from o_platform.bridge.approvals import may_run
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
+from o_platform.bridge.documents import Documents
 from o_platform.bridge.memo import digest_tool
 from o_platform.bridge.records import Records, Remembered
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Turn
 from o_platform.errors import OError
 from o_tools.catalogue import parse_call
+from o_tools.documents import GrepFiles, OpenFiles, SemanticSearchFiles
 from o_tools.edits import Edit
 from o_tools.errors import ToolError
 from o_tools.files import (
@@ -50,15 +52,17 @@ LONGEST_EXCERPT: Final = 2000
 """Characters of a found message that the model is shown."""
 
 _log = logging.getLogger(__name__)
+Look = Callable[[], Awaitable[ToolCallResult]]
 
 
 class Tools:
     """Answers `tool.call` for running turns."""
 
-    def __init__(self, tasks: Tasks, counters: Counters) -> None:
-        """`tasks` runs the searches."""
+    def __init__(self, tasks: Tasks, counters: Counters, documents: Documents) -> None:
+        """`tasks` runs the searches, `documents` reads those of folders."""
         self._tasks = tasks
         self._counters = counters
+        self._documents = documents
 
     def call(
         self,
@@ -72,14 +76,35 @@ class Tools:
         self._counters.tool_calls += 1
         try:
             arguments = _arguments(turn, request)
-            if isinstance(arguments, ConversationSearch | ArchivalMemorySearch):
-                search = _search(turn, records, connection, exchange, request, arguments)
-                self._tasks.spawn(search)
+            work = self._looking(turn, records, request, arguments)
+            if work is not None:
+                self._tasks.spawn(_answered(turn, connection, exchange, request, work))
                 return
             result = _execute(turn, request, arguments)
         except ToolError as error:
             result = ToolCallResult(_failure(request, error))
         connection.reply(exchange, TOOL_CALL, result)
+
+    def _looking(
+        self, turn: Turn, records: Records, request: ToolCallRequest, arguments: msgspec.Struct
+    ) -> Look | None:
+        """What answers a call that has to look something up."""
+        agent_id = turn.agent_id
+        match arguments:
+            case ConversationSearch() | ArchivalMemorySearch():
+                return _once(turn, request, lambda: _found(turn, records, arguments))
+            case GrepFiles():
+                return _once(turn, request, lambda: self._documents.grep(agent_id, arguments))
+            case SemanticSearchFiles():
+                return _once(turn, request, lambda: self._documents.search(agent_id, arguments))
+            case OpenFiles():
+                return lambda: self._open(turn, request, arguments)
+            case _:
+                return None
+
+    async def _open(self, turn: Turn, request: ToolCallRequest, call: OpenFiles) -> ToolCallResult:
+        opened = await self._documents.open(turn.agent_id, turn.edits(), call)
+        return ToolCallResult(_success(request, opened.text), opened.blocks, removed=opened.removed)
 
 
 def _arguments(turn: Turn, request: ToolCallRequest) -> msgspec.Struct:
@@ -137,23 +162,27 @@ def _act(turn: Turn, request: ToolCallRequest, action: FileAction) -> ToolCallRe
             return ToolCallResult(_success(request, _edited(block)), [block])
 
 
-async def _search(
-    turn: Turn,
-    records: Records,
-    connection: Connection,
-    exchange: int,
-    request: ToolCallRequest,
-    query: ConversationSearch | ArchivalMemorySearch,
-) -> None:
-    digest = digest_tool(request.name, request.arguments)
-    text = turn.memo.result("tool", request.seq, digest, str)
-    try:
+def _once(turn: Turn, request: ToolCallRequest, find: Callable[[], Awaitable[str]]) -> Look:
+    """What was found is remembered: another attempt of the turn finds the same."""
+
+    async def look() -> ToolCallResult:
+        digest = digest_tool(request.name, request.arguments)
+        text = turn.memo.result("tool", request.seq, digest, str)
         if text is None:
-            text = await _found(turn, records, query)
+            text = await find()
             turn.memo.keep("tool", request.seq, digest, text)
-        result = _success(request, text)
+        return ToolCallResult(_success(request, text))
+
+    return look
+
+
+async def _answered(
+    turn: Turn, connection: Connection, exchange: int, request: ToolCallRequest, look: Look
+) -> None:
+    try:
+        result = await look()
     except ToolError as error:
-        result = _failure(request, error)
+        result = ToolCallResult(_failure(request, error))
     except OError as error:
         connection.fail(exchange, TOOL_CALL, error)
         return
@@ -161,7 +190,7 @@ async def _search(
         _log.exception("a search failed", extra={"run_id": turn.run_id})
         connection.fail(exchange, TOOL_CALL, OError(f"{request.name} failed; see `o logs bridge`"))
         return
-    connection.reply(exchange, TOOL_CALL, ToolCallResult(result))
+    connection.reply(exchange, TOOL_CALL, result)
 
 
 async def _found(

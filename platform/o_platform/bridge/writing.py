@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.messages import Block
+from o_platform.agents.document_repository import write_windows
 from o_platform.agents.turn_batch import (
     BATCH_OPTIONS,
     AgentGoneError,
@@ -123,6 +124,8 @@ class EditWriter:
             written = [turn for turn in fresh if turn.agent_id not in edits.refused]
             for turn in written:
                 await _insert_passages(session, turn)
+                if turn.overlay is not None and turn.overlay.windows:
+                    await write_windows(connection, turn.agent_id, turn.overlay.windows)
             versions = await commit_turns(connection, [turn.record for turn in written])
             ended = {turn.agent_id: _committed(turn, versions) for turn in written}
             outcomes = [

@@ -32,6 +32,8 @@ CHANNEL_RUN_EVENTS = "o_run_events"
 """Payload: the id of a background run that has new events."""
 CHANNEL_EMBEDDINGS = "o_embeddings"
 """Payload: an archive id that lacks vectors of its embedding model, or of its next one."""
+CHANNEL_FILES = "o_files"
+"""Payload: the id of a document that is to be read."""
 CHANNEL_ROUTES = "o_routes"
 """Payload: a lineage's name, or `keys`; the routes must be rendered anew."""
 

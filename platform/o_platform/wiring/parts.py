@@ -16,6 +16,8 @@ from o_platform.agents.background_service import BackgroundService
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.cache import BridgeCache
 from o_platform.agents.conversation_service import ConversationService
+from o_platform.agents.folder_service import FolderService
+from o_platform.agents.reading_service import ReadingService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
 from o_platform.agents.tool_service import ToolService
@@ -35,6 +37,7 @@ from o_platform.wiring.background import BackgroundKeeper
 from o_platform.wiring.board import Board
 from o_platform.wiring.callbacks import Callbacks
 from o_platform.wiring.embedding_keeper import EmbeddingKeeper
+from o_platform.wiring.file_keeper import FileKeeper
 from o_platform.wiring.run_news import RunNews
 from o_platform.wiring.scheduler import Scheduler
 from o_platform.wiring.seed import seed
@@ -61,11 +64,13 @@ ROLLOUTS: Final = "rollouts"
 SCHEDULES: Final = "scheduled turns"
 EMBEDDINGS: Final = "embeddings"
 BACKGROUND: Final = "background runs"
+FILES: Final = "reading of documents"
 NEWS: Final = "news of runs"
 STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order."""
 ALWAYS: Final = (
-    EVENTS, NEWS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS, BACKGROUND,
+    EVENTS, NEWS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS, FILES,
+    BACKGROUND,
 )  # fmt: skip
 """What runs as long as the control plane does."""
 STEERING: Final = "o_platform.wiring.steering"
@@ -100,6 +105,8 @@ class Platform:
         self.gateway = LlmClient(settings.run / "llm.sock")
         self.embedders = embedders(self.gateway)
         self.archives = ArchiveService(database, self.embedders)
+        self.folders = FolderService(database, self.cache, self.embedders)
+        self.reading = ReadingService(database, self.cache)
         self.turns = TurnClient(settings.run / "internal.sock")
         self.background = BackgroundService(database)
         self.run_news = RunNews(database)
@@ -195,6 +202,7 @@ class Platform:
             await self.board.keep_running(LAUNCH, delivery.workflows.launch)
             always(ROLLOUTS, delivery.rollout_runtime.run)
             always(EMBEDDINGS, EmbeddingKeeper(self.database, self.embedders).run)
+            always(FILES, FileKeeper(self.database, self.cache).run)
             always(SCHEDULES, Scheduler(self.database, self.turns, SystemClock()).run)
             always(BACKGROUND, self._background_keeper().run)
             self.brought_up.set()

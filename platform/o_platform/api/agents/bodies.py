@@ -24,8 +24,6 @@ _KEPT_AS_SENT = (
 """Fields that the platform keeps and shows, in `Agent.config`."""
 
 _NOT_OFFERED = {
-    "folder_ids": "folders are not offered by this server",
-    "source_ids": "folders are not offered by this server",
     "secrets": "secrets of tools are not offered: no tool of this server reads the environment",
     "tool_exec_environment_variables": (
         "environments of tools are not offered: no tool of this server reads the environment"
@@ -68,6 +66,7 @@ def new_agent(body: AgentCreate, *, lineage: str, default_model: str) -> NewAgen
         blocks=[block.new_block() for block in body.memory_blocks or []],
         block_ids=body.block_ids or [],
         identity_ids=_distinct(body.identity_ids),
+        folder_ids=_distinct([*(body.folder_ids or []), *(body.source_ids or [])]),
         messages=[_message(message) for message in body.initial_message_sequence or []],
     )
 
@@ -79,6 +78,10 @@ def agent_changes(body: AgentUpdate, model_settings: dict[str, Any]) -> AgentCha
         NotOfferedError: it asks for something this server does not have.
     """
     _refuse_what_is_not_offered(body)
+    if body.folder_ids is not None or body.source_ids is not None:
+        raise NotOfferedError(
+            "folders are not replaced; attach and detach them", field="folder_ids"
+        )
     sent = {
         name
         for name in body.model_fields_set

@@ -11,10 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from o_contracts.messages import StopReason
 from o_platform.agents.defaults import DEFAULT_AGENT_TYPE, AgentType, RuleType
 from o_platform.api.blocks.schemas import BlockCreate, BlockState
+from o_platform.api.embedding_configs import EmbeddingConfigState
 from o_platform.api.fields import (
     MAX_INT32,
     AgentId,
     BlockId,
+    FolderId,
     IdentityId,
     Input,
     Json,
@@ -99,8 +101,8 @@ class _AgentBody(Input):
     per_file_view_window_char_limit: int | None = Field(None, ge=0, le=MAX_INT32)
     hidden: bool | None = None
     project_id: Str | None = None
-    folder_ids: list[Str] | None = None
-    source_ids: list[Str] | None = None
+    folder_ids: list[FolderId] | None = None
+    source_ids: list[FolderId] | None = None
     identity_ids: list[IdentityId] | None = None
     secrets: dict[str, Str] | None = None
     tool_exec_environment_variables: dict[str, Str] | None = None
@@ -195,21 +197,6 @@ class LlmConfigState(BaseModel):
     top_logprobs: int | None = None
     return_token_ids: bool = False
     tool_call_parser: str | None = None
-
-
-class EmbeddingConfigState(BaseModel):
-    """The deprecated description of an embedding model; 0 dimensions: not known before its use."""
-
-    handle: str
-    embedding_model: str
-    embedding_dim: int
-    embedding_endpoint_type: str
-    embedding_endpoint: str | None = None
-    embedding_chunk_size: int = 300
-    batch_size: int = 32
-    azure_endpoint: str | None = None
-    azure_version: str | None = None
-    azure_deployment: str | None = None
 
 
 class ToolState(BaseModel):

@@ -10,18 +10,18 @@ from o_platform.agents.service import AgentView
 from o_platform.agents.tools import ToolCatalogue, tool_id
 from o_platform.api.agents.schemas import (
     AgentState,
-    EmbeddingConfigState,
     LlmConfigState,
     MemoryState,
     ToolState,
 )
 from o_platform.api.blocks.schemas import block_state
+from o_platform.api.embedding_configs import embedding_config
+from o_platform.api.folders.states import folder_state
 from o_platform.api.identities.schemas import shown_identity
 from o_platform.api.messages.wire import MessageView
-from o_platform.api.providers import embedding_endpoint_type, endpoint_type, provider_type
+from o_platform.api.providers import endpoint_type, provider_type
 from o_platform.api.tools.schemas import added_tool_state
 from o_platform.db.models import Agent
-from o_platform.llm.embedding import listed_dimensions
 
 TOOL_RETURN_CHARS = 50_000
 _MEMORY_TOOLS = ("memory_", "core_memory_")
@@ -45,6 +45,7 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         memory=MemoryState(agent_type=agent.agent_type, blocks=blocks),
         tools=agent_tools(view, catalogue),
         tool_rules=agent.tool_rules,
+        sources=[folder_state(*read).model_dump() for read in view.folders],
         message_ids=view.message_ids,
         model=agent.model,
         model_settings=settings,
@@ -93,16 +94,6 @@ def tool_state(spec: ToolSpec) -> ToolState:
         id=tool_id(spec.name), name=spec.name, description=spec.description, json_schema=schema,
         tool_type=kind, tags=[kind], return_char_limit=TOOL_RETURN_CHARS,
     )  # fmt: skip
-
-
-def embedding_config(handle: str, dimensions: int | None = None) -> EmbeddingConfigState:
-    """An embedding model in the deprecated form; `dimensions` as listed unless given."""
-    return EmbeddingConfigState(
-        handle=handle,
-        embedding_model=handle.partition("/")[2],
-        embedding_dim=listed_dimensions(handle) if dimensions is None else dimensions,
-        embedding_endpoint_type=embedding_endpoint_type(handle),
-    )
 
 
 def _model_settings(agent: Agent) -> dict[str, Any]:

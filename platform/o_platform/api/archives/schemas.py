@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from o_platform.agents.archive_repository import ArchiveFilter
 from o_platform.agents.archive_service import ArchiveChanges, NewArchive
 from o_platform.agents.defaults import DEFAULT_EMBEDDING
-from o_platform.api.agents.schemas import EmbeddingConfigState, Handle
-from o_platform.api.agents.views import embedding_config
+from o_platform.api.agents.schemas import Handle
+from o_platform.api.embedding_configs import EmbeddingConfigState, embedding_config
 from o_platform.api.fields import AgentId, ArchiveId, Input, Json, Name, PageQuery, Str
 from o_platform.db.models import Archive
 

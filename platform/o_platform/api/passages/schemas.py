@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field, model_validator
 
 from o_platform.agents.archive_service import Kept
-from o_platform.api.agents.schemas import EmbeddingConfigState
-from o_platform.api.agents.views import embedding_config
+from o_platform.api.embedding_configs import EmbeddingConfigState, embedding_config
 from o_platform.api.fields import AgentId, ArchiveId, Input, Json, Name, PassageId, Str
 from o_platform.db.models import Archive
 from o_platform.memory.passages import NewPassage, PassagePage

@@ -18,6 +18,7 @@ from o_platform.db.models.delivery import (
     RolloutEvent,
     Variant,
 )
+from o_platform.db.models.folders import AgentFolder, File, Folder, OpenFile
 from o_platform.db.models.identities import Identity
 from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
@@ -29,6 +30,7 @@ __all__ = [
     "Agent",
     "AgentArchive",
     "AgentBlock",
+    "AgentFolder",
     "AgentSecret",
     "ApiKey",
     "Archive",
@@ -39,6 +41,8 @@ __all__ = [
     "BlockVersion",
     "Conversation",
     "Event",
+    "File",
+    "Folder",
     "Identity",
     "Image",
     "Instance",
@@ -48,6 +52,7 @@ __all__ = [
     "LlmUsage",
     "Message",
     "NAMING",
+    "OpenFile",
     "Passage",
     "PassageVector",
     "Rollout",

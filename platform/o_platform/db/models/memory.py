@@ -28,7 +28,8 @@ INDEXED_DIMENSIONS: Final = (256, 384, 768, 1024, 1536, 3072)
 class Archive(Base):
     """A collection of passages that agents can share.
 
-    An agent's own archive has it as `owner_id` and goes with it. Searches use the vectors of the
+    An agent's own archive has it as `owner_id` and goes with it; so has a folder's its folder as
+    `folder_id`. Searches use the vectors of the
     model `embedding`; while `next_embedding` is set, a job makes those of that model, has done so
     up to the passage `embedded_up_to`, and then lets it take over. `is_untidy`: vectors of
     models that it has left are to be deleted.
@@ -46,6 +47,7 @@ class Archive(Base):
     embedded_up_to: Mapped[str] = mapped_column(server_default=sql_text("''"))
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=sql_text("'{}'::jsonb"))
     owner_id: Mapped[str | None] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    folder_id: Mapped[str | None] = mapped_column(ForeignKey("folders.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = now()
     updated_at: Mapped[datetime] = now()
 
@@ -53,6 +55,7 @@ class Archive(Base):
         Index("ix_archives_created", "created_at", "id"),
         Index(None, "name"),
         Index("uq_archives_owner_id", "owner_id", unique=True),
+        Index("uq_archives_folder_id", "folder_id", unique=True),
         Index(
             "ix_archives_next_embedding",
             "next_embedding",

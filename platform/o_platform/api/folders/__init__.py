@@ -1,0 +1,1 @@
+"""Folders of documents, and which of them agents read."""
