@@ -98,7 +98,7 @@ class StableKeeper:
         message = f"no stable instance of {lineage!r} ({variant[:12]}): {error.message}"
         _log.error(message, extra={"code": error.code})
         async with self._database.unit_of_work() as session:
-            data = {"variant": variant, "code": error.code}
+            data = {"variant": variant, "code": error.code, "error": error.message}
             session.add(Event(kind="stable_missing", subject=lineage, message=message, data=data))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from o_platform.api.operators.repository import recent_failures
 from o_platform.db.engine import Database
 from o_platform.db.models import Event, Instance, Rollout
 from o_platform.images.genome import Genome
@@ -98,6 +100,10 @@ async def test_says_why_there_is_none(database: Database, short_tmp: Path) -> No
     try:
         await _until(lambda: _complaints(database), {"default"})
         assert not keeping.done()
+        async with database.unit_of_work() as session:
+            failures = await recent_failures(session, timedelta(minutes=2))
+            assert await recent_failures(session, timedelta(0)) == {}
+        assert "it exited with 3" in failures["default"]
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -55,6 +56,16 @@ async def list_instances(
     if wanted:
         statement = statement.where(Instance.wanted)
     return (await session.scalars(statement)).all()
+
+
+async def recent_failures(session: AsyncSession, within: timedelta) -> dict[str, str]:
+    """Why the last start of a lineage's stable instance failed, if it is not longer ago."""
+    failures = (
+        select(Event.subject, Event.data["error"].astext)
+        .where(Event.kind == "stable_missing", Event.at > func.now() - within)
+        .order_by(Event.id)
+    )
+    return {subject: error for subject, error in await session.execute(failures)}
 
 
 async def list_events(session: AsyncSession, wanted: EventFilter) -> Sequence[Event]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from fastapi import APIRouter
 
 from o_platform import __version__
@@ -16,9 +18,12 @@ from o_platform.api.operators.schemas import (
 )
 from o_platform.images.repository import list_lineages
 from o_platform.rollout.repository import active_rollouts
+from o_platform.wiring.stable import LAST_PAUSE_S
 
 router = APIRouter(prefix="/o/v1/status", tags=["operators"])
 MAX_LISTED = 1000
+_RECENT = timedelta(seconds=2 * LAST_PAUSE_S)
+"""How long the last failed start of a stable instance explains why there is none."""
 
 
 @router.get("")
@@ -31,6 +36,7 @@ async def status(platform: PlatformDep) -> Status:
             session, lineage=None, wanted=True, limit=MAX_LISTED
         )
         rollouts = [rollout_state(row) for row in await active_rollouts(session)]
+        failures = await repository.recent_failures(session, _RECENT)
     served = {
         (row.lineage, row.variant)
         for row in instances
@@ -39,7 +45,7 @@ async def status(platform: PlatformDep) -> Status:
     coming = [
         *platform.coming(),
         *(
-            f"the stable instance of {lineage.name!r}"
+            _stable_instance(lineage.name, failures.get(lineage.name))
             for lineage in lineages
             if (lineage.name, lineage.stable_variant) not in served
         ),
@@ -60,3 +66,8 @@ async def status(platform: PlatformDep) -> Status:
         instances=[instance_state(row) for row in instances],
         rollouts=rollouts,
     )
+
+
+def _stable_instance(lineage: str, failure: str | None) -> str:
+    why = f", whose last start failed: {failure}" if failure else ""
+    return f"the stable instance of {lineage!r}{why}"
