@@ -35,6 +35,9 @@ TURN_ABANDON: Final = "turn.abandon"
 TURN_WATCH: Final = "turn.watch"
 TURN_PUBLISH: Final = "turn.publish"
 
+START: Final = "o.start"
+"""The name of the host call that asks for a `Start`; it needs no grant."""
+
 PENDING_APPROVAL: Final = "PENDING_APPROVAL"
 """The error's code, as the API has it, for a turn while tool calls wait for an answer."""
 
@@ -163,6 +166,17 @@ class HostCallResult(Struct, frozen=True, omit_defaults=True):
     value: str = "null"
     error: str = ""
     blocks: list[Block] = []
+
+
+class Start(Struct, frozen=True):
+    """Chance and time of a turn's tools: the same in every attempt and in the shadow's copy of it.
+
+    So they ask the outside the same, and what is known already answers. `seed` is in hexadecimal,
+    `now_ns` Unix time.
+    """
+
+    seed: str
+    now_ns: int
 
 
 class TurnPublish(Struct, frozen=True):

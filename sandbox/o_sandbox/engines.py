@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from o_sandbox.circumstances import Circumstances
 from o_sandbox.client import EngineClient, EngineGoneError, EngineHungError, arguments_text
 from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.keeper import EngineKeeper
@@ -71,8 +70,10 @@ class Engines:
             await asyncio.to_thread(self._keepers[number].ensure)
 
 
-def run_request(tool: Tool, args: Mapping[str, Any], limits: Limits) -> Run:
-    """A call as an engine is told of it, with chance and time of its own.
+def run_request(
+    tool: Tool, args: Mapping[str, Any], limits: Limits, circumstances: Circumstances
+) -> Run:
+    """A call as an engine is told of it.
 
     Raises:
         ValueError: `args` are not JSON-ready.
@@ -84,6 +85,6 @@ def run_request(tool: Tool, args: Mapping[str, Any], limits: Limits) -> Run:
         function=tool.entry,
         arguments=arguments_text(args),
         limits=limits,
-        seed=secrets.token_bytes(32),
-        now_ns=time.time_ns(),
+        seed=circumstances.seed,
+        now_ns=circumstances.now_ns,
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from o_sandbox.cache import default_folder
+from o_sandbox.circumstances import Circumstances
 from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.engines import Engines, run_request
 from o_sandbox.limits import Limits
@@ -62,6 +63,7 @@ class ModuleSandbox:
         grants: Grants,
         *,
         on_output: OnOutput | None = None,
+        circumstances: Circumstances | None = None,
     ) -> Outcome:
         """Call the tool's function once; see `Sandbox.run`.
 
@@ -73,7 +75,8 @@ class ModuleSandbox:
             raise ValueError("the tier `module` runs no Python; use `wasm`")
         if len(tool.code) > MAX_CODE_BYTES:
             raise ValueError(f"the tool has {len(tool.code)} bytes; {MAX_CODE_BYTES} are the most")
-        return await self._engines.run(run_request(tool, args, limits), grants, on_output)
+        request = run_request(tool, args, limits, circumstances or Circumstances.fresh())
+        return await self._engines.run(request, grants, on_output)
 
     async def close(self) -> None:
         """Hang up, and end the engines it keeps."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol
 
+from o_sandbox.circumstances import Circumstances
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
 from o_sandbox.tool import Tool
@@ -55,8 +56,12 @@ class Sandbox(Protocol):
         grants: Grants,
         *,
         on_output: OnOutput | None = None,
+        circumstances: Circumstances | None = None,
     ) -> Outcome:
-        """Call the tool's function once, in a guest that nobody used before it."""
+        """Call the tool's function once, in a guest that nobody used before it.
+
+        `circumstances` are chance and time for it; None for fresh ones.
+        """
 
     async def close(self) -> None:
         """End everything that `start` and `run` began."""

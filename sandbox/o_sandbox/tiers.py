@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from o_sandbox.circumstances import Circumstances
 from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
@@ -38,6 +39,7 @@ class Tiers:
         grants: Grants,
         *,
         on_output: OnOutput | None = None,
+        circumstances: Circumstances | None = None,
     ) -> Outcome:
         """Call the tool's function once; see `Sandbox.run`.
 
@@ -46,7 +48,9 @@ class Tiers:
             SandboxError: the host failed.
         """
         sandbox = self._started.get(tool.tier) or await self._start(tool.tier)
-        return await sandbox.run(tool, args, limits, grants, on_output=on_output)
+        return await sandbox.run(
+            tool, args, limits, grants, on_output=on_output, circumstances=circumstances
+        )
 
     async def close(self) -> None:
         """End every tier that was started."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from o_sandbox.cache import default_folder
+from o_sandbox.circumstances import Circumstances
 from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.engines import Engines, run_request
 from o_sandbox.limits import Limits
@@ -45,6 +46,7 @@ class WasmSandbox:
         grants: Grants,
         *,
         on_output: OnOutput | None = None,
+        circumstances: Circumstances | None = None,
     ) -> Outcome:
         """Call the tool's function once; see `Sandbox.run`.
 
@@ -54,7 +56,8 @@ class WasmSandbox:
         """
         if tool.language != "python" or not isinstance(tool.code, str):
             raise ValueError(f"the tier `wasm` runs Python source, not {tool.language}")
-        return await self._engines.run(run_request(tool, args, limits), grants, on_output)
+        request = run_request(tool, args, limits, circumstances or Circumstances.fresh())
+        return await self._engines.run(request, grants, on_output)
 
     async def close(self) -> None:
         """Hang up, and end the engines it keeps."""

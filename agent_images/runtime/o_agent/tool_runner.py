@@ -21,6 +21,7 @@ from o_agent.bridge_client import BridgeError, ConnectionLost
 from o_agent.sdk import Tool
 from o_contracts.messages import ToolCall, ToolCode, ToolReturn
 from o_sandbox.authoring import Definition, ToolDefinitionError, describe_function
+from o_sandbox.circumstances import Circumstances
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
 from o_sandbox.protocol import Grants, HostCallError, Sandbox, SandboxError
@@ -30,6 +31,8 @@ MAX_LINES: Final = 200
 """Lines of standard output or error that are kept with a return."""
 SLEEP: Final = "o.sleep"
 SCRATCH: Final = "scratch"
+OUTSIDE: Final = frozenset({"http.fetch", "llm.complete"})
+"""Grants of what happens outside the platform."""
 _log = logging.getLogger("o_agent.tools")
 
 
@@ -42,6 +45,9 @@ class HostCalls(Protocol):
         Raises:
             HostCallError: it was refused, or failed.
         """
+
+    async def circumstances(self, tool: str) -> Circumstances | None:
+        """Chance and time for the tool, the same in every attempt of the turn; None for fresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +94,13 @@ class ToolRunner:
             return Ran(failed(call, f"the arguments do not fit: {error}"))
         started = time.perf_counter_ns()
         try:
+            circumstances = await _circumstances(call.name, runnable, host)
             outcome = await self._sandbox.run(
-                runnable.code, arguments, self._limits, _grants(call.name, runnable, host)
+                runnable.code,
+                arguments,
+                self._limits,
+                _grants(call.name, runnable, host),
+                circumstances=circumstances,
             )
         except (SandboxError, ValueError) as error:
             if isinstance(error.__cause__, ConnectionLost | BridgeError):
@@ -118,6 +129,12 @@ def _returned(call: ToolCall, outcome: Outcome, return_chars: int) -> ToolReturn
     return msgspec.structs.replace(
         result, stdout=_lines(outcome.stdout), stderr=_lines(outcome.stderr)
     )
+
+
+async def _circumstances(tool: str, runnable: Runnable, host: HostCalls) -> Circumstances | None:
+    """A tool that reaches outside must ask the same again, or its effect would happen twice."""
+    reaches = any(grant.partition(":")[0] in OUTSIDE for grant in runnable.grants)
+    return await host.circumstances(tool) if reaches else None
 
 
 def _grants(tool: str, runnable: Runnable, host: HostCalls) -> Grants:

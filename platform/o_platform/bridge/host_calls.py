@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from psycopg import AsyncConnection
 
-from o_contracts.bridge import HOST_CALL, HostCallRequest, HostCallResult
+from o_contracts.bridge import HOST_CALL, START, HostCallRequest, HostCallResult
 from o_contracts.llm import LlmMessage, LlmRequest
 from o_contracts.messages import Block
 from o_platform.agents.turns import fetch_secrets, write_journal
@@ -114,6 +114,10 @@ class HostCalls:
     async def _result(
         self, turn: Turn, records: Records, request: HostCallRequest
     ) -> HostCallResult:
+        if request.name == START:
+            paid = records.paid(turn)
+            start = (turn.memo if paid is None else paid).start()
+            return HostCallResult("ok", msgspec.json.encode(start).decode())
         grants = _grants(turn, request.tool)
         if request.name not in named(grants):
             return HostCallResult(
@@ -144,11 +148,12 @@ class HostCalls:
         if not turn.opening.caller.is_durable:
             raise ToolError(f"{request.name}: nothing outside is reached from here")
         value = await self._reach(turn, request.name, arguments, grants)
-        row = turn.memo.keep("host", request.seq, digest, _text(value))
+        rows = [turn.memo.keep("host", request.seq, digest, _text(value)), *turn.memo.unwritten()]
         turn.journaled = True
 
         async def write(connection: AsyncConnection) -> None:
-            await write_journal(connection, *turn.key, row)
+            for row in rows:
+                await write_journal(connection, *turn.key, row)
 
         await self._postgres.run(write, wait_s=_DATABASE_WAIT_S)
         return value

@@ -8,17 +8,21 @@ something else.
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from o_contracts.bridge import Start
 from o_contracts.llm import LlmRequest
 from o_platform.agents.turns import JournalRow
 
 Kind = Literal["llm", "tool", "host"]
 T = TypeVar("T")
+_START: Final[tuple[Kind, int, str]] = ("host", -1, "start")
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -26,12 +30,13 @@ _encoder = msgspec.msgpack.Encoder()
 class Memo:
     """Results of one turn, across its attempts."""
 
-    __slots__ = ("_done", "_running")
+    __slots__ = ("_done", "_running", "_unwritten")
 
     def __init__(self, rows: Iterable[JournalRow] = ()) -> None:
         """Start with what the journal holds."""
         self._done: dict[tuple[str, int], tuple[str, bytes]] = {}
         self._running: dict[tuple[str, int], tuple[str, asyncio.Future[None]]] = {}
+        self._unwritten: JournalRow | None = None
         for row in rows:
             self._done[row.kind, row.seq] = (row.digest, row.result)
 
@@ -63,6 +68,22 @@ class Memo:
         encoded = _encoder.encode(result)
         self._done[kind, seq] = (digest, encoded)
         return JournalRow(kind, seq, digest, encoded)
+
+    def start(self) -> Start:
+        """Chance and time of the turn's tools, made when the first of them asks.
+
+        Worth keeping only if something outside depends on it; see `unwritten`.
+        """
+        known = self.result(*_START, Start)
+        if known is None:
+            known = Start(os.urandom(16).hex(), time.time_ns())
+            self._unwritten = self.keep(*_START, known)
+        return known
+
+    def unwritten(self) -> list[JournalRow]:
+        """Rows that go to the journal with the next one; asked for once."""
+        row, self._unwritten = self._unwritten, None
+        return [] if row is None else [row]
 
 
 def digest_llm(request: LlmRequest) -> str:

@@ -18,6 +18,8 @@ from o_platform.cli import (
     key_commands,
     memory_commands,
     rollout_commands,
+    sandbox_commands,
+    tool_commands,
     variant_commands,
 )
 from o_platform.cli.terminal import say
@@ -41,6 +43,8 @@ app.add_typer(key_commands.app, name="keys")
 app.add_typer(import_commands.app, name="import")
 app.add_typer(variant_commands.app, name="variant")
 app.add_typer(rollout_commands.app, name="rollout")
+app.add_typer(tool_commands.app, name="tool")
+app.add_typer(sandbox_commands.app, name="sandbox")
 app.add_typer(memory_commands.app, name="memory")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

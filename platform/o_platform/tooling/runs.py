@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from o_platform.agents.service import AgentView
 from o_platform.agents.tool_service import derive
-from o_platform.db.models import Tool
 from o_platform.errors import BadInputError, NotOfferedError, UnavailableError
-from o_platform.tooling.fetch import Fetcher, FetchError
-from o_platform.tooling.grants import FETCH, fetch_policy, named
+from o_platform.tooling.fetch import Fetcher
+from o_platform.tooling.local import local_grants
 from o_sandbox.authoring import ToolDefinitionError, describe_function
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
-from o_sandbox.protocol import HostCallError, Sandbox, SandboxError
+from o_sandbox.protocol import HostFunction, Sandbox, SandboxError
 from o_sandbox.tool import Tier
 from o_sandbox.tool import Tool as SandboxTool
 
 LIMITS: Final = Limits(wall_s=30.0, cpu_s=10.0)
-HostFunction = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 
 class ToolRuns:
@@ -48,7 +45,7 @@ class ToolRuns:
             derived["name"], derived["code"], derived["entry"], tier=tier or derived["tier"]
         )
         checked = _checked(source, derived["name"], arguments)
-        return await self._run(code, checked, {"o.sleep": _sleep})
+        return await self._run(code, checked, local_grants(["o.sleep"], {}, self._fetcher))
 
     async def run_of_agent(
         self, view: AgentView, name: str, arguments: Mapping[str, Any]
@@ -68,7 +65,7 @@ class ToolRuns:
         tier: Tier = msgspec.convert(tool.tier, Tier)
         code = SandboxTool(tool.name, tool.code, tool.entry, tier=tier)
         checked = _checked(tool.source_code, tool.name, arguments)
-        return await self._run(code, checked, self._grants(tool))
+        return await self._run(code, checked, local_grants(tool.grants, {}, self._fetcher))
 
     async def _run(
         self, code: SandboxTool, arguments: dict[str, Any], grants: dict[str, HostFunction]
@@ -77,23 +74,6 @@ class ToolRuns:
             return await self._sandbox.run(code, arguments, LIMITS, grants)
         except SandboxError as error:
             raise UnavailableError(f"the tool could not be run: {error}") from error
-
-    def _grants(self, tool: Tool) -> dict[str, HostFunction]:
-        grants: dict[str, HostFunction] = {}
-        wanted = named(tool.grants)
-        if "o.sleep" in wanted:
-            grants["o.sleep"] = _sleep
-        if FETCH in wanted:
-            policy = fetch_policy(tool.grants, {})
-
-            async def fetch(arguments: Mapping[str, Any]) -> Any:
-                try:
-                    return await self._fetcher.fetch(arguments, policy)
-                except FetchError as error:
-                    raise HostCallError(str(error)) from None
-
-            grants[FETCH] = fetch
-        return grants
 
 
 def _checked(source: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,10 +85,3 @@ def _checked(source: str, name: str, arguments: Mapping[str, Any]) -> dict[str, 
         return definition.checked(msgspec.json.encode(dict(arguments)))
     except msgspec.MsgspecError as error:
         raise BadInputError(f"args do not fit {name}: {error}", field="args") from None
-
-
-async def _sleep(arguments: Mapping[str, Any]) -> None:
-    seconds = arguments.get("seconds")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
-        raise HostCallError(f"o.sleep takes seconds from 0 on, not {seconds!r}")
-    await asyncio.sleep(seconds)

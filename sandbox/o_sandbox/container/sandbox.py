@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from o_sandbox.circumstances import Circumstances
 from o_sandbox.container.options import Options
 from o_sandbox.jail import LayerName
 from o_sandbox.limits import Limits
@@ -54,6 +54,7 @@ class ContainerSandbox:
         grants: Grants,
         *,
         on_output: OnOutput | None = None,
+        circumstances: Circumstances | None = None,
     ) -> Outcome:
         """Call the tool's function once.
 
@@ -62,7 +63,7 @@ class ContainerSandbox:
             SandboxUnavailableError: the machine lacks a required layer.
             SandboxError: the process does not come up, or a granted host function failed.
         """
-        start = request(tool, args, limits, grants, secrets.randbits(63))
+        start = request(tool, args, limits, grants, (circumstances or Circumstances.fresh()).number)
         async with self._room:
             scratch = tempfile.mkdtemp(prefix="o-scratch-") if SCRATCH in grants else ""
             try:

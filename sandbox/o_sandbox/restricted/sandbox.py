@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from o_sandbox.circumstances import Circumstances
 from o_sandbox.jail import LayerName
 from o_sandbox.jail.entry import REQUIRED
 from o_sandbox.limits import Limits
@@ -58,6 +58,7 @@ class RestrictedSandbox:
         grants: Grants,
         *,
         on_output: OnOutput | None = None,
+        circumstances: Circumstances | None = None,
     ) -> Outcome:
         """Call the tool's function once.
 
@@ -65,7 +66,7 @@ class RestrictedSandbox:
             ValueError: the tool is no Python source, or `args` are not JSON-ready.
             SandboxError: not started, no worker comes up, or a granted host function failed.
         """
-        start = request(tool, args, limits, grants, secrets.randbits(63))
+        start = request(tool, args, limits, grants, (circumstances or Circumstances.fresh()).number)
         worker = await self._take()
         try:
             return await worker.run(start, limits, grants, on_output)

@@ -382,4 +382,5 @@ def test_a_tool_added_to_the_agent_runs_in_a_sandbox(instance: Any, frame_bridge
         step = frame_bridge.commits[-1].steps[0]
         assert 0 < step.sandbox_us <= step.tool_us
     asked = [(call.seq, call.tool, call.name) for call in frame_bridge.host_calls]
-    assert asked == [(0, "greet", "memory.read"), (1, "greet", "http.fetch")] * 3
+    began = (999, "greet", "o.start")
+    assert asked == [began, (0, "greet", "memory.read"), (1, "greet", "http.fetch")] * 3

@@ -60,7 +60,12 @@ async def test_an_outside_effect_is_paid_once_and_shadows_get_its_answer(
     agent = rows.agent(tools=["asker"], model="test/m")
     stable, shadow = await new_worker(), await new_worker("shadow")
     turn, copy = await stable.open(agent, "r1"), await shadow.open(agent, "r1")
+    begun = [await one.host(it, "asker", "o.start") for one, it in ((shadow, copy), (stable, turn))]
+    assert begun[0] == begun[1] == await stable.host(turn, "asker", "o.start")
+    assert len(json.loads(begun[0].value)["seed"]) == 32
+    assert rows.one("SELECT count(*) FROM journal") == 0
     first = await stable.host(turn, "asker", "llm.complete", ASK, seq=1000)
+    assert rows.one("SELECT count(*) FROM journal WHERE seq = -1") == 1
     again = await stable.host(turn, "asker", "llm.complete", ASK, seq=1000)
     shadowed = await shadow.host(copy, "asker", "llm.complete", ASK, seq=1000)
     assert first == again == shadowed
