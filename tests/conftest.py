@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from o_platform.db.embedded import EmbeddedServer
 from o_platform.db.engine import Database
 from o_platform.testing import require
 from o_platform.testing.postgres import cloned_database, short_folder, template_server
+from o_platform.testing.vault import TEST_KEY, vault_of_tests
+
+os.environ["O_ENCRYPTION_KEY"] = TEST_KEY
 
 
 @pytest.fixture
@@ -36,6 +40,6 @@ def database_url(postgres: EmbeddedServer) -> Iterator[str]:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
+    database = Database(database_url, vault_of_tests())
     yield database
     await database.close()

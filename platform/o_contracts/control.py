@@ -11,6 +11,8 @@ from typing import Final
 from msgspec import Struct
 
 CACHE_DROP: Final = "cache.drop"
+KEYS_RELOAD: Final = "keys.reload"
+"""Read the encryption keys anew and seal with the first of them; `Empty` both ways."""
 STATS: Final = "stats"
 TURNS_CANCEL: Final = "turns.cancel"
 TURNS_LIST: Final = "turns.list"

@@ -75,6 +75,14 @@ class Settings(BaseSettings):
         description="run genomes that a model proposed without a container, which isolates nothing",
     )
     limits: Limits = Field(default_factory=Limits, description="what one instance may use")
+    encryption_key: SecretStr | None = Field(
+        None,
+        description="keys that seal data at rest, as base64 of 32 bytes: the one in force, then "
+        "former ones, parted by commas; absent: <home>/keys/encryption.key",
+    )
+    encryption_key_command: str | None = Field(
+        None, description="a command that prints such keys, one a line"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     default_model: str = Field("o/echo", description="model of agents created without one")
     llm_timeout_s: float = Field(120.0, gt=0, description="seconds until an LLM call is given up")

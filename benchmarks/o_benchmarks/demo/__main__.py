@@ -67,7 +67,7 @@ async def _under_load(
         finally:
             load.stop()
             await running
-    ledger = Ledger(installation.database_url)
+    ledger = Ledger(installation.database_url, installation.vault)
     findings = Findings(
         sent=load.tally.sent,
         answered=load.tally.ok,

@@ -18,6 +18,8 @@ from typing import IO, Any
 import httpx
 
 from o_platform.cli.children import embedded_server
+from o_platform.db.keys import KeySource, open_vault
+from o_platform.db.sealing import Vault
 from o_platform.settings import Settings
 
 CANARY_VARIABLE = "O_DEMO_SECRET"
@@ -58,6 +60,11 @@ class Installation:
         if server is None:
             raise InstallationError("the demo runs on the embedded PostgreSQL; unset DATABASE_URL")
         return server.url
+
+    @property
+    def vault(self) -> Vault:
+        """Opens what is sealed in its database."""
+        return open_vault(KeySource.of_environ(self.environment))
 
     async def up(self, output: IO[str] = sys.stdout) -> None:
         """Run `o up`, which tells its progress to `output`.

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 
 from o_benchmarks.demo.plot import ShareSeries
+from o_platform.db.sealed_columns import MESSAGE_BODY, PASSAGE_TEXT
+from o_platform.db.sealing import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Reads the platform's database at `url`."""
+    """Reads the platform's database at `url`, whose values `vault` opens."""
 
     url: str
+    vault: Vault
 
     def duplicated_turns(self) -> int:
         """How many client texts were stored more than once (each was sent once)."""
-        return self._number(
-            "SELECT count(*) FROM (SELECT 1 FROM messages WHERE type = 'user_message'"
-            " AND body->>'content' LIKE 'turn %' GROUP BY body->>'content' HAVING count(*) > 1) d"
-        )
+        return sum(count > 1 for count in Counter(self._said()).values())
 
     def committed_turns(self) -> int:
         """How many of the client's turns are durable."""
-        return self._number(
-            "SELECT count(*) FROM messages WHERE type = 'user_message'"
-            " AND body->>'content' LIKE 'turn %'"
-        )
+        return len(self._said())
 
     def shares(self, since: datetime) -> ShareSeries:
         """Committed turns per second and variant since a moment, most used variant first."""
@@ -49,22 +47,28 @@ class Ledger:
 
     def replies(self) -> list[str]:
         """Every answer that is durable, as text."""
-        query = "SELECT body->>'content' FROM messages WHERE type = 'assistant_message'"
-        with psycopg.connect(self.url) as connection:
-            return [str(row[0]) for row in connection.execute(query).fetchall()]
+        return self._contents("assistant_message")
 
     def passages(self) -> list[dict[str, Any]]:
         """The lineage's memory of its attempts, oldest first."""
         query = (
-            "SELECT p.text, p.tags FROM passages p"
+            "SELECT p.id, p.text, p.tags FROM passages p"
             " JOIN archives a ON a.id = p.archive_id"
             " JOIN lineages l ON l.memory_agent_id = a.owner_id ORDER BY p.created_at"
         )
         with psycopg.connect(self.url) as connection:
             rows = connection.execute(query).fetchall()
-        return [{"text": text, "tags": tags} for text, tags in rows]
+        return [
+            {"text": PASSAGE_TEXT.opened(self.vault, text, passage_id), "tags": tags}
+            for passage_id, text, tags in rows
+        ]
 
-    def _number(self, query: LiteralString) -> int:
+    def _said(self) -> list[str]:
+        return [text for text in self._contents("user_message") if text.startswith("turn ")]
+
+    def _contents(self, kind: str) -> list[str]:
+        query = "SELECT id, body FROM messages WHERE type = %s"
         with psycopg.connect(self.url) as connection:
-            row = connection.execute(query).fetchone()
-        return int(row[0]) if row else 0
+            rows = connection.execute(query, (kind,)).fetchall()
+        bodies = (MESSAGE_BODY.opened(self.vault, body, message_id) for message_id, body in rows)
+        return [str(body["content"]) for body in bodies]

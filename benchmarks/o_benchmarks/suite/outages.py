@@ -53,7 +53,7 @@ class Victim:
 async def measure_outages(bed: Testbed) -> Figures:
     """Kill the worker, the bridge, the control plane and Envoy, several times each."""
     ids = await bed.agent_ids(AGENTS + PROBES)
-    ledger = Ledger(bed.installation.database_url)
+    ledger = Ledger(bed.installation.database_url, bed.installation.vault)
     before = ledger.committed_turns(), ledger.duplicated_turns()
     load = SteadyTurns(bed.address, ids[:AGENTS], "outage", rate_rps=RATE_RPS)
     running = asyncio.create_task(load.run())

@@ -49,10 +49,11 @@ def _copy(connection: psycopg.Connection, template_id: str, ids: list[str]) -> N
     _insert(
         connection,
         "blocks",
-        "SELECT 'block-' || md5(new.id || held.position)::uuid, {others}"
+        # Plain, as rows from before there were keys: a sealed text is bound to its own row.
+        "SELECT 'block-' || md5(new.id || held.position)::uuid, 'a block', {others}"
         " FROM blocks JOIN agent_blocks held ON held.block_id = blocks.id,"
         " unnest(%(ids)s::text[]) AS new(id) WHERE held.agent_id = %(template)s",
-        ("id",),
+        ("id", "value"),
         template_id,
         ids,
     )

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from o_contracts.ids import is_conversation
 from o_platform.db.engine import CHANNEL_RUNS, announce
 from o_platform.db.models import BackgroundRun, Run, RunEvent
+from o_platform.db.sealed_columns import BACKGROUND_BODY, vault_of
 
 LEASE: Final = timedelta(seconds=30)
 """How long a run is left to the control plane that has begun to send it."""
@@ -20,7 +21,8 @@ LEASE: Final = timedelta(seconds=30)
 
 async def add_run(session: AsyncSession, values: dict[str, Any]) -> BackgroundRun:
     """Add a run that is to be sent now; the one of the same request if that has not ended."""
-    made = insert(BackgroundRun).values(**values)
+    body = BACKGROUND_BODY.sealed(vault_of(session), values["body"], values["run_id"])
+    made = insert(BackgroundRun).values(**values | {"body": body})
     same_request = made.on_conflict_do_update(
         index_elements=[BackgroundRun.agent_id, BackgroundRun.request_key],
         index_where=BackgroundRun.ended_at.is_(None),

@@ -11,6 +11,8 @@ from psycopg.types.json import Jsonb
 from o_contracts.messages import StopReason
 from o_platform.agents.turns import agent_of
 from o_platform.db.engine import CHANNEL_RUN_EVENTS, CHANNEL_RUNS
+from o_platform.db.sealed_columns import BACKGROUND_BODY, EVENT_DATA
+from o_platform.db.sealing import Vault
 
 LOOK_AGAIN_S: Final = 30
 """How long a run is left alone after somebody was seen to run it."""
@@ -86,7 +88,7 @@ SELECT run_id FROM background_runs
 WHERE agent_id = %s AND request_key = %s AND ended_at IS NULL
 """
 
-_EVENTS = "SELECT data FROM run_events WHERE run_id = %s ORDER BY seq"
+_EVENTS = "SELECT seq, data FROM run_events WHERE run_id = %s ORDER BY seq"
 
 _WRITE_EVENTS = """
 INSERT INTO run_events (run_id, seq, data)
@@ -118,14 +120,19 @@ WHERE run_id = %(run_id)s AND ended_at IS NULL
 """
 
 
-async def begin_background(connection: AsyncConnection, turn: BackgroundTurn) -> Begun:
+async def begin_background(
+    connection: AsyncConnection, vault: Vault, turn: BackgroundTurn
+) -> Begun:
     """Make the turn known, unless it is; whoever runs it is left alone for a while."""
-    cursor = await connection.execute(_BEGIN, (*turn, LOOK_AGAIN_S))
+    body = BACKGROUND_BODY.sealed(vault, turn.body, turn.run_id)
+    values = (*turn._replace(body=body), LOOK_AGAIN_S)
+    cursor = await connection.execute(_BEGIN, values)
     row = await cursor.fetchone()
     if row is None:
         raise LookupError(f"the row of {turn.run_id} was neither inserted nor found")
     cursor = await connection.execute(_EVENTS, (row[0],))
-    return Begun(row[0], [event[0] async for event in cursor])
+    events = [EVENT_DATA.opened(vault, data, row[0], seq) async for seq, data in cursor]
+    return Begun(row[0], events)
 
 
 async def find_background(
@@ -138,9 +145,12 @@ async def find_background(
     return row[0] if row else None
 
 
-async def write_events(connection: AsyncConnection, events: Sequence[PublishedEvent]) -> None:
+async def write_events(
+    connection: AsyncConnection, vault: Vault, events: Sequence[PublishedEvent]
+) -> None:
     """Store events, but none twice, and tell who follows their runs."""
-    columns = ([e.run_id for e in events], [e.seq for e in events], [e.data for e in events])
+    data = [EVENT_DATA.sealed(vault, event.data, event.run_id, event.seq) for event in events]
+    columns = ([e.run_id for e in events], [e.seq for e in events], data)
     async with connection.transaction():
         await connection.execute(_WRITE_EVENTS, columns)
         told = list(dict.fromkeys(columns[0]))

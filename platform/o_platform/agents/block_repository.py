@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import ScalarSelect, Select, Text, cast, delete, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.agents.paging import Page, fetch_page
 from o_platform.db.models import AgentBlock, Block
+from o_platform.db.scan import contains, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,12 @@ async def fetch_holding(session: AsyncSession, block_id: str) -> list[AgentBlock
 
 async def list_blocks(session: AsyncSession, wanted: BlockFilter, page: Page) -> list[Block]:
     """A page of the blocks that pass the filter."""
-    return await fetch_page(
-        session, _filtered(wanted), Block.id, (Block.created_at, Block.id), page
-    )
+    keys = (Block.created_at, Block.id)
+    whole = partial(fetch_page, session, _filtered(wanted), Block.id, keys)
+    if not wanted.value_search:
+        return await whole(page)
+    has = contains(wanted.value_search)
+    return await scan(whole, page, lambda block: has(block.value))
 
 
 async def list_blocks_of(session: AsyncSession, agent_id: str, page: Page) -> list[Block]:
@@ -81,7 +86,6 @@ def _filtered(wanted: BlockFilter) -> Select[Block]:
         statement = statement.where(Block.label == wanted.label)
     for column, part in (
         (Block.label, wanted.label_search),
-        (Block.value, wanted.value_search),
         (Block.description, wanted.description_search),
     ):
         if part:

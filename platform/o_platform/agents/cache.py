@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from o_contracts.bridge import HELLO, Hello
-from o_contracts.control import CACHE_DROP, CacheDrop
+from o_contracts.control import CACHE_DROP, KEYS_RELOAD, CacheDrop
 from o_contracts.frames import (
     PROTOCOL_VERSIONS,
+    Empty,
     Frame,
     FrameDecoder,
     FrameError,
@@ -56,25 +57,33 @@ class BridgeCache:
             return
         try:
             async with asyncio.timeout(self._timeout_s), self._lock:
-                await self._drop(CacheDrop(list(agent_ids)))
+                await self._send(CACHE_DROP, CacheDrop(list(agent_ids)))
         except TimeoutError:
             _log.warning("the bridge did not drop its cache in time", extra={"agents": agent_ids})
         except (OSError, FrameError) as error:
             _log.info("no bridge to drop a cache", extra={"reason": str(error)})
+
+    async def reload_keys(self) -> None:
+        """Have the bridge read the encryption keys anew; if it is down, it will when it starts."""
+        try:
+            async with asyncio.timeout(self._timeout_s), self._lock:
+                await self._send(KEYS_RELOAD, Empty())
+        except (OSError, FrameError, TimeoutError) as error:
+            _log.info("no bridge to reload keys", extra={"reason": str(error)})
 
     async def close(self) -> None:
         """Close the connection."""
         async with self._lock:
             self._disconnect()
 
-    async def _drop(self, body: CacheDrop) -> None:
+    async def _send(self, op: str, body: object) -> None:
         if self._link is not None:
             try:
-                return await self._ask(self._link, CACHE_DROP, body)
+                return await self._ask(self._link, op, body)
             except (OSError, FrameError):
                 _log.debug("the bridge was restarted; connecting again")
         self._link = await self._connect()
-        await self._ask(self._link, CACHE_DROP, body)
+        await self._ask(self._link, op, body)
 
     async def _connect(self) -> Link:
         return await Link.connect(self._path)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from o_contracts.ids import new_id
 from o_platform.agents.paging import Key, Page, fetch_page
 from o_platform.db.models import Conversation, Message
 
@@ -17,17 +18,7 @@ _SORT_KEYS: Final[dict[str, Key]] = {
     "last_message_at": func.coalesce(Conversation.last_message_at, Conversation.created_at),
 }
 
-_COPY = text(
-    """
-    INSERT INTO messages (conversation_id, id, agent_id, type, body, created_at)
-    SELECT :target, copy.id, m.agent_id, m.type,
-        jsonb_set(m.body, '{id}', to_jsonb(copy.id)), m.created_at
-    FROM messages m, LATERAL (SELECT 'message-' || gen_random_uuid() AS id, m.seq) AS copy
-    WHERE m.agent_id = :agent_id AND m.conversation_id IS NOT DISTINCT FROM :source
-        AND (CAST(:last_seq AS bigint) IS NULL OR m.seq <= :last_seq)
-    ORDER BY m.seq
-    """
-)
+_COPIED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +84,34 @@ async def copy_messages(
     session: AsyncSession, agent_id: str, source: str | None, target: str, last_seq: int | None
 ) -> None:
     """Copy messages of a thread (None: the default one), up to `last_seq`, under new ids."""
-    values = {"agent_id": agent_id, "source": source, "target": target, "last_seq": last_seq}
-    await session.execute(_COPY, values)
+    after = 0
+    while True:
+        part = (
+            select(Message)
+            .where(
+                Message.agent_id == agent_id,
+                Message.conversation_id.is_not_distinct_from(source),
+                Message.seq > after,
+                *([Message.seq <= last_seq] if last_seq is not None else []),
+            )
+            .order_by(Message.seq)
+            .limit(_COPIED_AT_ONCE)
+        )
+        rows = list(await session.scalars(part))
+        if not rows:
+            return
+        session.add_all(_copy_of(row, target) for row in rows)
+        await session.flush()
+        after = rows[-1].seq
+
+
+def _copy_of(row: Message, target: str) -> Message:
+    """A message of the target thread; as a row of its own it is sealed for that."""
+    copy_id = new_id("message")
+    return Message(
+        id=copy_id, conversation_id=target, agent_id=row.agent_id, type=row.type,
+        body={**row.body, "id": copy_id}, created_at=row.created_at,
+    )  # fmt: skip
 
 
 async def delete_conversation(session: AsyncSession, conversation_id: str) -> None:

@@ -91,10 +91,9 @@ async def list_messages(
     )
     shown_type: ColumnElement[str] = Message.type.expression
     if wanted.said_by is not None:
-        called = Message.body[("tool_calls", "0", "name")].astext == wanted.said_by
-        returned = Message.body["name"].astext == wanted.said_by
-        says = and_(Message.type == "tool_call_message", func.coalesce(called, false()))
-        hidden = and_(Message.type == "tool_return_message", func.coalesce(returned, false()))
+        names = func.coalesce(Message.tool == wanted.said_by, false())
+        says = and_(Message.type == "tool_call_message", names)
+        hidden = and_(Message.type == "tool_return_message", names)
         statement = statement.where(not_(hidden))
         shown_type = case((says, "assistant_message"), else_=Message.type)
     if wanted.types is not None:

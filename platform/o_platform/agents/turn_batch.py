@@ -13,7 +13,6 @@ own check of each row against its agent and run, which takes a fifth of the whol
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -31,8 +30,9 @@ from psycopg.errors import (
 from psycopg.types.json import Jsonb
 
 from o_contracts.bridge import StepRecord
-from o_contracts.messages import Message, StopReason
+from o_contracts.messages import StopReason
 from o_platform.agents.prepared import PreparedStatement
+from o_platform.agents.stored_messages import NUL, StoredMessage
 
 BATCH_OPTIONS: Final = (
     "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
@@ -41,7 +41,6 @@ BATCH_OPTIONS: Final = (
 
 _ONE_RUN: Final = "uq_runs_agent_id_request_key"
 _REFUSALS: Final = (UniqueViolation, ForeignKeyViolation, DivisionByZero)
-_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _records = msgspec.json.Encoder()
 
 
@@ -72,7 +71,7 @@ class TurnRecord(Struct, frozen=True):
     step_count: int
     duration_us: int
     journaled: bool
-    messages: list[Message]
+    messages: list[StoredMessage]
     steps: list[StepRecord]
 
 
@@ -108,10 +107,11 @@ WITH turn AS MATERIALIZED (
     duration_us
   FROM turn
 ), message AS (
-  INSERT INTO messages (id, agent_id, run_id, type, body)
-  SELECT m.body ->> 'id', turn.agent_id, turn.run_id, m.body ->> 'type', m.body
+  INSERT INTO messages (id, agent_id, run_id, type, tool, body)
+  SELECT m.entry ->> 'id', turn.agent_id, turn.run_id, m.entry ->> 'type', m.entry ->> 'tool',
+    m.entry -> 'body'
   FROM turn CROSS JOIN LATERAL
-    jsonb_array_elements(turn.messages) WITH ORDINALITY AS m(body, place)
+    jsonb_array_elements(turn.messages) WITH ORDINALITY AS m(entry, place)
   ORDER BY turn.run_id, m.place
 ), step AS (
   INSERT INTO steps (
@@ -180,8 +180,8 @@ _COMMIT_THREADS: Final = _varied(
         "    duration_us, conversation_id, coalesce(background, false)\n  FROM turn",
     ),
     (
-        "INSERT INTO messages (id, agent_id, run_id, type, body)\n  SELECT",
-        "INSERT INTO messages (conversation_id, id, agent_id, run_id, type, body)\n"
+        "INSERT INTO messages (id, agent_id, run_id, type, tool, body)\n  SELECT",
+        "INSERT INTO messages (conversation_id, id, agent_id, run_id, type, tool, body)\n"
         "  SELECT turn.conversation_id,",
     ),
     (
@@ -278,5 +278,5 @@ def _encode(turns: Sequence[TurnRecord]) -> bytes:
     document = _records.encode(turns)
     if b"\\u0000" in document:
         # PostgreSQL's text cannot hold NUL; a turn must not be lost for it.
-        document = _NUL.sub(rb"\1\\ufffd", document)
+        document = NUL.sub(rb"\1\\ufffd", document)
     return document

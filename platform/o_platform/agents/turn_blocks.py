@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from psycopg import AsyncConnection
 
 from o_contracts.messages import Block
+from o_platform.db.sealed_columns import BLOCK_VALUE, VERSION_VALUE
+from o_platform.db.sealing import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ async def taken_label(connection: AsyncConnection, shape: Reshaping) -> str | No
     return row[0] if row else None
 
 
-async def reshape(connection: AsyncConnection, shape: Reshaping) -> set[str]:
+async def reshape(connection: AsyncConnection, vault: Vault, shape: Reshaping) -> set[str]:
     """Make the change; its labels are free (`taken_label`).
 
     Returns:
@@ -104,14 +106,18 @@ async def reshape(connection: AsyncConnection, shape: Reshaping) -> set[str]:
         cursor = await connection.execute(_TOUCH_HOLDERS, (shape.agent_id, names[0]))
         sharing = {row[0] async for row in cursor}
     for block in shape.created:
-        await _create(connection, shape, block)
+        await _create(connection, vault, shape, block)
     return sharing
 
 
-async def _create(connection: AsyncConnection, shape: Reshaping, block: Block) -> None:
-    row = (block.id, block.label, block.value, block.limit, block.description)
+async def _create(
+    connection: AsyncConnection, vault: Vault, shape: Reshaping, block: Block
+) -> None:
+    value = BLOCK_VALUE.sealed(vault, block.value, block.id)
+    row = (block.id, block.label, value, block.limit, block.description)
     await connection.execute(_CREATE, row)
     place = (shape.agent_id, block.label, block.id, shape.agent_id)
     await connection.execute(_ATTACH, place)
-    begin = (block.id, block.value, shape.agent_id, shape.run_id)
+    first = VERSION_VALUE.sealed(vault, block.value, block.id, 1)
+    begin = (block.id, first, shape.agent_id, shape.run_id)
     await connection.execute(_BEGIN_HISTORY, begin)

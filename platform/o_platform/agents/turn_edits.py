@@ -16,6 +16,9 @@ from psycopg import AsyncConnection
 
 from o_contracts.messages import Block
 from o_platform.agents.block_history import KEPT_VERSIONS
+from o_platform.agents.turns import opened_blocks
+from o_platform.db.sealed_columns import BLOCK_VALUE, VERSION_VALUE
+from o_platform.db.sealing import Vault
 
 
 class BlockValue(NamedTuple):
@@ -92,11 +95,16 @@ async def lock_agents(
 
 
 async def lock_blocks(
-    connection: AsyncConnection, block_ids: Sequence[str]
+    connection: AsyncConnection, vault: Vault, block_ids: Sequence[str]
 ) -> dict[str, LockedBlock]:
     """Lock these blocks; returns them by id as they are now, without those that are gone."""
     cursor = await connection.execute(_LOCK_BLOCKS, (list(block_ids),))
-    return {row[0]: LockedBlock(Block(*row[:-1]), frozenset(row[-1])) async for row in cursor}
+    rows = await cursor.fetchall()
+    blocks = opened_blocks(vault, (Block(*row[:-1]) for row in rows))
+    return {
+        block.id: LockedBlock(block, frozenset(row[-1]))
+        for block, row in zip(blocks, rows, strict=True)
+    }
 
 
 async def requests_with_run(
@@ -114,7 +122,9 @@ async def requests_with_run(
     return {(row[0], row[1]) async for row in cursor}
 
 
-async def write_blocks(connection: AsyncConnection, values: Sequence[BlockValue]) -> set[str]:
+async def write_blocks(
+    connection: AsyncConnection, vault: Vault, values: Sequence[BlockValue]
+) -> set[str]:
     """Write the blocks' next texts, in order; a block's version grows by one for each.
 
     Each becomes a version of the block's history, which begins with the text that was there before.
@@ -122,8 +132,10 @@ async def write_blocks(connection: AsyncConnection, values: Sequence[BlockValue]
     Returns:
         The ids of other agents whose context changed, because they share a block.
     """
-    await _keep_history(connection, values)
-    last = {value.block_id: value.value for value in values}
+    await _keep_history(connection, vault, values)
+    last = {
+        value.block_id: BLOCK_VALUE.sealed(vault, value.value, value.block_id) for value in values
+    }
     edits = Counter(value.block_id for value in values)
     columns = (list(last), list(last.values()), [edits[block_id] for block_id in last])
     await connection.execute(_WRITE_BLOCKS, columns)
@@ -132,11 +144,20 @@ async def write_blocks(connection: AsyncConnection, values: Sequence[BlockValue]
     return {row[0] async for row in cursor}
 
 
-async def _keep_history(connection: AsyncConnection, values: Sequence[BlockValue]) -> None:
+async def _keep_history(
+    connection: AsyncConnection, vault: Vault, values: Sequence[BlockValue]
+) -> None:
     ids = [value.block_id for value in values]
     versions = [value.version for value in values]
-    former = ([version - 1 for version in versions], [value.before for value in values])
-    await connection.execute(_KEEP_FORMER, (ids, *former))
-    made = [(value.value, value.agent_id, value.why, value.run_id) for value in values]
-    await connection.execute(_KEEP_HISTORY, (ids, versions, *map(list, zip(*made, strict=True))))
+    before = [_version(vault, value, value.version - 1, value.before) for value in values]
+    after = [_version(vault, value, value.version, value.value) for value in values]
+    former = [version - 1 for version in versions]
+    await connection.execute(_KEEP_FORMER, (ids, former, before))
+    made = [(value.agent_id, value.why, value.run_id) for value in values]
+    columns = map(list, zip(*made, strict=True))
+    await connection.execute(_KEEP_HISTORY, (ids, versions, after, *columns))
     await connection.execute(_FORGET_OLD, (ids, versions, KEPT_VERSIONS))
+
+
+def _version(vault: Vault, value: BlockValue, version: int, text: str) -> str:
+    return VERSION_VALUE.sealed(vault, text, value.block_id, version)

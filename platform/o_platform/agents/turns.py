@@ -1,11 +1,12 @@
 """The SQL of turns apart from writing them: agents as they open with them, runs, the journal.
 
-Plain psycopg, since this is the hot path; an agent is loaded by one statement, as JSON.
+Plain psycopg, since this is the hot path; an agent is loaded by one statement, as JSON. What is
+sealed at rest is opened here, and sealed where it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,6 +18,8 @@ from o_contracts.ids import is_conversation
 from o_contracts.messages import AgentContext, Block, Message, StopReason, ToolSpec, Usage
 from o_platform.agents.document_blocks import ReadFolder, document_blocks
 from o_platform.agents.document_repository import SQL_FOLDERS
+from o_platform.db.sealed_columns import BLOCK_VALUE, MESSAGE_BODY, SECRET_VALUE
+from o_platform.db.sealing import Place, Vault, place
 from o_tools.catalogue import specs_of
 
 REPEAT_WINDOW_S: Final = 60
@@ -57,6 +60,10 @@ class Past(NamedTuple):
     run_id: str | None = None
 
 
+StoredBody = tuple[str, Message | str]
+"""A message's id, and its body: sealed, or a message from before there were keys."""
+
+
 class _ContextRow(Struct):
     lineage: str
     agent_id: str
@@ -72,14 +79,14 @@ class _ContextRow(Struct):
     added_tools: list[ToolSpec] | None
     blocks: list[Block]
     folders: list[ReadFolder] | None
-    messages: list[Message]
+    messages: list[StoredBody]
     message_count: int
     conversation_id: str
 
 
 class _RunRow(Struct):
     run_id: str
-    messages: list[Message]
+    messages: list[StoredBody]
     stop_reason: StopReason
     usage: Usage
     step_count: int
@@ -87,6 +94,7 @@ class _RunRow(Struct):
 
 _context_rows = msgspec.json.Decoder(_ContextRow)
 _run_rows = msgspec.json.Decoder(_RunRow)
+_messages = msgspec.json.Decoder(Message)
 _journal_rows = msgspec.json.Decoder(list[JournalRow])
 
 _OF_AGENT = f"""
@@ -111,8 +119,8 @@ SELECT json_build_object(
     FROM agent_blocks ab JOIN blocks b ON b.id = ab.block_id WHERE ab.agent_id = a.id),
   {SQL_FOLDERS.strip()}
   'messages', (
-    SELECT coalesce(json_agg(m.body ORDER BY m.seq), '[]') FROM (
-      SELECT seq, body FROM messages WHERE agent_id = a.id AND conversation_id IS NULL
+    SELECT coalesce(json_agg(json_build_array(m.id, m.body) ORDER BY m.seq), '[]') FROM (
+      SELECT seq, id, body FROM messages WHERE agent_id = a.id AND conversation_id IS NULL
       ORDER BY seq DESC LIMIT %s) m),
   'message_count', (
     SELECT count(*) FROM messages WHERE agent_id = a.id AND conversation_id IS NULL),
@@ -139,7 +147,8 @@ SELECT json_build_object(
     'prompt_tokens', r.prompt_tokens, 'completion_tokens', r.completion_tokens,
     'cached_input_tokens', r.cached_input_tokens, 'reasoning_tokens', r.reasoning_tokens),
   'messages', (
-    SELECT coalesce(json_agg(m.body ORDER BY m.seq), '[]') FROM messages m WHERE m.run_id = r.id)
+    SELECT coalesce(json_agg(json_build_array(m.id, m.body) ORDER BY m.seq), '[]')
+    FROM messages m WHERE m.run_id = r.id)
 )::text FROM runs r WHERE r.agent_id = %s AND r.request_key = %s
 """
 
@@ -166,7 +175,7 @@ DO UPDATE SET digest = excluded.digest, result = excluded.result, created_at = n
 
 
 async def load_agent(
-    connection: AsyncConnection, thread_id: str, history: int
+    connection: AsyncConnection, vault: Vault, thread_id: str, history: int
 ) -> LoadedAgent | None:
     """The context of an agent, or of a conversation, with its newest `history` messages, if any."""
     query = _OF_CONVERSATION if is_conversation(thread_id) else _OF_AGENT
@@ -183,9 +192,9 @@ async def load_agent(
         system=row.system,
         model=row.model,
         model_settings=row.model_settings,
-        blocks=_blocks(row),
+        blocks=_blocks(vault, row),
         tools=_specs(row.tools, row.added_tools),
-        messages=row.messages,
+        messages=opened_messages(vault, row.messages),
         earlier_messages=row.message_count - len(row.messages),
         timezone=row.timezone,
         tool_rules=row.tool_rules,
@@ -206,12 +215,12 @@ async def agent_of(connection: AsyncConnection, thread_id: str) -> str:
 
 
 async def fetch_finished(
-    connection: AsyncConnection, agent_id: str, request_key: str
+    connection: AsyncConnection, vault: Vault, agent_id: str, request_key: str
 ) -> FinishedRun | None:
     """The run of this request, if it came to an end."""
     cursor = await connection.execute(_FINISHED, (agent_id, request_key), prepare=True)
     found = await cursor.fetchone()
-    return _finished_run(found[0]) if found else None
+    return _finished_run(vault, found[0]) if found else None
 
 
 async def find_repeated(
@@ -224,7 +233,9 @@ async def find_repeated(
     return found[0] if found else None
 
 
-async def fetch_past(connection: AsyncConnection, thread_id: str, request_key: str) -> Past:
+async def fetch_past(
+    connection: AsyncConnection, vault: Vault, thread_id: str, request_key: str
+) -> Past:
     """What earlier attempts of this request left."""
     agent_id = await agent_of(connection, thread_id)
     names = (agent_id, request_key, thread_id, request_key)
@@ -232,24 +243,27 @@ async def fetch_past(connection: AsyncConnection, thread_id: str, request_key: s
     row = await cursor.fetchone()
     run, journal = row if row is not None else (None, None)
     return Past(
-        _finished_run(run) if run else None,
-        _journal_rows.decode(journal) if journal else (),
+        _finished_run(vault, run) if run else None,
+        _opened_journal(vault, thread_id, request_key, journal) if journal else (),
     )
 
 
 async def write_journal(
-    connection: AsyncConnection, thread_id: str, request_key: str, row: JournalRow
+    connection: AsyncConnection, vault: Vault, thread_id: str, request_key: str, row: JournalRow
 ) -> None:
     """Keep a paid or outside effect until its run ends; replaces one with the same kind and seq."""
-    values = (thread_id, request_key, row.kind, row.seq, row.digest, row.result)
+    result = vault.seal_bytes(row.result, _journal_place(thread_id, request_key, row))
+    values = (thread_id, request_key, row.kind, row.seq, row.digest, result)
     await connection.execute(_JOURNAL_WRITE, values)
 
 
-async def fetch_secrets(connection: AsyncConnection, agent_id: str) -> dict[str, str]:
+async def fetch_secrets(connection: AsyncConnection, vault: Vault, agent_id: str) -> dict[str, str]:
     """The agent's secrets by name."""
     query = "SELECT name, value FROM agent_secrets WHERE agent_id = %s"
     cursor = await connection.execute(query, (agent_id,))
-    return dict(await cursor.fetchall())
+    return {
+        name: str(SECRET_VALUE.opened(vault, value, agent_id, name)) async for name, value in cursor
+    }
 
 
 async def delete_old_journal(connection: AsyncConnection, age_s: float) -> int:
@@ -269,11 +283,11 @@ async def next_epoch(connection: AsyncConnection) -> int:
     return int(row[0])
 
 
-def _blocks(row: _ContextRow) -> list[Block]:
+def _blocks(vault: Vault, row: _ContextRow) -> list[Block]:
+    own = opened_blocks(vault, row.blocks)
     if not row.folders:
-        return row.blocks
-    taken = {block.label for block in row.blocks}
-    return [*row.blocks, *document_blocks(row.folders, taken)]
+        return own
+    return [*own, *document_blocks(row.folders, {block.label for block in own})]
 
 
 def _specs(names: list[str], added: list[ToolSpec] | None) -> list[ToolSpec]:
@@ -283,7 +297,42 @@ def _specs(names: list[str], added: list[ToolSpec] | None) -> list[ToolSpec]:
     return [by_name[name] for name in names if name in by_name]
 
 
-def _finished_run(document: str) -> FinishedRun:
+def opened_blocks(vault: Vault, blocks: Iterable[Block]) -> list[Block]:
+    """The blocks as they were before they were stored."""
+    return [
+        msgspec.structs.replace(block, value=BLOCK_VALUE.opened(vault, block.value, block.id))
+        for block in blocks
+    ]
+
+
+def opened_messages(vault: Vault, bodies: Iterable[StoredBody]) -> list[Message]:
+    """The messages as they were before they were stored."""
+    return [
+        _messages.decode(vault.open(body, MESSAGE_BODY.place(message_id)))
+        if isinstance(body, str)
+        else body
+        for message_id, body in bodies
+    ]
+
+
+def _opened_journal(
+    vault: Vault, thread_id: str, request_key: str, document: str
+) -> list[JournalRow]:
+    return [
+        row._replace(
+            result=vault.open_bytes(row.result, _journal_place(thread_id, request_key, row))
+        )
+        for row in _journal_rows.decode(document)
+    ]
+
+
+def _journal_place(thread_id: str, request_key: str, row: JournalRow) -> Place:
+    return place("journal", f"{thread_id}/{request_key}/{row.kind}/{row.seq}", "result")
+
+
+def _finished_run(vault: Vault, document: str) -> FinishedRun:
     row = _run_rows.decode(document)
-    turn = FinishedTurn(row.messages, row.stop_reason, row.usage, row.step_count)
+    turn = FinishedTurn(
+        opened_messages(vault, row.messages), row.stop_reason, row.usage, row.step_count
+    )
     return FinishedRun(row.run_id, turn)

@@ -24,6 +24,7 @@ from o_platform.api.messages import everywhere
 from o_platform.api.openai import chat, responses
 from o_platform.api.openapi import TITLE, install_openapi
 from o_platform.api.operators import (
+    encryption,
     evolution,
     instances,
     keys,
@@ -45,7 +46,7 @@ LETTA = (
     traces, everywhere, models, tags, schedules, identities, tools, folders,
 )  # fmt: skip
 OPENAI = (chat, responses)
-OPERATORS = (status, keys, variants, rollouts, evolution, instances, memory)
+OPERATORS = (status, keys, variants, rollouts, encryption, evolution, instances, memory)
 
 
 def create_app(platform: Platform) -> FastAPI:

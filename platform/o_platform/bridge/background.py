@@ -31,6 +31,7 @@ from o_platform.agents.background_turns import (
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Turn
+from o_platform.db.sealing import Vault
 from o_platform.errors import BadInputError, DatabaseUnavailableError, OError
 
 WAIT_S: Final = 20.0
@@ -43,9 +44,10 @@ _log = logging.getLogger(__name__)
 class Background:
     """The background turns of stable and canary instances; `run` writes their events."""
 
-    def __init__(self, postgres: Postgres, tasks: Tasks) -> None:
-        """`tasks` are those of the bridge."""
+    def __init__(self, postgres: Postgres, vault: Vault, tasks: Tasks) -> None:
+        """`tasks` are those of the bridge; requests and events are sealed."""
         self._postgres = postgres
+        self._vault = vault
         self._tasks = tasks
         self._events: list[PublishedEvent] = []
         self._waiting: list[Future[None]] = []
@@ -71,7 +73,9 @@ class Background:
             request.background,
             request.body_digest,
         )
-        begun = await self._postgres.run(lambda c: begin_background(c, row), wait_s=WAIT_S)
+        begun = await self._postgres.run(
+            lambda c: begin_background(c, self._vault, row), wait_s=WAIT_S
+        )
         turn.run_id = begun.run_id
         return begun.events
 
@@ -146,7 +150,9 @@ class Background:
     async def _write(self, events: list[PublishedEvent]) -> None:
         while events:
             try:
-                await self._postgres.run(lambda c: write_events(c, events), wait_s=WAIT_S)
+                await self._postgres.run(
+                    lambda c: write_events(c, self._vault, events), wait_s=WAIT_S
+                )
                 return
             except DatabaseUnavailableError as error:
                 _log.warning("events of background runs wait: %s", error.message)

@@ -12,6 +12,7 @@ import msgspec
 from o_contracts.bridge import HELLO, Hello
 from o_contracts.control import (
     CACHE_DROP,
+    KEYS_RELOAD,
     STATS,
     TURNS_CANCEL,
     TURNS_LIST,
@@ -27,6 +28,7 @@ from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.service import TurnService
 from o_platform.bridge.sessions import agreed_version, refused_version
+from o_platform.db.sealing import Vault
 
 _hellos: Final = msgspec.msgpack.Decoder(Hello)
 _drops: Final = msgspec.msgpack.Decoder(CacheDrop)
@@ -43,12 +45,14 @@ class ControlSession:
         cache: ContextCache,
         counters: Counters,
         turns: TurnService,
+        vault: Vault,
     ) -> None:
         """`cache` is what `cache.drop` drops from, `turns` those of the stable and canary role."""
         self._turns = turns
         self._connection = connection
         self._cache = cache
         self._counters = counters
+        self._vault = vault
         self._operations: dict[str, Callable[[int, msgspec.Raw], None]] = {HELLO: self._hello}
 
     def request(self, op: str, exchange: int, body: msgspec.Raw) -> None:
@@ -76,6 +80,7 @@ class ControlSession:
             return
         self._operations = {
             CACHE_DROP: self._drop,
+            KEYS_RELOAD: self._reload_keys,
             STATS: self._stats,
             TURNS_CANCEL: self._cancel,
             TURNS_LIST: self._list,
@@ -93,6 +98,10 @@ class ControlSession:
 
     def _list(self, exchange: int, body: msgspec.Raw) -> None:
         self._connection.reply(exchange, TURNS_LIST, RunningTurns(self._turns.listed()))
+
+    def _reload_keys(self, exchange: int, body: msgspec.Raw) -> None:
+        self._vault.reload()
+        self._connection.reply(exchange, KEYS_RELOAD)
 
     def _stats(self, exchange: int, body: msgspec.Raw) -> None:
         self._connection.reply(exchange, STATS, self._counters.snapshot())

@@ -12,6 +12,7 @@ from o_contracts.ids import is_conversation
 from o_contracts.messages import Message
 from o_platform.agents.background_turns import end_early, find_background
 from o_platform.agents.request_keys import request_key
+from o_platform.agents.stored_messages import stored_message
 from o_platform.agents.turn_batch import ThreadTurnRecord, TurnRecord
 from o_platform.agents.turns import (
     FinishedRun,
@@ -34,6 +35,7 @@ from o_platform.bridge.snapshots import Snapshots
 from o_platform.bridge.turn import Turn
 from o_platform.bridge.views import KEPT_MESSAGES, AgentView
 from o_platform.bridge.writing import EndedTurn
+from o_platform.db.sealing import Vault
 from o_platform.errors import NotFoundError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
@@ -57,6 +59,7 @@ class DurableRecords:
         threads: GroupCommit[EndedTurn],
         edited: GroupCommit[EndedTurn],
         search: Search,
+        vault: Vault,
         *,
         wait_s: float,
     ) -> None:
@@ -71,6 +74,7 @@ class DurableRecords:
         self._threads = threads
         self._edited = edited
         self._search = search
+        self._vault = vault
         self._wait_s = wait_s
         self._loop = asyncio.get_running_loop()
         self._recovered_at = self._loop.time() + RECOVERY_S
@@ -86,11 +90,11 @@ class DurableRecords:
         """The request's run, or the journal of its attempts."""
 
         async def read(connection: AsyncConnection) -> Past:
-            past = await fetch_past(connection, *turn.key)
+            past = await fetch_past(connection, self._vault, *turn.key)
             if past.finished:
                 return past
             run_id = await _background_run(connection, turn)
-            return Past(await _repeated(connection, turn), past.journal, run_id)
+            return Past(await self._repeated(connection, turn), past.journal, run_id)
 
         return await self._postgres.run(read, wait_s=self._wait_s)
 
@@ -114,7 +118,9 @@ class DurableRecords:
         drops = self._cache.drops
 
         async def read(connection: AsyncConnection) -> LoadedAgent | None:
-            return await load_agent(connection, thread_id, max(_history(turn), KEPT_MESSAGES))
+            return await load_agent(
+                connection, self._vault, thread_id, max(_history(turn), KEPT_MESSAGES)
+            )
 
         loaded = await self._postgres.run(read, wait_s=self._wait_s)
         if loaded is None or loaded.lineage != turn.opening.caller.lineage:
@@ -152,7 +158,7 @@ class DurableRecords:
             settle(outcome)
 
         duration_us = int((self._loop.time() - turn.started_at) * 1e6)
-        ended = EndedTurn(_record(turn, body, duration_us), view.version, overlay)
+        ended = EndedTurn(_record(self._vault, turn, body, duration_us), view.version, overlay)
         group = self._plain if overlay is None else self._edited
         if overlay is None and isinstance(ended.record, ThreadTurnRecord):
             group = self._threads
@@ -166,6 +172,17 @@ class DurableRecords:
         """Texts of the agent's archival memory."""
         return await self._search.archive(turn.agent_id, query)
 
+    async def _repeated(self, connection: AsyncConnection, turn: Turn) -> FinishedRun | None:
+        """The run that an SDK's retry without any other name repeats."""
+        request = turn.opening.request
+        if request.sdk_retry == 0 or request.otids:
+            return None
+        if turn.key.request_key != request_key(request):
+            return None  # The process remembers what it repeats, and that it has no outcome.
+        agent_id = await agent_of(connection, turn.key.thread_id)
+        earlier = await find_repeated(connection, agent_id, request.client, request.body_digest)
+        return await fetch_finished(connection, self._vault, agent_id, earlier) if earlier else None
+
 
 async def _background_run(connection: AsyncConnection, turn: Turn) -> str | None:
     """The id that the run of a background turn has had from the beginning."""
@@ -174,27 +191,15 @@ async def _background_run(connection: AsyncConnection, turn: Turn) -> str | None
     return await find_background(connection, *turn.key)
 
 
-async def _repeated(connection: AsyncConnection, turn: Turn) -> FinishedRun | None:
-    """The run that an SDK's retry without any other name repeats."""
-    request = turn.opening.request
-    if request.sdk_retry == 0 or request.otids:
-        return None
-    if turn.key.request_key != request_key(request):
-        return None  # The process remembers what it repeats, and that it has no outcome.
-    agent_id = await agent_of(connection, turn.key.thread_id)
-    earlier = await find_repeated(connection, agent_id, request.client, request.body_digest)
-    return await fetch_finished(connection, agent_id, earlier) if earlier else None
-
-
 def _history(turn: Turn) -> int:
     return min(turn.opening.request.history, LONGEST_HISTORY)
 
 
-def _record(turn: Turn, body: TurnCommit, duration_us: int) -> TurnRecord:
+def _record(vault: Vault, turn: Turn, body: TurnCommit, duration_us: int) -> TurnRecord:
     thread_id = turn.key.thread_id
     background = bool(turn.opening.request.background)
     conversation_id = thread_id if is_conversation(thread_id) else None
-    values = _values(turn, body, duration_us)
+    values = _values(vault, turn, body, duration_us)
     if conversation_id is None and not background:
         return TurnRecord(*values)
     return ThreadTurnRecord(
@@ -205,7 +210,7 @@ def _record(turn: Turn, body: TurnCommit, duration_us: int) -> TurnRecord:
     )
 
 
-def _values(turn: Turn, body: TurnCommit, duration_us: int) -> tuple[Any, ...]:
+def _values(vault: Vault, turn: Turn, body: TurnCommit, duration_us: int) -> tuple[Any, ...]:
     """The fields of a `TurnRecord`, in order."""
     opening, usage = turn.opening, body.usage
     return (
@@ -225,7 +230,7 @@ def _values(turn: Turn, body: TurnCommit, duration_us: int) -> tuple[Any, ...]:
         len(body.steps),
         duration_us,
         turn.journaled,
-        body.messages,
+        [stored_message(vault, message) for message in body.messages],
         body.steps,
     )
 

@@ -29,6 +29,7 @@ from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Records
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Turn
+from o_platform.db.sealing import Vault
 from o_platform.errors import OError
 from o_platform.tooling.fetch import Fetcher, FetchError
 from o_platform.tooling.grants import FETCH, GENOME, fetch_policy, named
@@ -51,13 +52,20 @@ class HostCalls:
     """Answers `host.call` for running turns."""
 
     def __init__(
-        self, tasks: Tasks, counters: Counters, models: Models, postgres: Postgres, fetcher: Fetcher
+        self,
+        tasks: Tasks,
+        counters: Counters,
+        models: Models,
+        postgres: Postgres,
+        vault: Vault,
+        fetcher: Fetcher,
     ) -> None:
-        """`fetcher` makes the requests of tools."""
+        """`fetcher` makes the requests of tools, `vault` opens their secrets."""
         self._tasks = tasks
         self._counters = counters
         self._models = models
         self._postgres = postgres
+        self._vault = vault
         self._fetcher = fetcher
 
     def call(
@@ -153,7 +161,7 @@ class HostCalls:
 
         async def write(connection: AsyncConnection) -> None:
             for row in rows:
-                await write_journal(connection, *turn.key, row)
+                await write_journal(connection, self._vault, *turn.key, row)
 
         await self._postgres.run(write, wait_s=_DATABASE_WAIT_S)
         return value
@@ -173,7 +181,7 @@ class HostCalls:
         agent_id = turn.agent_id
 
         async def read(connection: AsyncConnection) -> dict[str, str]:
-            return await fetch_secrets(connection, agent_id)
+            return await fetch_secrets(connection, self._vault, agent_id)
 
         return await self._postgres.run(read, wait_s=_DATABASE_WAIT_S)
 

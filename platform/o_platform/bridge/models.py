@@ -28,6 +28,7 @@ from o_platform.bridge.memo import Memo, digest_llm
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import ServedCall, Turn
+from o_platform.db.sealing import Vault
 from o_platform.errors import LlmError, OError, TooLargeError
 from o_platform.llm.budget import Budget
 from o_platform.llm.builtin import BuiltinModels, is_builtin
@@ -57,14 +58,16 @@ class Models:
         client: LlmClient,
         budget: Budget,
         postgres: Postgres,
+        vault: Vault,
         tasks: Tasks,
         counters: Counters,
     ) -> None:
-        """`client` reaches the LLM gateway."""
+        """`client` reaches the LLM gateway; `vault` seals the journal."""
         self._builtin = builtin
         self._client = client
         self._budget = budget
         self._postgres = postgres
+        self._vault = vault
         self._tasks = tasks
         self._counters = counters
         self._calls: dict[tuple[Connection, int], _Call] = {}
@@ -174,7 +177,7 @@ class Models:
         turn.journaled = True
 
         async def write(connection: AsyncConnection) -> None:
-            await write_journal(connection, *turn.key, row)
+            await write_journal(connection, self._vault, *turn.key, row)
 
         await self._postgres.run(write, wait_s=JOURNAL_WAIT_S)
 

@@ -35,6 +35,7 @@ from o_platform.bridge.tools import Tools
 from o_platform.bridge.turn import Caller
 from o_platform.bridge.writing import EditWriter, EndedTurn, PlainWriter
 from o_platform.db.engine import CHANNEL_AGENTS, CHANNEL_INSTANCES, Database
+from o_platform.db.keys import KeySource, open_vault
 from o_platform.errors import DatabaseUnavailableError
 from o_platform.llm.budget import Budget
 from o_platform.llm.builtin import BuiltinModels
@@ -64,36 +65,40 @@ class Bridge:
         """Must be made on the event loop it runs on; nothing connects yet.
 
         Raises:
-            SetupError: the script of the model `o/scripted` cannot be read.
+            SetupError: the script of the model `o/scripted` cannot be read, or the encryption key.
         """
         self._settings = settings
         self.counters = Counters()
         self.cache = ContextCache()
         self._tasks = Tasks()
         self._snapshots = Snapshots()
-        self._database = Database(database_url, pool_size=4)
+        self._vault = open_vault(KeySource.of(settings))
+        self._database = Database(database_url, self._vault, pool_size=4)
         self._postgres = Postgres(database_url)
         self._client = LlmClient(settings.run / "llm.sock")
         models = embedders(self._client)
         self._search = Search(self._postgres, self._database, models)
-        self._plain_writer = PlainWriter(self._postgres)
+        self._plain_writer = PlainWriter(self._postgres, self._vault)
         self._plain: GroupCommit[EndedTurn] = self._group_commit(self._plain_writer)
-        self._thread_writer = PlainWriter(self._postgres, threads=True)
+        self._thread_writer = PlainWriter(self._postgres, self._vault, threads=True)
         self._threads = self._group_commit(self._thread_writer)
         self._edited = self._group_commit(EditWriter(self._database, self.cache))
-        self._background = Background(self._postgres, self._tasks)
+        self._background = Background(self._postgres, self._vault, self._tasks)
         self._budget = Budget(self._database, settings)
         self._models = Models(
             BuiltinModels(settings.scripted_model),
             self._client,
             self._budget,
             self._postgres,
+            self._vault,
             self._tasks,
             self.counters,
         )
         documents = Documents(self._postgres, self._database, models)
         self._tools = Tools(self._tasks, self.counters, documents)
-        self._hosts = HostCalls(self._tasks, self.counters, self._models, self._postgres, Fetcher())
+        self._hosts = HostCalls(
+            self._tasks, self.counters, self._models, self._postgres, self._vault, Fetcher()
+        )
         root = settings.run / "instances"
         self._listeners = Listeners(root, self._service_of, self._session, self._malformed)
         self._control: asyncio.Server | None = None
@@ -114,6 +119,7 @@ class Bridge:
                 self._threads,
                 self._edited,
                 self._search,
+                self._vault,
                 wait_s=self._settings.turn_wait_s,
             ),
             self._background,
@@ -177,7 +183,9 @@ class Bridge:
         return InstanceSession(connection, socket, self._models, self._tools, self._hosts, limit)
 
     def _control_connection(self) -> Connection:
-        return Connection(lambda own: ControlSession(own, self.cache, self.counters, self._durable))
+        return Connection(
+            lambda own: ControlSession(own, self.cache, self.counters, self._durable, self._vault)
+        )
 
     def _malformed(self, caller: Caller, reason: str) -> None:
         instance_id = caller.instance_id

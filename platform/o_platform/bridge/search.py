@@ -50,7 +50,7 @@ class Search:
         )
 
         async def read(connection: AsyncConnection) -> list[Message]:
-            return await search_messages(connection, wanted)
+            return await search_messages(connection, self._database.vault, wanted)
 
         return await self._postgres.run(read, wait_s=SEARCH_WAIT_S)
 

@@ -41,6 +41,7 @@ from o_platform.bridge.overlay import BlockEdits, MemoryConflictError, Overlay
 from o_platform.bridge.postgres import AWAY, Postgres
 from o_platform.bridge.records import Committed, Duplicate, Outcome, Refused
 from o_platform.db.engine import Database
+from o_platform.db.sealing import Vault
 from o_platform.errors import NotFoundError
 from o_platform.memory.passages import insert_passage
 
@@ -75,9 +76,10 @@ class EndedTurn(NamedTuple):
 class PlainWriter:
     """Writes turns without memory edits, over a connection of its own."""
 
-    def __init__(self, postgres: Postgres, *, threads: bool = False) -> None:
+    def __init__(self, postgres: Postgres, vault: Vault, *, threads: bool = False) -> None:
         """Connects at the first batch; `threads`: for turns of conversations."""
         self._postgres = postgres
+        self._vault = vault
         self._threads = threads
         self._writer: TurnWriter | None = None
 
@@ -94,7 +96,8 @@ class PlainWriter:
         except (DuplicateRunError, AgentGoneError):
             if len(batch) > 1:
                 raise
-            return [await self._postgres.run(partial(_past, turn=batch[0]), wait_s=PAST_WAIT_S)]
+            past = partial(_past, vault=self._vault, turn=batch[0])
+            return [await self._postgres.run(past, wait_s=PAST_WAIT_S)]
         return [_committed(turn, versions) for turn in batch]
 
     async def close(self) -> None:
@@ -110,6 +113,7 @@ class EditWriter:
     def __init__(self, database: Database, cache: ContextCache) -> None:
         """`cache` forgets the agents that share an edited block."""
         self._database = database
+        self._vault = database.vault
         self._cache = cache
 
     async def write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
@@ -117,10 +121,10 @@ class EditWriter:
         async with self._database.unit_of_work() as session:
             connection = await _driver_connection(session)
             fresh = await _without_run(connection, batch)
-            edits = await _fitting_edits(connection, fresh)
+            edits = await _fitting_edits(connection, self._vault, fresh)
             sharing = edits.sharing
             if edits.values:
-                sharing |= await write_blocks(connection, edits.values)
+                sharing |= await write_blocks(connection, self._vault, edits.values)
             written = [turn for turn in fresh if turn.agent_id not in edits.refused]
             for turn in written:
                 await _insert_passages(session, turn)
@@ -131,7 +135,7 @@ class EditWriter:
             outcomes = [
                 edits.refused.get(turn.agent_id)
                 or ended.get(turn.agent_id)
-                or await _past(connection, turn)
+                or await _past(connection, self._vault, turn)
                 for turn in batch
             ]
         self._cache.drop(sharing)
@@ -156,12 +160,14 @@ async def _without_run(connection: AsyncConnection, batch: Sequence[EndedTurn]) 
     return [turn for name, turn in requests.items() if name not in done and turn.agent_id in alive]
 
 
-async def _fitting_edits(connection: AsyncConnection, turns: Sequence[EndedTurn]) -> _Edits:
+async def _fitting_edits(
+    connection: AsyncConnection, vault: Vault, turns: Sequence[EndedTurn]
+) -> _Edits:
     """What to write to the blocks, and the turns whose edits do not fit what they are now.
 
     Blocks that turns made, removed or renamed have become so when it returns.
     """
-    locked = await lock_blocks(connection, [id_ for turn in turns for id_ in turn.touched])
+    locked = await lock_blocks(connection, vault, [id_ for turn in turns for id_ in turn.touched])
     edits = _Edits()
     for turn in turns:
         try:
@@ -169,7 +175,7 @@ async def _fitting_edits(connection: AsyncConnection, turns: Sequence[EndedTurn]
                 block_id: _following(turn.agent_id, locked.get(block_id), block_edits)
                 for block_id, block_edits in turn.edited.items()
             }
-            edits.sharing |= await _reshaped(connection, turn)
+            edits.sharing |= await _reshaped(connection, vault, turn)
         except MemoryConflictError as error:
             edits.refused[turn.agent_id] = Refused(error)
             continue
@@ -188,7 +194,7 @@ def _block_value(turn: EndedTurn, before: Block, after: Block) -> BlockValue:
     )
 
 
-async def _reshaped(connection: AsyncConnection, turn: EndedTurn) -> set[str]:
+async def _reshaped(connection: AsyncConnection, vault: Vault, turn: EndedTurn) -> set[str]:
     """Make, remove and rename what the turn did; the agents that share what was renamed."""
     overlay = turn.overlay
     if overlay is None or not overlay.reshapes:
@@ -206,7 +212,7 @@ async def _reshaped(connection: AsyncConnection, turn: EndedTurn) -> set[str]:
             f"another block got the label {label!r} while the turn ran; run the turn again",
             label=label,
         )
-    return await reshape(connection, shape)
+    return await reshape(connection, vault, shape)
 
 
 def _following(agent_id: str, now: LockedBlock | None, edits: BlockEdits) -> LockedBlock:
@@ -233,9 +239,9 @@ def _committed(turn: EndedTurn, versions: Mapping[str, int]) -> Committed:
     return Committed(version if version == turn.base_version + 1 else 0)
 
 
-async def _past(connection: AsyncConnection, turn: EndedTurn) -> Outcome:
+async def _past(connection: AsyncConnection, vault: Vault, turn: EndedTurn) -> Outcome:
     """What became of a turn whose request has a run already, or whose agent is gone."""
-    finished = await fetch_finished(connection, turn.agent_id, turn.record.request_key)
+    finished = await fetch_finished(connection, vault, turn.agent_id, turn.record.request_key)
     if finished is None:
         return Refused(NotFoundError(f"Agent {turn.agent_id} not found", agent_id=turn.agent_id))
     if finished.run_id == turn.record.run_id:

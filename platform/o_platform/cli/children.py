@@ -176,7 +176,7 @@ def _llm(settings: Settings, env_set: Mapping[str, str]) -> ChildSpec:
         _python("o_platform.llm"),
         kind=ChildKind.ON_DEMAND,
         listen=str(settings.run / "llm.sock"),
-        env=("*", "!DATABASE_URL", "!O_DATABASE_URL"),
+        env=("*", "!DATABASE_URL", "!O_DATABASE_URL", "!O_ENCRYPTION_KEY*"),
         env_set=dict(env_set),
         oom_score_adj=200,
     )

@@ -1,5 +1,8 @@
 """`python -m o_platform.cli.migrations`: brings the database up to date; the supervisor runs it.
 
+Then it sees to it that the encryption keys at hand are the database's, since nothing may start with
+others.
+
 At almost every start there is nothing to do, so whether there is gets found out without Alembic,
 whose import takes longer than all the rest.
 """
@@ -14,6 +17,7 @@ from pathlib import Path
 import psycopg
 
 from o_platform import db
+from o_platform.db.keys import KeySource, settle_keys
 from o_platform.errors import OError
 
 _VERSIONS = Path(db.__file__).parent / "migrations" / "versions"
@@ -23,12 +27,12 @@ _LINK = re.compile(r"^(revision|down_revision)\b[^=]*=\s*[\"']([^\"']+)[\"']", r
 def main() -> int:
     """Migrate; the exit code."""
     url = os.environ.get("DATABASE_URL") or os.environ["O_DATABASE_URL"]
-    if is_current(url):
-        return 0
-    from o_platform.db.migrate import upgrade
-
     try:
-        upgrade(url)
+        if not is_current(url):
+            from o_platform.db.migrate import upgrade
+
+            upgrade(url)
+        settle_keys(url, KeySource.of_environ(os.environ))
     except OError as error:
         # One line: the supervisor shows the last one.
         sys.stderr.write(f"{' '.join(error.message.split())}\n")

@@ -1,7 +1,8 @@
 """Engine, sessions and the unit of work.
 
 `unit_of_work()` is the only place that commits. Change announcements (`announce`) are sent by
-PostgreSQL when the transaction commits, and not at all when it does not.
+PostgreSQL when the transaction commits, and not at all when it does not. Sessions seal and open
+what is encrypted at rest (`sealed_columns`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from o_platform.db.sealed_columns import VAULT
+from o_platform.db.sealing import Vault
 from o_platform.errors import DatabaseUnavailableError
 
 CHANNEL_AGENTS = "o_agents"
@@ -34,6 +37,8 @@ CHANNEL_EMBEDDINGS = "o_embeddings"
 """Payload: an archive id that lacks vectors of its embedding model, or of its next one."""
 CHANNEL_FILES = "o_files"
 """Payload: the id of a document that is to be read."""
+CHANNEL_SEALING = "o_sealing"
+"""There is a new encryption key; what is sealed with others has to be sealed anew."""
 CHANNEL_ROUTES = "o_routes"
 """Payload: a lineage's name, or `keys`; the routes must be rendered anew."""
 
@@ -49,13 +54,17 @@ def sqlalchemy_url(database_url: str) -> str:
 class Database:
     """One engine and its sessions."""
 
-    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, database_url: str, vault: Vault, *, pool_size: int = 10) -> None:
         """`database_url` is a plain `postgresql://` URL; nothing connects yet."""
         self.url = database_url
+        self.vault = vault
         self.engine: AsyncEngine = create_async_engine(
-            sqlalchemy_url(database_url), pool_size=pool_size, max_overflow=pool_size
+            sqlalchemy_url(database_url), pool_size=pool_size, max_overflow=pool_size,
+            hide_parameters=True,
+        )  # fmt: skip
+        self._sessions = async_sessionmaker(
+            self.engine, expire_on_commit=False, info={VAULT: vault}
         )
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[AsyncSession]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from o_contracts.ids import new_id
 from o_platform.db.engine import CHANNEL_EMBEDDINGS, announce
 from o_platform.db.models import AgentArchive, Archive, Passage, PassageVector
+from o_platform.db.scan import contains, scan
 from o_platform.errors import BadInputError, NotFoundError, TooLargeError
 from o_platform.memory import embeddings
 from o_platform.memory.archives import archive_for_new
@@ -125,9 +127,11 @@ async def list_passages(
     Raises:
         NotFoundError: `after` or `before` is not a passage of these archives.
     """
-    statement = select(Passage).where(Passage.archive_id.in_(archive_ids))
     if page.search:
-        statement = statement.where(Passage.text.icontains(page.search, autoescape=True))
+        has = contains(page.search)
+        whole = partial(list_passages, session, archive_ids)
+        return await scan(whole, replace(page, search=None), lambda passage: has(passage.text))
+    statement = select(Passage).where(Passage.archive_id.in_(archive_ids))
     for cursor_id, is_after in ((page.after, True), (page.before, False)):
         if cursor_id is not None:
             cursor = await fetch_passage(session, archive_ids, cursor_id)

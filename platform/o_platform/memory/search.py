@@ -5,8 +5,8 @@ one is compared. Above, the approximate index of their dimension is scanned, and
 enough of what it finds passes the filters (pgvector's iterative scan); where even that finds too
 few, because the filters leave little of what is near, every vector that passes them is compared.
 
-Words: PostgreSQL's full text (English stems), passages with all words of the query before those
-with some, of both those that have them close together first.
+Words: PostgreSQL's full text over keyed marks of English stems (`db.marks`), passages with all
+words of the query before those with some, of both those that have them close together first.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, REGCONFIG, TSQUERY
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from o_platform.db import marks
 from o_platform.db.models import Passage, PassageVector
 from o_platform.db.models.memory import LARGEST_HALFVEC, indexed
+from o_platform.db.sealed_columns import vault_of
 from o_platform.memory import embeddings
 from o_platform.memory.archives import archives_of
 from o_platform.memory.embedders import CHANCE_SIMILARITY, HASH_MODEL, Embedders, Vector
@@ -259,14 +261,15 @@ def _alike(found: Sequence[tuple[str, float]], model: Model) -> list[str]:
 async def _worded(
     session: AsyncSession, archive_ids: Sequence[str] | None, query: PassageQuery, is_large: bool
 ) -> list[str]:
-    english = cast(literal("english"), REGCONFIG)
-    all_words = cast(func.plainto_tsquery(english, query.text.replace("\x00", " ")), Text)
-    any_word = cast(func.replace(all_words, " & ", " | "), TSQUERY)
+    wanted = marks.Query(vault_of(session), query.text)
+    if not wanted:
+        return []
+    any_word = cast(literal(wanted.any_word), TSQUERY)
     where = _within(Passage, archive_ids, query)
     if not is_large:
         return await _ranked(session, where, any_word, query.pool)
     await session.execute(_SET_WORD_SCAN)
-    best = await _ranked(session, where, cast(all_words, TSQUERY), query.pool)
+    best = await _ranked(session, where, cast(literal(wanted.all_words), TSQUERY), query.pool)
     if len(best) < query.pool:
         more = await _ranked(session, where, any_word, query.pool)
         best = list(dict.fromkeys([*best, *more]))[: query.pool]

@@ -25,6 +25,7 @@ from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.turn_client import TurnClient
 from o_platform.clock import SystemClock
 from o_platform.db.engine import Database
+from o_platform.db.keys import KeySource, open_vault
 from o_platform.db.models import Lineage
 from o_platform.errors import SetupError, UnavailableError
 from o_platform.images.repository import DEFAULT_LINEAGE
@@ -40,6 +41,7 @@ from o_platform.wiring.embedding_keeper import EmbeddingKeeper
 from o_platform.wiring.file_keeper import FileKeeper
 from o_platform.wiring.run_news import RunNews
 from o_platform.wiring.scheduler import Scheduler
+from o_platform.wiring.sealing_keeper import SealingKeeper
 from o_platform.wiring.seed import seed
 from o_platform.wiring.stable import StableKeeper
 from o_platform.wiring.supervisor_events import SupervisorEvents
@@ -66,11 +68,12 @@ EMBEDDINGS: Final = "embeddings"
 BACKGROUND: Final = "background runs"
 FILES: Final = "reading of documents"
 NEWS: Final = "news of runs"
+SEALING: Final = "sealing of data at rest"
 STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order."""
 ALWAYS: Final = (
     EVENTS, NEWS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS, FILES,
-    BACKGROUND,
+    BACKGROUND, SEALING,
 )  # fmt: skip
 """What runs as long as the control plane does."""
 STEERING: Final = "o_platform.wiring.steering"
@@ -93,6 +96,7 @@ class Platform:
         self.leads = leads
         self.board = Board(SystemClock())
         self.cache = BridgeCache(settings.run / "bridge.sock")
+        self.sealing = SealingKeeper(database, self.cache, KeySource.of(settings))
         self.running_turns = RunningTurnsOfBridge(settings.run / "bridge.sock")
         catalogue = ToolCatalogue(SPECS.values())
         self.agents = AgentService(database, self.cache, catalogue)
@@ -203,6 +207,7 @@ class Platform:
             always(ROLLOUTS, delivery.rollout_runtime.run)
             always(EMBEDDINGS, EmbeddingKeeper(self.database, self.embedders).run)
             always(FILES, FileKeeper(self.database, self.cache).run)
+            always(SEALING, self.sealing.run)
             always(SCHEDULES, Scheduler(self.database, self.turns, SystemClock()).run)
             always(BACKGROUND, self._background_keeper().run)
             self.brought_up.set()
@@ -224,9 +229,11 @@ def build_platform(settings: Settings, *, leads: bool = True) -> Platform:
     """The platform of these settings.
 
     Raises:
-        SetupError: `DATABASE_URL` is not set: whoever starts the control plane sets it.
+        SetupError: `DATABASE_URL` is not set: whoever starts the control plane sets it; or the
+            encryption key is missing.
     """
     if settings.database_url is None:
         raise SetupError("DATABASE_URL is not set; `o up` sets it, or start with it")
-    database = Database(settings.database_url.get_secret_value())
+    vault = open_vault(KeySource.of(settings))
+    database = Database(settings.database_url.get_secret_value(), vault)
     return Platform(settings, database, leads=leads)

@@ -17,6 +17,7 @@ from o_platform.api.standby import Listener
 from o_platform.db.engine import Database
 from o_platform.db.models import Lineage
 from o_platform.settings import Settings
+from o_platform.testing.vault import vault_of_tests
 from o_platform.wiring import Platform
 
 OTHER_LINEAGE_KEY = 0x2A
@@ -32,7 +33,7 @@ def socket(settings: Settings, database_url: str) -> Iterator[Path]:
     asyncio.run(_seed(database_url))
     listener = Listener.open(settings.run / "control.sock")
     listener.publish()
-    platform = Platform(settings, Database(database_url), leads=False)
+    platform = Platform(settings, Database(database_url, vault_of_tests()), leads=False)
     config = uvicorn.Config(create_app(platform), log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener.socket],))
@@ -62,7 +63,7 @@ def letta(http: httpx.Client) -> Letta:
 
 
 async def _seed(database_url: str) -> None:
-    database = Database(database_url)
+    database = Database(database_url, vault_of_tests())
     async with database.unit_of_work() as session:
         session.add(Lineage(name="default", key=1))
         session.add(Lineage(name="other", key=OTHER_LINEAGE_KEY))

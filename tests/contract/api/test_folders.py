@@ -17,6 +17,7 @@ from o_platform.agents.file_reading import FileReading
 from o_platform.db.engine import Database
 from o_platform.llm.embedding import embedders
 from o_platform.memory.reembedding import Reembedding
+from o_platform.testing.vault import vault_of_tests
 
 pytestmark = pytest.mark.contract
 NOTES = b"# Iceland\n\nThere is a volcano.\n\n# Kenya\n\nThere are lions.\n"
@@ -32,7 +33,7 @@ def read_all(database_url: str) -> Any:
     """Does what the control plane does in the background."""
 
     async def work() -> None:
-        database = Database(database_url)
+        database = Database(database_url, vault_of_tests())
         reading = FileReading(database, _Forgets())
         while await reading.step():
             pass

@@ -18,6 +18,7 @@ from o_contracts.messages import Message, ToolCall, ToolReturn
 from o_platform.api.messages.wire import MessageView
 from o_platform.db import models
 from o_platform.db.engine import Database
+from o_platform.testing.vault import vault_of_tests
 
 pytestmark = pytest.mark.contract
 
@@ -93,7 +94,7 @@ def store_runs(database_url: str, agent_id: str, count: int) -> list[str]:
 
 def _in_database(database_url: str, work: object) -> None:
     async def run() -> None:
-        database = Database(database_url)
+        database = Database(database_url, vault_of_tests())
         async with database.unit_of_work() as session:
             await work(session)  # type: ignore[operator]
         await database.close()

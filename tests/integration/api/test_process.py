@@ -18,6 +18,7 @@ import pytest
 
 from o_platform.db.engine import Database
 from o_platform.db.models import Lineage
+from o_platform.testing.vault import vault_of_tests
 
 pytestmark = pytest.mark.integration
 
@@ -75,7 +76,7 @@ def control(short_tmp: Path, database_url: str) -> Iterator[Control]:
 
 
 async def _seed(database_url: str) -> None:
-    database = Database(database_url)
+    database = Database(database_url, vault_of_tests())
     async with database.unit_of_work() as session:
         session.add(Lineage(name="default", key=1))
     await database.close()

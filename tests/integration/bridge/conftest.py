@@ -39,13 +39,14 @@ from o_platform.bridge.process import Bridge
 from o_platform.llm.server import Exchange, FrameServer, listening_socket
 from o_platform.settings import Settings
 from o_platform.testing.peer import Peer
+from o_platform.testing.vault import revealed
 
 VARIANT = "v" * 64
 
 
 @dataclass
 class Rows:
-    """Reads and writes the test's database directly."""
+    """Reads and writes the test's database directly; what is sealed is shown opened."""
 
     url: str
     default_key: int = 1
@@ -53,7 +54,7 @@ class Rows:
     def all(self, query: str, *values: object) -> list[Any]:
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(query, values)
-            return cursor.fetchall() if cursor.description else []
+            return revealed(connection, cursor.fetchall()) if cursor.description else []
 
     def one(self, query: str, *values: object) -> Any:
         ((value,),) = self.all(query, *values)

@@ -128,10 +128,7 @@ async def test_a_conflict_does_not_fail_the_neighbours(
                 await worker.peer.answer(exchange, TurnCommitted)
         else:
             await worker.peer.answer(exchange, TurnCommitted)
-    assert rows.all("SELECT value, count(*) FROM blocks GROUP BY 1 ORDER BY 2") == [
-        ("two", 1),
-        ("done", 3),
-    ]
+    assert sorted(rows.all("SELECT value FROM blocks")) == [("done",)] * 3 + [("two",)]
     assert rows.one("SELECT count(*) FROM runs") == 3
 
 

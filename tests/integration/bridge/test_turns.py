@@ -12,8 +12,10 @@ from o_contracts.bridge import TURN_ABANDON, TurnAbandon, TurnCommitted, TurnOpe
 from o_contracts.frames import Empty, Kind
 from o_contracts.ids import new_agent_id, new_id, now_us
 from o_contracts.messages import Message, Usage
+from o_platform.agents.stored_messages import stored_message
 from o_platform.agents.turn_batch import AgentGoneError, TurnRecord, TurnWriter
 from o_platform.testing.peer import RefusedError
+from o_platform.testing.vault import vault_of_tests
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +42,8 @@ async def test_a_turn_is_written_whole(bridge: Any, new_worker: Any, rows: Any) 
         (turn.run_id, "request:r1", "completed", "v" * 64, worker.instance_id, "key-1", 1)
     ]
     assert rows.all(TOKENS) == [(reply.usage.prompt_tokens, reply.usage.completion_tokens)] * 2
-    assert rows.all("SELECT type, body ->> 'content' FROM messages ORDER BY seq") == [
+    stored = rows.all("SELECT type, body FROM messages ORDER BY seq")
+    assert [(kind, body["content"]) for kind, body in stored] == [
         ("user_message", "hello"),
         ("assistant_message", "echo: hello"),
     ]
@@ -166,10 +169,8 @@ async def test_turns_of_an_agent_run_in_the_order_they_arrived(
         later = zip(workers[number + 1 :], waiting[number:], strict=True)
         assert all(other.peer.is_waiting(exchange) for other, exchange in later)
         await worker.commit(agent, turn, str(number))
-    sent = rows.all(
-        "SELECT body ->> 'content' FROM messages WHERE type = 'user_message' ORDER BY seq"
-    )
-    assert [text for (text,) in sent] == ["0", "1", "2", "3"]
+    sent = rows.all("SELECT body FROM messages WHERE type = 'user_message' ORDER BY seq")
+    assert [body["content"] for (body,) in sent] == ["0", "1", "2", "3"]
 
 
 async def test_a_wait_for_earlier_turns_is_bounded(
@@ -373,7 +374,7 @@ async def test_a_nul_in_a_message_is_replaced_not_refused(
     turn = await worker.open(agent)
     await worker.commit(agent, turn, "a\0b \\u0000")
     assert (
-        rows.one("SELECT body ->> 'content' FROM messages WHERE type = 'user_message'")
+        rows.one("SELECT body FROM messages WHERE type = 'user_message'")["content"]
         == "a\ufffdb \\u0000"
     )
 
@@ -443,5 +444,5 @@ def turn_record(agent_id: str) -> TurnRecord:
     counts = (1, 1, 0, 0)
     return TurnRecord(
         run_id, agent_id, f"request:{run_id}", "", "completed", "end_turn", "v", "i", "",
-        *counts, 1, 100, False, [message], [],
+        *counts, 1, 100, False, [stored_message(vault_of_tests(), message)], [],
     )  # fmt: skip

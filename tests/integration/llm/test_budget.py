@@ -15,6 +15,7 @@ from o_platform.llm.budget import Budget
 from o_platform.llm.repository import fetch_day
 from o_platform.llm.spending import Spending
 from o_platform.settings import Settings
+from o_platform.testing.vault import vault_of_tests
 
 pytestmark = pytest.mark.integration
 
@@ -136,7 +137,7 @@ async def test_several_processes_see_each_others_spending(database: Database) ->
 
 
 async def test_nothing_is_lost_while_the_database_is_away(database: Database) -> None:
-    away = Database("postgresql://nobody@127.0.0.1:1/none")
+    away = Database("postgresql://nobody@127.0.0.1:1/none", vault_of_tests())
     budget = Budget(away, SETTINGS)
     budget.book(VARIANT, reply(cost_usd=2))
     for _ in range(2):  # with nothing left to write, the second would not ask the database

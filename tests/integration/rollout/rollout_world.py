@@ -42,6 +42,7 @@ from o_platform.rollout.workflow import DurableEngine, RolloutRuntime
 from o_platform.runtimes.protocol import InstanceSpec, Usage
 from o_platform.settings import Settings
 from o_platform.testing.envoy import Backend, SeenRequest
+from o_platform.testing.vault import vault_of_tests
 
 __all__ = ["Signals", "SystemClock", "World", "control_plane", "nothing", "policy", "seed"]
 
@@ -372,7 +373,7 @@ async def nothing(rollout_id: str) -> None:
 
 
 async def main() -> None:
-    database = Database(sys.argv[1])
+    database = Database(sys.argv[1], vault_of_tests())
     settings = Settings(home=Path(sys.argv[2]), run_dir=Path(sys.argv[3]))
     async with control_plane(database, settings):
         print("ready", flush=True)  # noqa: T201 - tells the test

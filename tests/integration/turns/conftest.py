@@ -26,6 +26,7 @@ from o_platform.runtimes.folders import InstanceFolders
 from o_platform.settings import Settings
 from o_platform.testing import require
 from o_platform.testing.postgres import cloned_database, short_folder
+from o_platform.testing.vault import revealed
 from o_platform.testing.waiting import until
 from o_platform.traffic.process import envoy_command, prepare_run
 
@@ -87,7 +88,7 @@ class TurnPlatform:
         """Rows of the database."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(query, values)
-            return cursor.fetchall() if cursor.description else []
+            return revealed(connection, cursor.fetchall()) if cursor.description else []
 
     def agent(self, **fields: Any) -> str:
         """Make an agent of `o/scripted`; returns its id."""

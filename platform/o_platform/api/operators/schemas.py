@@ -11,6 +11,7 @@ from o_platform.api.fields import MAX_INT64, Input, Json, Str
 from o_platform.db.models import (
     ApiKey,
     Attempt,
+    EncryptionKey,
     Event,
     Instance,
     Lineage,
@@ -18,6 +19,7 @@ from o_platform.db.models import (
     RolloutEvent,
     Variant,
 )
+from o_platform.db.resealing import progress_of
 from o_platform.images.repository import VariantView
 from o_platform.wiring.board import Condition
 
@@ -68,6 +70,34 @@ class BlockUndo(Input):
     """Which version's text to bring back; absent: the one before the last change of text."""
 
     version: int | None = Field(None, ge=1, le=MAX_INT64)
+
+
+class SealingProgress(BaseModel):
+    """Rows of one table that were looked at, of how many there were when that began."""
+
+    table: str
+    done: int
+    total: int
+    is_complete: bool
+
+
+class EncryptionKeyState(BaseModel):
+    """An encryption key by its name; `sealed_at`: since when nothing is sealed with older ones."""
+
+    id: str
+    created_at: datetime
+    sealed_at: datetime | None
+    progress: list[SealingProgress]
+
+
+def encryption_key_state(key: EncryptionKey) -> EncryptionKeyState:
+    """The stored key as the API shows it."""
+    parts = [
+        SealingProgress.model_validate(part, from_attributes=True) for part in progress_of(key)
+    ]
+    return EncryptionKeyState(
+        id=key.id, created_at=key.created_at, sealed_at=key.sealed_at, progress=parts
+    )
 
 
 class VariantState(BaseModel):

@@ -18,6 +18,7 @@ from o_platform.db.models.delivery import (
     RolloutEvent,
     Variant,
 )
+from o_platform.db.models.encryption import EncryptionKey
 from o_platform.db.models.folders import AgentFolder, File, Folder, OpenFile
 from o_platform.db.models.identities import Identity
 from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
@@ -40,6 +41,7 @@ __all__ = [
     "Block",
     "BlockVersion",
     "Conversation",
+    "EncryptionKey",
     "Event",
     "File",
     "Folder",

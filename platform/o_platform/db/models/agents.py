@@ -69,6 +69,7 @@ class Block(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str]
     value: Mapped[str]
+    """Sealed at rest."""
     char_limit: Mapped[int]
     description: Mapped[str | None]
     read_only: Mapped[bool]

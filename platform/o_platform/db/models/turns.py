@@ -87,7 +87,10 @@ class Step(Base):
 
 
 class Message(Base):
-    """One message; `seq` orders an agent's history, `body` is `o_contracts`' `Message` as JSON."""
+    """One message; `seq` orders an agent's history, `body` is `o_contracts`' `Message` as JSON.
+
+    `body` is sealed at rest: a JSON string. `tool` is the one that it calls first, or a return of.
+    """
 
     __tablename__ = "messages"
 
@@ -98,6 +101,7 @@ class Message(Base):
     """None: the agent's default conversation. No foreign key: it would be checked for every row."""
     run_id: Mapped[str | None]
     type: Mapped[str]
+    tool: Mapped[str | None]
     body: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = now()
 

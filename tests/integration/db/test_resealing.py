@@ -1,0 +1,149 @@
+"""Sealing anew: after an upgrade, after a rotation, across restarts; and whose key it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from o_contracts.messages import Message as ContractMessage
+from o_platform.agents.new_agents import message_row
+from o_platform.db import resealing
+from o_platform.db.engine import Database
+from o_platform.db.keys import KeySource, add_key, key_file, open_vault, settle_keys
+from o_platform.db.models import Agent, Archive, Block, Lineage, Message, Passage
+from o_platform.db.resealing import Resealing, progress_of
+from o_platform.db.sealing import Vault, sealed_with
+from o_platform.errors import SetupError
+from o_platform.memory.search import PassageQuery, search_archives
+
+pytestmark = pytest.mark.integration
+
+_PLAIN = """
+INSERT INTO messages (id, agent_id, type, body)
+  SELECT 'message-' || n, 'agent-1', 'user_message',
+    jsonb_build_object('id', 'message-' || n, 'type', 'user_message', 'date_us', n,
+      'content', 'plain ' || n) FROM generate_series(1, 7) AS n;
+INSERT INTO blocks (id, label, value, char_limit, read_only, metadata, tags)
+  VALUES ('block-1', 'human', 'plain', 10, false, '{}', '{}');
+INSERT INTO passages (id, archive_id, text, words, tags, metadata)
+  VALUES ('passage-1', 'archive-1', 'plain dogs', to_tsvector('plain dogs'), '{}', '{}')
+"""
+
+
+@pytest.fixture
+async def installation(database_url: str, tmp_path: Path) -> Any:
+    """A database with rows from before there were keys, and the source of its first key."""
+    source = KeySource(key_file(tmp_path))
+    settle_keys(database_url, source)
+    database = Database(database_url, open_vault(source))
+    async with database.unit_of_work() as session:
+        session.add(Lineage(name="default", key=1))
+        await session.flush()
+        session.add(
+            Agent(
+                id="agent-1",
+                lineage="default",
+                name="a",
+                agent_type="t",
+                system="",
+                model="m",
+                model_settings={},
+                embedding="o/hash",
+                tools=[],
+                tool_rules=[],
+                tags=[],
+            )  # fmt: skip
+        )
+        session.add(Archive(id="archive-1", name="a", embedding="o/hash", dimensions=256))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(_PLAIN)
+    yield database, source
+    await database.close()
+
+
+def stored(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        return [
+            row[0]
+            for row in connection.execute(
+                "SELECT body #>> '{}' FROM messages UNION ALL SELECT value FROM blocks"
+                " UNION ALL SELECT text FROM passages"
+            )
+        ]
+
+
+async def words_find(database: Database, query: str) -> list[str]:
+    async with database.unit_of_work() as session:
+        hits = await search_archives(session, ["archive-1"], [], PassageQuery(query))
+        return [hit.passage.text for hit in hits]
+
+
+async def run(database: Database) -> int:
+    job, steps = Resealing(database), 0
+    while await job.step():
+        steps += 1
+    return steps
+
+
+async def test_plain_rows_are_sealed_and_then_a_rotation_goes_on_where_it_was(
+    installation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, source = installation
+    monkeypatch.setattr(resealing, "BATCH", 3)
+    assert any("plain" in text for text in stored(database.url))
+    assert await run(database) > 6
+    first = database.vault.current
+    assert all(text.startswith(sealed_with(first)) for text in stored(database.url))
+    assert await words_find(database, "dog") == ["plain dogs"]
+    (key,) = await Resealing(database).keys()
+    assert key.sealed_at is not None
+    assert [p for p in progress_of(key) if p.table == "messages"][0].done == 7
+    assert not await Resealing(database).step()
+
+    added = add_key(source)
+    database.vault.reload()
+    await Resealing(database).register()
+    for _ in range(4):
+        await Resealing(database).step()
+    kinds = {text[:12] for text in stored(database.url)}
+    assert kinds == {sealed_with(first), sealed_with(added)}, "half way"
+    # Both are read meanwhile, searched too, and what is written now needs no second look.
+    other = Database(database.url, open_vault(source))
+    async with other.unit_of_work() as session:
+        said = ContractMessage("message-new", "user_message", 1, "new")
+        session.add(message_row("agent-1", said))
+        (await session.get_one(Block, "block-1")).value = "edited"
+    assert await words_find(other, "dogs") == ["plain dogs"]
+    await run(other)
+    assert all(text.startswith(sealed_with(added)) for text in stored(database.url))
+    async with other.unit_of_work() as session:
+        assert (await session.get_one(Block, "block-1")).value == "edited"
+        assert (await session.get_one(Passage, "passage-1")).text == "plain dogs"
+        assert (await session.get_one(Message, 7)).body["content"] == "plain 7"
+    alone = Database(database.url, Vault([added]))
+    assert await words_find(alone, "dog") == ["plain dogs"]
+    await alone.close()
+    await other.close()
+
+
+async def test_a_missing_or_wrong_key_stops_the_start(installation: Any, tmp_path: Path) -> None:
+    database, source = installation
+    settle_keys(database.url, source)
+    aside = source.file.rename(tmp_path / "aside")
+    with pytest.raises(SetupError, match=r"encrypted with the key \w{8}, and .* is not there"):
+        settle_keys(database.url, source)
+    assert not source.file.exists()
+    add_key(source)
+    with pytest.raises(SetupError, match="the key at hand is another one"):
+        settle_keys(database.url, source)
+    aside.rename(source.file)
+    settle_keys(database.url, source)
+    # Of several, another one in force is a rotation: everything is sealed anew.
+    added = add_key(source)
+    settle_keys(database.url, source)
+    keys = await Resealing(database).keys()
+    assert [key.id for key in keys] == [added.id, database.vault.current.id]
+    assert keys[0].sealed_at is None
