@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
+from o_agent.turn_frame import TurnFrame
 from o_contracts import bridge
 from o_contracts.messages import Block
 from o_sandbox.circumstances import Circumstances
 from o_sandbox.protocol import HostCallError
-
-if TYPE_CHECKING:
-    from o_agent.step_loop import TurnFrame
 
 RANGE: Final = 1000
 """Numbers of one tool call; more host calls than its limit allows."""

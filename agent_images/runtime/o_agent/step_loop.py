@@ -8,16 +8,14 @@ approve, or run itself, ends the turn; the turn that brings the answer begins wi
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 import msgspec
 
-from o_agent.approvals import Answers, Pending, pending_of
-from o_agent.bridge_client import BridgeClient
-from o_agent.context import CompiledContext, ContextCompiler, system_unit
-from o_agent.genome import Genome
+from o_agent.approvals import Pending, pending_of
+from o_agent.context import system_unit
 from o_agent.hooks import Reply, Step, apply_hook
 from o_agent.llm_messages import (
     Unit,
@@ -26,10 +24,11 @@ from o_agent.llm_messages import (
     encode_unit,
     tool_message,
 )
-from o_agent.message_ids import TurnIds, otid_of
+from o_agent.message_ids import otid_of
 from o_agent.tool_calls import ToolCalls
 from o_agent.tool_rules import Offer
-from o_agent.tool_runner import ToolRunner, failed
+from o_agent.tool_runner import failed
+from o_agent.turn_frame import DeltaPlace, TurnFrame
 from o_contracts import bridge
 from o_contracts.ids import now_us
 from o_contracts.llm import LlmDelta, LlmMessage, LlmRequest, LlmResult
@@ -42,7 +41,6 @@ from o_contracts.messages import (
     ToolReturn,
     Usage,
 )
-from o_contracts.turns import ClientTool
 
 _result_decoder = msgspec.msgpack.Decoder(LlmResult)
 _delta_decoder = msgspec.msgpack.Decoder(LlmDelta)
@@ -52,71 +50,6 @@ _STOPS: Final[Mapping[str, StopReason]] = {
     "length": "max_tokens_exceeded",
     "content_filter": "invalid_llm_response",
 }
-
-
-class Sink(Protocol):
-    """Who watches a turn while it runs (a stream)."""
-
-    @property
-    def wants_tokens(self) -> bool:
-        """Whether deltas are wanted, too."""
-
-    def resume(self, events: Sequence[str]) -> None:
-        """Another worker has sent these events of the turn."""
-
-    async def opened(self, run_id: str) -> None:
-        """The turn has begun, or begun again."""
-
-    async def delta(self, place: DeltaPlace, delta: LlmDelta) -> None:
-        """A piece of the reply that is being made."""
-
-    async def message(self, message: Message) -> None:
-        """A message is complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeltaPlace:
-    """Where the pieces of a reply belong: ids and date of the messages it will become.
-
-    Calls of the tools `gated` become part of an approval_request_message.
-    """
-
-    ids: TurnIds
-    step: int
-    step_id: str
-    run_id: str
-    date_us: int
-    gated: frozenset[str] = frozenset()
-
-
-@dataclass(slots=True)
-class TurnFrame:
-    """What a step loop is given: the opened turn and what the client asked for.
-
-    `context` is what the model sees; `system` the agent's own prompt in it, or what overrides it.
-    """
-
-    bridge: BridgeClient
-    genome: Genome
-    compiler: ContextCompiler
-    tools: ToolRunner
-    context: CompiledContext
-    system: str
-    ids: TurnIds
-    token: int
-    run_id: str
-    model: str
-    max_steps: int
-    sink: Sink | None = None
-    client_tools: Sequence[ClientTool] = ()
-    pending: Pending | None = None
-    answers: Answers | None = None
-
-    @property
-    def gated(self) -> frozenset[str]:
-        """Tools whose calls the client must answer."""
-        gated = self.context.toolbox.rules.gated
-        return gated.union(tool.name for tool in self.client_tools) if self.client_tools else gated
 
 
 class StepLoop:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,12 +19,10 @@ from o_agent.host_calls import HostCalls
 from o_agent.tool_rules import ANYTHING, Called, Offer
 from o_agent.tool_runner import Ran, failed
 from o_agent.toolbox import Toolbox
+from o_agent.turn_frame import TurnFrame
 from o_contracts import bridge
 from o_contracts.frames import Empty
 from o_contracts.messages import Block, ToolCall, ToolReturn
-
-if TYPE_CHECKING:
-    from o_agent.step_loop import TurnFrame
 
 WATCH_AFTER_S: Final = 0.02
 """A tool that takes longer is run with an eye on whether the turn is cancelled."""

@@ -25,8 +25,9 @@ from o_agent.hooks import HookError
 from o_agent.llm_messages import AGENT_TYPES, encode_unit, input_message
 from o_agent.message_ids import TurnIds
 from o_agent.published import Publisher
-from o_agent.step_loop import Sink, StepLoop, TurnFrame
+from o_agent.step_loop import StepLoop
 from o_agent.tool_runner import ToolRunner
+from o_agent.turn_frame import Sink, TurnFrame
 from o_agent.validation import input_messages
 from o_contracts import bridge
 from o_contracts.frames import Empty

@@ -10,8 +10,8 @@ import pytest
 
 from o_agent.api_messages import ReplyView
 from o_agent.message_ids import TurnIds, UuidSource
-from o_agent.step_loop import DeltaPlace
 from o_agent.streaming import EventStream
+from o_agent.turn_frame import DeltaPlace
 from o_contracts.llm import LlmDelta, ToolCallDelta
 from o_contracts.messages import Message, ToolCall
 from o_contracts.turns import TurnRequest
