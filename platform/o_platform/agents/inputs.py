@@ -73,10 +73,14 @@ class NewAgent:
     identity_ids: list[str] = field(default_factory=list)
     folder_ids: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
 
 
 class AgentChanges(TypedDict, total=False):
-    """What to change of an agent; absent keys stay as they are. `config` is merged key by key."""
+    """What to change of an agent; absent keys stay as they are.
+
+    `config` is merged key by key; `secrets` are all that the agent has afterwards.
+    """
 
     name: str
     system: str
@@ -93,5 +97,6 @@ class AgentChanges(TypedDict, total=False):
     last_run_ms: float
     last_stop_reason: str
     tool_ids: list[str]
+    secrets: dict[str, str]
     block_ids: list[str]
     identity_ids: list[str]

@@ -15,6 +15,7 @@ from o_platform.agents.defaults import generated_name
 from o_platform.agents.folder_repository import give_folder
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import NewAgent
+from o_platform.agents.secret_repository import replace_secrets
 from o_platform.agents.tool_service import resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.db.models import Agent, Message
@@ -38,6 +39,8 @@ async def insert_agent(
     for folder_id in dict.fromkeys(wanted.folder_ids):
         await give_folder(session, agent, folder_id)
     session.add_all(message_row(agent.id, message) for message in wanted.messages)
+    if wanted.secrets:
+        await replace_secrets(session, agent.id, wanted.secrets)
     await repository.announce_agents(session, [agent.id])
     return agent
 

@@ -27,6 +27,11 @@ from o_platform.agents.inputs import AgentChanges, NewAgent
 from o_platform.agents.new_agents import insert_agent, message_row
 from o_platform.agents.paging import Page
 from o_platform.agents.repository import AgentFilter
+from o_platform.agents.secret_repository import (
+    fetch_secrets_of,
+    replace_secrets,
+    secret_names,
+)
 from o_platform.agents.tool_repository import fetch_named
 from o_platform.agents.tool_service import resolve_tools
 from o_platform.agents.tools import ToolCatalogue
@@ -55,6 +60,8 @@ class AgentView:
     """Tools that were added over the API, by name: at least those the agent has."""
     folders: list[tuple[Folder, Archive]] = field(default_factory=list)
     """What it reads."""
+    secrets: list[str] = field(default_factory=list)
+    """Names of what its tools may send."""
 
 
 class AgentService:
@@ -88,6 +95,11 @@ class AgentService:
         async with self._database.unit_of_work() as session:
             return await self._view(session, await existing_agent(session, agent_id))
 
+    async def secrets(self, agent_id: str) -> dict[str, str]:
+        """What the agent's tools may send, by name."""
+        async with self._database.unit_of_work() as session:
+            return await fetch_secrets_of(session, agent_id)
+
     async def list(
         self, wanted: AgentFilter, page: Page, order_by: str = "created_at"
     ) -> Sequence[AgentView]:
@@ -110,6 +122,8 @@ class AgentService:
             await self._apply(session, agent, changes)
             if "embedding" in changes:
                 await archive_repository.move_own(session, agent_id, changes["embedding"])
+            if "secrets" in changes:
+                await replace_secrets(session, agent_id, changes["secrets"])
             if "block_ids" in changes:
                 await attachments.replace(session, agent_id, changes["block_ids"])
             await session.flush()
@@ -290,6 +304,7 @@ class AgentService:
         added = {name for agent in agents for name in agent.tools} - self.catalogue.names
         tools = await fetch_named(session, added) if added else {}
         folders = await folders_of_agents(session, ids)
+        secrets = await secret_names(session, ids)
         return [
             AgentView(
                 agent,
@@ -299,6 +314,7 @@ class AgentService:
                 pending.get(messages[agent.id].pending_id or ""),
                 tools,
                 folders[agent.id],
+                secrets.get(agent.id, []),
             )
             for agent in agents
         ]
@@ -306,6 +322,7 @@ class AgentService:
     async def _apply(self, session: AsyncSession, agent: Agent, changes: AgentChanges) -> None:
         columns: dict[str, Any] = dict(cast("dict[str, Any]", changes))
         columns.pop("block_ids", None)
+        columns.pop("secrets", None)
         tool_ids = columns.pop("tool_ids", None)
         if tool_ids is not None:
             agent.tools = [*await self._resolved(session, [], tool_ids)]

@@ -32,7 +32,15 @@ from o_platform.bridge.turn import Turn
 from o_platform.db.sealing import Vault
 from o_platform.errors import OError
 from o_platform.tooling.fetch import Fetcher, FetchError
-from o_platform.tooling.grants import FETCH, GENOME, fetch_policy, named
+from o_platform.tooling.grants import (
+    FETCH,
+    GENOME,
+    SECRET,
+    SecretError,
+    fetch_policy,
+    named,
+    placeholder,
+)
 from o_tools.edits import MemoryRethink
 from o_tools.errors import ToolError
 from o_tools.queries import ArchivalMemorySearch
@@ -92,7 +100,7 @@ class HostCalls:
         turn.calls += 1
         try:
             result = await self._result(turn, records, request)
-        except (ToolError, FetchError) as error:
+        except (ToolError, FetchError, SecretError) as error:
             result = HostCallResult("error", error=str(error))
         except OError as error:
             result = HostCallResult("error", error=error.message)
@@ -136,6 +144,9 @@ class HostCalls:
         if turn.host_calls > MAX_CALLS:
             raise ToolError(f"the turn has made {MAX_CALLS} host calls; stop here")
         arguments = _arguments(request)
+        if request.name == SECRET:
+            known = await self._secrets(turn, grants)
+            return HostCallResult("ok", _text(placeholder(arguments, grants, known)))
         if request.name in _OUTSIDE:
             value = await self._outside(turn, records, request, arguments, grants)
             return HostCallResult("ok", _text(value))

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+from urllib.parse import quote, quote_plus
 
 import httpx
 import msgspec
@@ -39,7 +40,10 @@ class FetchError(Exception):
 
 
 class FetchRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a tool asks for. `{{secret:NAME}}` in a header or the body becomes the secret."""
+    """What a tool asks for.
+
+    `{{secret:NAME}}` in a header, the body or the query becomes the secret.
+    """
 
     url: str
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
@@ -89,14 +93,16 @@ class Fetcher:
             raise FetchError(f"no answer from {_host_of(request.url)} in time") from None
         except (httpx.HTTPError, OSError) as error:
             said = str(error) or type(error).__name__
-            raise FetchError(f"{_host_of(request.url)}: {said}") from None
+            raise FetchError(f"{_host_of(request.url)}: {_hidden(said, policy)}") from None
         except ForbiddenAddressError as error:
             raise FetchError(str(error)) from None
 
     async def _follow(self, request: FetchRequest, policy: FetchPolicy) -> dict[str, Any]:
-        origin = _host_of(request.url)
+        origin = _origin_of(request.url)
         for _ in range(MAX_REDIRECTS + 1):
-            found = await self._once(request, policy, with_secrets=_host_of(request.url) == origin)
+            found = await self._once(
+                request, policy, with_secrets=_origin_of(request.url) == origin
+            )
             target = found["headers"].get("location")
             if found["status"] not in _REDIRECTS or target is None:
                 return found
@@ -106,10 +112,10 @@ class Fetcher:
     async def _once(
         self, request: FetchRequest, policy: FetchPolicy, *, with_secrets: bool
     ) -> dict[str, Any]:
-        url = _checked_url(request.url, policy.domains)
+        secrets = policy.secrets if with_secrets else {}
+        url = _with_query(_checked_url(request.url, policy.domains), request.url, secrets)
         port = url.port or _SCHEMES[url.scheme]
         address = public_address(await self._resolve(url.host, port), url.host)
-        secrets = policy.secrets if with_secrets else {}
         headers, content = _content(request, secrets)
         if content is not None and len(content) > policy.max_sent_bytes:
             raise FetchError(f"the body is over {policy.max_sent_bytes} bytes")
@@ -167,6 +173,21 @@ def _content(
     return headers, None if body is None else _with_secrets(body, secrets).encode()
 
 
+def _with_query(url: httpx.URL, text: str, secrets: Mapping[str, str]) -> httpx.URL:
+    """The URL with the secrets of its query, each as one value whatever is in it.
+
+    `text` is the same URL as the tool wrote it; what is wrong with it was said before.
+    """
+    place, _, query = text.partition("?")
+    if not _SECRET.search(query):
+        return url
+    quoted = {name: quote(value, safe="") for name, value in secrets.items()}
+    try:
+        return httpx.URL(f"{place}?{_with_secrets(query, quoted)}")
+    except httpx.InvalidURL:
+        raise FetchError("with its secrets, the URL is too long") from None
+
+
 def _with_secrets(text: str, secrets: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
@@ -203,7 +224,9 @@ async def _body(response: httpx.Response, limit: int) -> bytes:
 def _shown(response: httpx.Response, body: bytes, url: str, policy: FetchPolicy) -> dict[str, Any]:
     """The answer for the tool; a server that echoes a secret does not give it away."""
     headers = {name: _hidden(value, policy) for name, value in response.headers.items()}
-    shown: dict[str, Any] = {"status": response.status_code, "url": url, "headers": headers}
+    shown: dict[str, Any] = {
+        "status": response.status_code, "url": _hidden(url, policy), "headers": headers
+    }  # fmt: skip
     try:
         shown["text"] = _hidden(body.decode(response.encoding or "utf-8"), policy)
     except (UnicodeDecodeError, LookupError):
@@ -214,7 +237,8 @@ def _shown(response: httpx.Response, body: bytes, url: str, policy: FetchPolicy)
 def _hidden(text: str, policy: FetchPolicy) -> str:
     for name, value in policy.secrets.items():
         if value:
-            text = text.replace(value, f"{{{{secret:{name}}}}}")
+            for form in (value, quote(value, safe=""), quote_plus(value)):
+                text = text.replace(form, f"{{{{secret:{name}}}}}")
     return text
 
 
@@ -223,6 +247,14 @@ def _hidden_bytes(body: bytes, policy: FetchPolicy) -> bytes:
         if value:
             body = body.replace(value.encode(), b"***")
     return body
+
+
+def _origin_of(url: str) -> tuple[str, str, int | None]:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return "", url[:200], None
+    return parsed.scheme, parsed.host, parsed.port
 
 
 def _host_of(url: str) -> str:

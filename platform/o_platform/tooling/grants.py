@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from o_platform.tooling.fetch import FetchPolicy
 
@@ -27,6 +27,10 @@ WITH_DETAIL: Final = frozenset({FETCH, SECRET})
 GENOME: Final = frozenset({*LOCAL, "memory.read", "archive.search"})
 """What a genome may give its own tools. The rest is the operator's to give: permissions are no
 genes."""
+
+
+class SecretError(Exception):
+    """A secret cannot be used; the text is for the tool."""
 
 
 def unknown_grants(grants: Iterable[str]) -> list[str]:
@@ -45,6 +49,25 @@ def fetch_policy(grants: Iterable[str], secrets: Mapping[str, str]) -> FetchPoli
     domains = [detail for name, _, detail in pairs if name == FETCH]
     allowed = {detail for name, _, detail in pairs if name == SECRET}
     return FetchPolicy(domains, {name: secrets[name] for name in allowed if name in secrets})
+
+
+def placeholder(arguments: Mapping[str, Any], grants: Iterable[str], known: Iterable[str]) -> str:
+    """What stands for a secret in a request, as `secrets.use` gives it to a tool.
+
+    Args:
+        arguments: the tool's: `name`.
+        grants: the tool's.
+        known: names of the agent's secrets.
+
+    Raises:
+        SecretError: it is not granted, or the agent has none of that name.
+    """
+    name = str(arguments.get("name"))
+    if f"{SECRET}:{name}" not in grants:
+        raise SecretError(f"the secret {name!r} is not granted to this tool; grant `{SECRET}:NAME`")
+    if name not in known:
+        raise SecretError(f"this agent has no secret {name!r}; set it in the agent's `secrets`")
+    return f"{{{{secret:{name}}}}}"
 
 
 def _is_known(grant: str) -> bool:

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from o_platform.tooling.fetch import Fetcher, FetchError
-from o_platform.tooling.grants import FETCH, LOCAL, SECRET, fetch_policy, named
+from o_platform.tooling.grants import (
+    FETCH,
+    LOCAL,
+    SECRET,
+    SecretError,
+    fetch_policy,
+    named,
+    placeholder,
+)
 from o_sandbox.protocol import HostCallError, HostFunction
 
 LOCAL_GRANTS: Final = LOCAL | {FETCH, SECRET}
@@ -31,6 +39,15 @@ def local_grants(
         made["o.sleep"] = _sleep
     if "scratch" in wanted:
         made["scratch"] = _nothing
+    if SECRET in wanted:
+
+        async def use(arguments: Mapping[str, Any]) -> str:
+            try:
+                return placeholder(arguments, given, secrets)
+            except SecretError as error:
+                raise HostCallError(str(error)) from None
+
+        made[SECRET] = use
     if FETCH in wanted:
         policy = fetch_policy(given, secrets)
 

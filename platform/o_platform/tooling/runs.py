@@ -48,9 +48,13 @@ class ToolRuns:
         return await self._run(code, checked, local_grants(["o.sleep"], {}, self._fetcher))
 
     async def run_of_agent(
-        self, view: AgentView, name: str, arguments: Mapping[str, Any]
+        self,
+        view: AgentView,
+        name: str,
+        arguments: Mapping[str, Any],
+        secrets: Mapping[str, str],
     ) -> Outcome:
-        """Run a tool that was added to an agent, with its grants.
+        """Run a tool that was added to an agent, with its grants and the agent's secrets.
 
         Raises:
             NotOfferedError: the tool is built in: those work on a turn.
@@ -65,7 +69,7 @@ class ToolRuns:
         tier: Tier = msgspec.convert(tool.tier, Tier)
         code = SandboxTool(tool.name, tool.code, tool.entry, tier=tier)
         checked = _checked(tool.source_code, tool.name, arguments)
-        return await self._run(code, checked, local_grants(tool.grants, {}, self._fetcher))
+        return await self._run(code, checked, local_grants(tool.grants, secrets, self._fetcher))
 
     async def _run(
         self, code: SandboxTool, arguments: dict[str, Any], grants: dict[str, HostFunction]

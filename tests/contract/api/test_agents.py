@@ -188,14 +188,31 @@ def test_unknown_fields_are_ignored(http: httpx.Client) -> None:
     assert http.post("/v1/agents", json={"from_the_future": 1}).status_code == 200
 
 
+def test_secrets_are_kept_by_name_and_never_shown(letta: Letta, http: httpx.Client) -> None:
+    agent = letta.agents.create(secrets={"KEY": "s3cret", "OTHER": "v"})
+    assert [(one.key, one.value) for one in agent.secrets or []] == [("KEY", ""), ("OTHER", "")]
+    source = """
+def key() -> str:
+    "Say what stands for the key."
+    import o
+    return o.secrets.use(name="KEY")
+"""
+    tool = http.post("/v1/tools", json={"source_code": source, "grants": ["secrets.use:KEY"]})
+    letta.agents.tools.attach(tool.json()["id"], agent_id=agent.id)
+    ran = letta.agents.tools.run("key", agent_id=agent.id)
+    assert (ran.status, ran.func_return) == ("success", "{{secret:KEY}}")
+    changed = letta.agents.update(agent.id, secrets={"KEY": "new"})
+    assert [one.key for one in changed.secrets or []] == ["KEY"]
+    assert len(letta.agents.update(agent.id, name="n").secrets or []) == 1
+    assert letta.agents.update(agent.id, secrets={}).secrets == []
+    unset = letta.agents.tools.run("key", agent_id=agent.id)
+    assert (unset.status, "has no secret" in str(unset.func_return)) == ("error", True)
+    assert http.post("/v1/agents", json={"secrets": {"a b": "v"}}).status_code == 422
+
+
 def test_what_is_not_offered_is_said(http: httpx.Client) -> None:
-    for body in (
-        {"folder_ids": ["source-1"]},
-        {"secrets": {"KEY": "v"}},
-        {"from_template": "t"},
-    ):
-        answer = http.post("/v1/agents/", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (501, "not_offered")
+    answer = http.post("/v1/agents/", json={"from_template": "t"})
+    assert (answer.status_code, answer.json()["code"]) == (501, "not_offered")
 
 
 def test_ids(letta: Letta, http: httpx.Client) -> None:

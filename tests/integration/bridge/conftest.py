@@ -99,6 +99,9 @@ class Rows:
         self._insert("tools", values)
         return str(values["id"])
 
+    def secret(self, agent_id: str, name: str, value: str) -> None:
+        self._insert("agent_secrets", {"agent_id": agent_id, "name": name, "value": value})
+
     def attach(self, agent_id: str, block_id: str, label: str) -> None:
         values = {"agent_id": agent_id, "label": label, "block_id": block_id, "position": 0}
         self._insert("agent_blocks", values)

@@ -14,7 +14,8 @@ ASK = json.dumps({"prompt": "how many?"})
 async def test_only_grants_of_the_tool_count_and_memory_is_the_turns(
     bridge: Any, new_worker: Any, rows: Any
 ) -> None:
-    rows.tool("scribe", ["memory.read", "memory.write", "archive.insert", "http.fetch:x.example"])
+    inside = ["memory.read", "memory.write", "archive.insert"]
+    rows.tool("scribe", [*inside, "http.fetch:x.example", "secrets.use:KEY"])
     agent = rows.agent(tools=["scribe"])
     rows.block(agent, "human", "Ada")
     worker = await new_worker()
@@ -30,8 +31,14 @@ async def test_only_grants_of_the_tool_count_and_memory_is_the_turns(
     assert kept.outcome == "ok"
     denied = await worker.host(turn, "scribe", "llm.complete", ASK)
     assert (denied.outcome, "`llm.complete`" in denied.error) == ("denied", True)
-    inside = json.dumps({"url": "http://127.0.0.1/"})
-    refused = await worker.host(turn, "scribe", "http.fetch", inside)
+    nameless = json.dumps({"name": "KEY"})
+    unset = await worker.host(turn, "scribe", "secrets.use", nameless)
+    assert (unset.outcome, "has no secret 'KEY'" in unset.error) == ("error", True)
+    rows.secret(agent, "KEY", "s3cret")
+    stands = await worker.host(turn, "scribe", "secrets.use", nameless)
+    assert json.loads(stands.value) == "{{secret:KEY}}"
+    local = json.dumps({"url": "http://127.0.0.1/"})
+    refused = await worker.host(turn, "scribe", "http.fetch", local)
     assert (refused.outcome, "not among the domains" in refused.error) == ("error", True)
     wrong = await worker.host(turn, "scribe", "memory.write", "[]")
     assert (wrong.outcome, "no JSON object" in wrong.error) == ("error", True)

@@ -78,8 +78,6 @@ def test_model_settings_are_replaced_and_deprecated_ones_added() -> None:
 
 def test_empty_lists_of_what_is_not_offered_are_fine() -> None:
     created(folder_ids=[], source_ids=[], identity_ids=[], secrets={})
-    with pytest.raises(NotOfferedError, match="folders"):
-        created(source_ids=["source-1"])
     with pytest.raises(NotOfferedError, match="messages in context"):
         changed(message_ids=["message-1"])
 

@@ -9,7 +9,13 @@ import httpx
 import pytest
 
 from o_platform.tooling.fetch import Fetcher, FetchError, FetchPolicy
-from o_platform.tooling.grants import fetch_policy, named, unknown_grants
+from o_platform.tooling.grants import (
+    SecretError,
+    fetch_policy,
+    named,
+    placeholder,
+    unknown_grants,
+)
 
 pytestmark = pytest.mark.unit
 PUBLIC = "93.184.216.34"
@@ -121,6 +127,37 @@ async def test_a_secret_reaches_its_host_and_never_the_tool() -> None:
         await _fetch(site, "http://good.example/to/other.example/", policy, headers=headers)
     with pytest.raises(FetchError, match="'OTHER' is not granted"):
         await _fetch(site, "http://good.example/", policy, headers={"X": "{{secret:OTHER}}"})
+
+
+async def test_a_secret_may_be_in_the_query_and_is_not_told_back() -> None:
+    site = _Site()
+    grants = ["http.fetch:good.example", "secrets.use:KEY"]
+    policy = fetch_policy(grants, {"KEY": "a&b=c d"})
+    found = await _fetch(site, "http://good.example/echo?q=1&key={{secret:KEY}}", policy)
+    assert dict(site.seen[0].url.params) == {"q": "1", "key": "a&b=c d"}
+    assert found["url"].endswith("key={{secret:KEY}}")
+    for wrong in ("ftp://good.example/?{{secret:KEY}}", "http://else.example/?{{secret:KEY}}"):
+        with pytest.raises(FetchError) as caught:
+            await _fetch(site, wrong, policy)
+        assert "a&b" not in str(caught.value)
+        assert "a%26b" not in str(caught.value)
+
+
+async def test_a_secret_does_not_follow_to_another_scheme() -> None:
+    policy = fetch_policy(["http.fetch:good.example", "secrets.use:KEY"], {"KEY": "s3cret"})
+    with pytest.raises(FetchError, match="left its host"):
+        await _fetch(
+            _Site(), "https://good.example/to/good.example/", policy,
+            headers={"Authorization": "{{secret:KEY}}"},
+        )  # fmt: skip
+
+
+def test_what_stands_for_a_secret_is_given_by_grant() -> None:
+    grants = ["secrets.use:KEY", "secrets.use:UNSET"]
+    assert placeholder({"name": "KEY"}, grants, {"KEY"}) == "{{secret:KEY}}"
+    for name, says in (("OTHER", "not granted"), ("UNSET", "has no secret"), (None, "not granted")):
+        with pytest.raises(SecretError, match=says):
+            placeholder({"name": name}, grants, {"KEY", "OTHER"})
 
 
 async def test_sizes_and_forms_are_bounded() -> None:

@@ -24,10 +24,6 @@ _KEPT_AS_SENT = (
 """Fields that the platform keeps and shows, in `Agent.config`."""
 
 _NOT_OFFERED = {
-    "secrets": "secrets of tools are not offered: no tool of this server reads the environment",
-    "tool_exec_environment_variables": (
-        "environments of tools are not offered: no tool of this server reads the environment"
-    ),
     "from_template": "templates are not offered by this server",
     "message_ids": "choosing the messages in context is not offered; reset them instead",
 }
@@ -68,6 +64,7 @@ def new_agent(body: AgentCreate, *, lineage: str, default_model: str) -> NewAgen
         identity_ids=_distinct(body.identity_ids),
         folder_ids=_distinct([*(body.folder_ids or []), *(body.source_ids or [])]),
         messages=[_message(message) for message in body.initial_message_sequence or []],
+        secrets=_secrets(body) or {},
     )
 
 
@@ -109,6 +106,7 @@ def agent_changes(body: AgentUpdate, model_settings: dict[str, Any]) -> AgentCha
         "embedding": _embedding(body),
         "model_settings": _changed_settings(body, settings),
         "config": _config(body) or None,
+        "secrets": _secrets(body),
     }
     changes |= {name: value for name, value in derived.items() if value is not None}
     return cast(AgentChanges, changes)
@@ -153,6 +151,12 @@ def _config(body: AgentCreate | AgentUpdate) -> dict[str, Any]:
     if body.llm_config is not None and body.context_window_limit is None:
         kept["context_window_limit"] = body.llm_config.context_window
     return {name: value for name, value in kept.items() if value is not None}
+
+
+def _secrets(body: AgentCreate | AgentUpdate) -> dict[str, str] | None:
+    if body.secrets is None:
+        return body.tool_exec_environment_variables
+    return body.secrets
 
 
 def _tool_rules(body: AgentCreate | AgentUpdate) -> list[dict[str, Any]]:

@@ -59,6 +59,10 @@ class FirstMessage(Input):
     sender_id: Str | None = None
 
 
+SecretName = Annotated[Str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+SecretValue = Annotated[Str, StringConstraints(min_length=1, max_length=10_000)]
+
+
 class LlmConfigBody(Input):
     """The deprecated way to say which model; only these fields of it are read."""
 
@@ -104,8 +108,8 @@ class _AgentBody(Input):
     folder_ids: list[FolderId] | None = None
     source_ids: list[FolderId] | None = None
     identity_ids: list[IdentityId] | None = None
-    secrets: dict[str, Str] | None = None
-    tool_exec_environment_variables: dict[str, Str] | None = None
+    secrets: dict[SecretName, SecretValue] | None = None
+    tool_exec_environment_variables: dict[SecretName, SecretValue] | None = None
 
 
 class AgentCreate(_AgentBody):

@@ -57,6 +57,8 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         enable_sleeptime=config.get("enable_sleeptime"),
         message_buffer_autoclear=config.get("message_buffer_autoclear", False),
         timezone=agent.timezone,
+        secrets=_secrets(view),
+        tool_exec_environment_variables=_secrets(view),
         identities=[shown_identity(one, [agent.id]).model_dump() for one in view.identities],
         identity_ids=[one.id for one in view.identities],
         last_run_completion=agent.last_run_at,
@@ -94,6 +96,11 @@ def tool_state(spec: ToolSpec) -> ToolState:
         id=tool_id(spec.name), name=spec.name, description=spec.description, json_schema=schema,
         tool_type=kind, tags=[kind], return_char_limit=TOOL_RETURN_CHARS,
     )  # fmt: skip
+
+
+def _secrets(view: AgentView) -> list[dict[str, Any]]:
+    """Names alone: a value that is set is never shown again."""
+    return [{"agent_id": view.agent.id, "key": name, "value": ""} for name in view.secrets]
 
 
 def _model_settings(agent: Agent) -> dict[str, Any]:

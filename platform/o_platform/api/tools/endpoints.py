@@ -145,7 +145,8 @@ async def run_agent_tool(
     view = await agents.fetch(agent_id)
     _require_tool(view, tool_name)
     arguments = body.args if body is not None else {}
-    outcome = await runs.run_of_agent(view, tool_name, arguments)
+    secrets = await agents.secrets(agent_id)
+    outcome = await runs.run_of_agent(view, tool_name, arguments, secrets)
     return execution(outcome)
 
 
