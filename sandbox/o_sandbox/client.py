@@ -166,13 +166,15 @@ class _Conversation:
             else:
                 message = await self._met(message)
         return msgspec.structs.replace(
-            message.outcome,
+            _with_value(message),
             stdout="".join(self._printed["stdout"]),
             stderr="".join(self._printed["stderr"]),
             calls=self.calls,
         )
 
     def _print(self, output: Output) -> None:
+        if not output.text:
+            raise FrameError("output of no bytes")
         text = output.text[: self._left]
         self._left -= len(text)
         channel: Channel = "stderr" if output.channel == "stderr" else "stdout"
@@ -194,6 +196,8 @@ class _Conversation:
             answering.cancel()
 
     async def _answer(self, ask: Ask) -> Answer:
+        if len(self.calls) > self._limits.host_calls:
+            raise FrameError("more host calls than the limit")
         started = time.perf_counter()
         answer, outcome = await self._called(ask)
         took = time.perf_counter() - started
@@ -209,12 +213,37 @@ class _Conversation:
             return Answer(False, "too many calls of the host", denied=True), "denied"
         try:
             arguments = msgspec.json.decode(ask.arguments, type=dict[str, Any])
-            value = await function(arguments)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             return Answer(False, f"these are no keyword arguments: {error}"), "error"
+        try:
+            value = await function(arguments)
         except HostCallError as error:
             return Answer(False, str(error)), "error"
-        return Answer(True, msgspec.json.encode(value).decode()), "ok"
+        answer = _answered(value)
+        return answer, "ok" if answer.ok else "error"
+
+
+def _with_value(done: Done) -> Outcome:
+    try:
+        value = msgspec.json.decode(done.value)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        said = f"the tool's value cannot be read: {error}"
+        return msgspec.structs.replace(done.outcome, reason="trap", error=said)
+    return msgspec.structs.replace(done.outcome, value=value)
+
+
+def _answered(value: Any) -> Answer:
+    """A host function's value on its way to the guest, who may have sent most of it.
+
+    Raises:
+        SandboxError: it is not JSON-ready.
+    """
+    try:
+        return Answer(True, msgspec.json.encode(value).decode())
+    except (RecursionError, UnicodeError) as error:
+        return Answer(False, f"the answer cannot be sent: {error}")
+    except (TypeError, ValueError) as error:
+        raise SandboxError(f"a host function's value is not JSON-ready: {error}") from error
 
 
 def arguments_text(args: Mapping[str, Any]) -> str:

@@ -66,9 +66,10 @@ class Answer(Struct, frozen=True, tag="answer", array_like=True):
 
 
 class Done(Struct, frozen=True, tag="done", array_like=True):
-    """The end of the call."""
+    """The end of the call. `value` is the outcome's, as JSON: not every value has another form."""
 
     outcome: Outcome
+    value: bytes = b"null"
 
 
 ToEngine = Run | Answer
@@ -116,5 +117,5 @@ class Frames(Generic[Message]):
         del self._held[:end]
         try:
             return self._decoder.decode(body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise FrameError(f"a frame cannot be read: {error}") from error

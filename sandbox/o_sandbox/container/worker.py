@@ -28,7 +28,7 @@ from o_sandbox.jail.seccomp import BASIC
 from o_sandbox.outcome import Reason
 from o_sandbox.worker import wire
 from o_sandbox.worker.capabilities import Capabilities, offered
-from o_sandbox.worker.connection import Connection
+from o_sandbox.worker.connection import Connection, silence
 from o_sandbox.worker.console import Console
 from o_sandbox.worker.decorators import DECORATORS
 from o_sandbox.worker.verdict import FILE_NAME, Ended, Verdict, described, encoded
@@ -39,9 +39,10 @@ CALLS: Final = BASIC | {
     "getdents64", "getegid", "geteuid", "getgid", "getppid", "getuid", "ioctl", "lstat", "mkdir",
     "mkdirat", "open", "openat", "pipe2", "pselect6", "pwrite64", "readlink", "readlinkat",
     "rename", "renameat", "renameat2", "rmdir", "select", "set_robust_list", "socketpair", "stat",
-    "statx", "times", "uname", "unlink", "unlinkat", "utimensat",
+    "statx", "times", "uname", "unlink", "unlinkat",
 }  # fmt: skip
-"""Files, threads and waiting; no socket that connects, no process, no signal."""
+"""Files, threads and waiting; no socket that connects, no process, no signal. Landlock does not
+guard what belongs to a file besides its content: so nothing that changes times, owner or mode."""
 _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/urandom")
 _SYSTEM: Final = (
     "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/usr/share/zoneinfo",
@@ -53,6 +54,7 @@ def main() -> None:
     """`main DESCRIPTOR OPTIONS`."""
     options = msgspec.json.decode(sys.argv[2], type=Options)
     connection = Connection(int(sys.argv[1]))
+    silence()
     try:
         layers = enter(_jail(options))
     except JailError as error:

@@ -19,6 +19,9 @@ from o_sandbox.wire import Answer, Ask, Output, Run
 
 SLEEP: Final = "o.sleep"
 _MAX_NAME: Final = 100
+_LONGEST_SLEEP_S: Final = 1e6
+_ARGUMENT_ROOM: Final = 64 * 1024
+"""Arguments of a call of the host may be this much longer than twice the limit of output."""
 
 
 class Caller:
@@ -50,10 +53,11 @@ class Call:
             WasmtimeError: the limit is reached.
         """
         left = self.meter.limits.output_bytes - self.meter.output_bytes
-        kept = text.encode()[: max(0, left)].decode(errors="ignore")
+        piece = text.encode()
+        kept = piece[: max(0, left)].decode(errors="ignore")
         if kept and channel in ("stdout", "stderr"):
             self._caller.output(Output(channel, kept))
-        if not self.meter.add_output(len(text.encode())):
+        if not self.meter.add_output(len(piece)):
             raise wasmtime.WasmtimeError("too much output")
 
     def ask(self, name: str, arguments: str) -> Answer:
@@ -66,6 +70,9 @@ class Call:
             raise wasmtime.WasmtimeError("too many calls of the host")
         if not 0 < len(name) <= _MAX_NAME:
             return Answer(False, "that is no name of a capability")
+        most = 2 * self.meter.limits.output_bytes + _ARGUMENT_ROOM
+        if len(arguments) > most:
+            return Answer(False, f"arguments of {len(arguments)} bytes are over {most}")
         answer = self._caller.ask(Ask(name, arguments), self.meter.wall_left_s)
         if answer is None:
             self.meter.look()
@@ -108,9 +115,10 @@ def set_current(call: Call | None) -> None:
 
 def _seconds(arguments: str) -> float:
     try:
-        return msgspec.json.decode(arguments, type=_Sleep).seconds
-    except msgspec.MsgspecError:
+        seconds = msgspec.json.decode(arguments, type=_Sleep).seconds
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return 0.0
+    return min(seconds, _LONGEST_SLEEP_S)
 
 
 class _Sleep(msgspec.Struct):

@@ -16,6 +16,9 @@ from o_sandbox.outcome import Reason
 
 _MEMORY_ERRORS: Final = frozenset({"MemoryError"})
 _SENTENCE_CHARS: Final = 500
+_TRACEBACK_CHARS: Final = 16 * 1024
+_ERROR_ROOM: Final = 64 * 1024
+"""What a reply may be longer than the limit of output, for the form around it or an error."""
 
 
 class Ended(Struct, frozen=True):
@@ -30,15 +33,16 @@ class Ended(Struct, frozen=True):
         """What a guest's reply means."""
         if meter.stop is not None:
             return cls(meter.stop.reason, error=meter.stop.sentence)
+        size = len(reply.encode())
+        if size > meter.limits.output_bytes + _ERROR_ROOM:
+            return _with_output(size, meter, None)
         try:
             said = _reply(reply)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             return cls("trap", error=f"the tool's reply cannot be read: {error}")
         if said.error is not None:
             return _failed(said.error, meter)
-        if not meter.add_output(len(reply)):
-            return cls("output", error=f"more than {meter.limits.output_bytes} bytes of output")
-        return cls("ok", value=said.ok)
+        return _with_output(size, meter, said.ok)
 
 
 class _Failure(Struct, frozen=True):
@@ -61,11 +65,20 @@ def ended_by(error: Exception, meter: Meter) -> Ended:
     return Ended("trap", error=_last_line(str(error)))
 
 
+def _with_output(size: int, meter: Meter, value: Any) -> Ended:
+    """The end with a value, unless the reply that holds it is over the limit of output."""
+    if meter.add_output(size):
+        return Ended("ok", value=value)
+    return Ended("output", error=f"more than {meter.limits.output_bytes} bytes of output")
+
+
 def _failed(failure: _Failure, meter: Meter) -> Ended:
+    told = failure.traceback or f"{failure.type}: {failure.message}"
     if failure.type in _MEMORY_ERRORS:
         limit = meter.limits.memory_bytes
-        return Ended("memory", error=f"more than {limit} bytes of memory\n{failure.traceback}")
-    return Ended("error", error=failure.traceback or f"{failure.type}: {failure.message}")
+        told = f"more than {limit} bytes of memory\n{failure.traceback}"
+    reason: Reason = "memory" if failure.type in _MEMORY_ERRORS else "error"
+    return Ended(reason, error=told[:_TRACEBACK_CHARS])
 
 
 def _last_line(text: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import wasmtime
 from wasmtime import component as wasm
 
 from o_sandbox.engine import call as calls
 from o_sandbox.engine import random_bytes
+
+log: Final = logging.getLogger("o_sandbox.engine")
 
 
 def linker(engine: wasmtime.Engine, component: wasm.Component) -> wasm.Linker:
@@ -19,8 +22,8 @@ def linker(engine: wasmtime.Engine, component: wasm.Component) -> wasm.Linker:
     made.allow_shadowing = True
     imported = component.type.imports(engine)
     with made.root() as root:
-        root.add_func("host-call", _host_call)
-        root.add_func("emit", _emit)
+        root.add_func("host-call", _guarded(_host_call))
+        root.add_func("emit", _guarded(_emit))
         for name, functions in _SHADOWED.items():
             for full in _versions(name, imported):
                 _shadow(root, full, functions)
@@ -34,9 +37,28 @@ def _versions(name: str, imported: Iterable[str]) -> list[str]:
 def _shadow(root: wasm.LinkerInstance, name: str, functions: dict[str, Callable[..., Any]]) -> None:
     with root.add_instance(name) as instance:
         for function, body in functions.items():
-            instance.add_func(function, body)
+            instance.add_func(function, _guarded(body))
         if name.startswith(_RANDOM):
             random_bytes.define(instance)
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, out of which nothing comes but `WasmtimeError`.
+
+    The bindings keep any other exception in one place for all threads, where the call of another
+    guest would find it.
+    """
+
+    def guarded(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except wasmtime.WasmtimeError:
+            raise
+        except Exception as error:
+            log.exception("a function that guests import failed")
+            raise wasmtime.WasmtimeError("the engine failed") from error
+
+    return guarded
 
 
 def _host_call(_store: Any, name: str, payload: str) -> wasm.Variant:

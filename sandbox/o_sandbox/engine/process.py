@@ -25,6 +25,7 @@ from o_sandbox.artifacts import ArtifactName
 from o_sandbox.cache import CompiledCache
 from o_sandbox.compiled import compiled
 from o_sandbox.engine import configuration
+from o_sandbox.engine.allocator import give_back_large_blocks
 from o_sandbox.engine.epochs import Ticker
 from o_sandbox.engine.module_guest import ModuleGuests
 from o_sandbox.engine.python_guest import PythonGuests
@@ -67,6 +68,7 @@ def serve(
         SandboxUnavailableError: the package does not carry what it has to serve.
     """
     started = time.perf_counter()
+    give_back_large_blocks()
     room = settings.idle + 2 * settings.calls
     engine = configuration.engine(
         room,

@@ -9,6 +9,8 @@ import socket
 import threading
 from typing import Final, Protocol
 
+import msgspec
+
 from o_sandbox.engine.call import Call
 from o_sandbox.engine.connection import ClosedError, Connection
 from o_sandbox.engine.ending import Ended
@@ -72,9 +74,17 @@ class Server:
             caller = connection.caller()
             meter = Meter(run.limits, caller.is_gone, self._resident_bytes)
             ended = self._guests.run(Call(run, meter, caller))
-        outcome = Outcome(ended.reason, ended.value, ended.error, used=meter.used())
-        connection.send(Done(outcome))
+        connection.send(_done(ended, meter))
 
     def _resident_bytes(self) -> int:
         pages = os.pread(self._resident, 128, 0).split()[1]
         return int(pages) * _PAGE
+
+
+def _done(ended: Ended, meter: Meter) -> Done:
+    try:
+        value = msgspec.json.encode(ended.value)
+    except (RecursionError, ValueError) as error:
+        said = f"the tool's value cannot be sent: {error}"
+        return Done(Outcome("trap", error=said, used=meter.used()))
+    return Done(Outcome(ended.reason, error=ended.error, used=meter.used()), value)

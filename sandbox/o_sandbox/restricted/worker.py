@@ -20,7 +20,7 @@ from o_sandbox.jail.seccomp import BASIC
 from o_sandbox.restricted.guest import Guest
 from o_sandbox.restricted.options import Options
 from o_sandbox.worker import wire
-from o_sandbox.worker.connection import Connection, HostGoneError
+from o_sandbox.worker.connection import Connection, HostGoneError, silence
 
 MAX_MEMORY_BYTES: Final = 1024 * 1024 * 1024
 _WARM_UP: Final = wire.Start(
@@ -66,6 +66,7 @@ def serve(descriptor: int, options: Options) -> None:
     gc.collect()
     gc.freeze()
     memory = MemoryBound()
+    silence()
     try:
         layers = enter(_jail(memory.highest, options.required))
     except JailError as error:

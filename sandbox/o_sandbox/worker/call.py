@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -16,6 +16,13 @@ from o_sandbox.protocol import Channel, Grants, HostCallError, OnOutput, Sandbox
 from o_sandbox.tool import Tool
 from o_sandbox.worker import wire
 from o_sandbox.worker.capabilities import denial
+
+_MAX_NAME: Final = 200
+_MAX_DETAIL: Final = 1000
+
+
+class DeniedError(Exception):
+    """The guest went on calling after a call of its was denied, which ends it."""
 
 
 class Peer(Protocol):
@@ -52,6 +59,7 @@ class Call:
         self._printed: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._printed_bytes = 0
         self._calls: list[HostCall] = []
+        self._denial: str | None = None
         self._started = time.perf_counter()
         self._cpu_s = peer.cpu_s()
 
@@ -60,6 +68,7 @@ class Call:
 
         Raises:
             ValueError: the worker says what it may not.
+            DeniedError: it calls on after it was denied a call.
             SandboxError: a host function failed.
         """
         self._peer.send(request)
@@ -89,12 +98,16 @@ class Call:
         )
 
     def _outcome(self, done: wire.Done) -> Outcome:
+        if self._denial is not None:
+            return self.ended("denied", self._denial)
         reason = msgspec.convert(done.reason, Reason)
         value = json.loads(done.value) if reason == "ok" else None
         return self.ended(reason, done.error, value, len(done.value) if reason == "ok" else 0)
 
     def _print(self, output: wire.Output) -> None:
         channel = msgspec.convert(output.channel, Channel)
+        if not output.text:
+            raise ValueError("output of no bytes, which no limit would end")
         self._printed_bytes += len(output.text.encode())
         if self._printed_bytes > self._limits.output_bytes:
             raise ValueError("more output than the limit")
@@ -103,15 +116,19 @@ class Call:
             self._on_output(channel, output.text)
 
     async def _answer(self, call: wire.Call) -> wire.Answer:
+        if self._denial is not None:
+            raise DeniedError(self._denial)
         function = self._grants.get(call.name)
         started = time.perf_counter()
         if function is None:
-            return self._record(call.name, "denied", started, denial(call.name))
+            return self._denied(call.name, started, denial(call.name[:_MAX_NAME]))
         if len(self._calls) >= self._limits.host_calls:
-            return self._record(call.name, "denied", started, "too many host calls")
+            most = self._limits.host_calls
+            said = f"the tool called the host more than {most} times"
+            return self._denied(call.name, started, said)
         arguments = msgspec.json.decode(call.arguments, type=dict[str, Any])
         try:
-            value = json.dumps(await function(arguments)).encode()
+            value = _json(await function(arguments))
         except HostCallError as error:
             return self._record(call.name, "error", started, str(error) or "it failed")
         except (TimeoutError, asyncio.CancelledError):
@@ -122,12 +139,29 @@ class Call:
         self._record(call.name, "ok", started, "")
         return wire.Answer(value)
 
+    def _denied(self, name: str, started: float, detail: str) -> wire.Answer:
+        self._denial = detail
+        return self._record(name, "denied", started, detail)
+
     def _record(
         self, name: str, outcome: Literal["ok", "error", "denied"], started: float, detail: str
     ) -> wire.Answer:
         wall_s = time.perf_counter() - started
-        self._calls.append(HostCall(name[:200], outcome, wall_s, detail))
+        self._calls.append(HostCall(name[:_MAX_NAME], outcome, wall_s, detail[:_MAX_DETAIL]))
         return wire.Answer(error=detail)
+
+
+def _json(value: Any) -> bytes:
+    """A host function's value on its way to the guest, who may have sent most of it.
+
+    Raises:
+        HostCallError: it is nested too deeply to be sent.
+        TypeError, ValueError: it is not JSON-ready.
+    """
+    try:
+        return json.dumps(value).encode()
+    except RecursionError:
+        raise HostCallError("the answer is nested too deeply to be sent") from None
 
 
 def request(

@@ -34,7 +34,7 @@ class Frames(asyncio.Protocol):
         self._buffer += data
         try:
             self._cut()
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._fail(error)
         self._wake()
 

@@ -25,12 +25,15 @@ from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome, Reason
 from o_sandbox.protocol import Grants, OnOutput, SandboxError, SandboxUnavailableError
 from o_sandbox.worker import wire
-from o_sandbox.worker.call import Call
+from o_sandbox.worker.call import Call, DeniedError
+from o_sandbox.worker.cpu import CpuWatch
 from o_sandbox.worker.frames import ROOM_BYTES, Frames, WorkerDiedError
 
 START_TIMEOUT_S: Final = 30.0
 _WORN_BYTES: Final = 64 * 1024 * 1024
 """A worker that holds this much more than at its start is replaced."""
+_LEAVING_S: Final = 0.2
+"""How long a process that closed its socket may take to end."""
 _PAGE: Final = resource.getpagesize()
 
 
@@ -96,15 +99,19 @@ class Worker:
         self._frames.limit = limits.output_bytes * 2 + ROOM_BYTES
         self.is_usable = False
         try:
-            async with asyncio.timeout(limits.wall_s):
-                outcome = await call.play(start)
+            with CpuWatch(self.cpu_s, limits.cpu_s, self._kill) as cpu:
+                async with asyncio.timeout(limits.wall_s):
+                    outcome = await call.play(start)
         except TimeoutError:
-            self._process.kill()
+            self._kill()
             self._reap()
             outcome = call.ended("timeout", f"no result within {limits.wall_s:g} s")
         except WorkerDiedError:
-            outcome = call.ended(*self._cause_of_death(limits))
-        except ValueError as error:  # malformed frames, or JSON
+            has_left = await self._leaves()
+            outcome = call.ended(*self._cause_of_death(limits, cpu, has_left=has_left))
+        except DeniedError as error:
+            outcome = call.ended("denied", str(error))
+        except (ValueError, RecursionError) as error:  # malformed frames, or JSON
             outcome = call.ended("trap", f"the worker sent a corrupt reply: {error}")
         else:
             self.is_usable = outcome.used.memory_bytes < _WORN_BYTES
@@ -114,7 +121,7 @@ class Worker:
         """Kill the process and collect its status."""
         self.is_usable = False
         self._transport.abort()
-        self._process.kill()
+        self._kill()
         self._reap()
         if self._memory >= 0:
             os.close(self._memory)
@@ -159,6 +166,11 @@ class Worker:
         self.missing_layers = message.missing
         self._own_bytes = self._resident_bytes()
 
+    def _kill(self) -> None:
+        """End the process, without collecting its status: what it used is told with that."""
+        if self._process.returncode is None:
+            os.kill(self._process.pid, signal.SIGKILL)
+
     def _reap(self) -> int:
         """The exit code of a process that ended or is about to."""
         if self._process.returncode is None:
@@ -167,10 +179,31 @@ class Worker:
             self._end_cpu_s = usage.ru_utime + usage.ru_stime
         return self._process.returncode
 
-    def _cause_of_death(self, limits: Limits) -> tuple[Reason, str]:
+    async def _leaves(self) -> bool:
+        """Whether the process ends, now that its socket is closed; a guest may do just that."""
+        ended = asyncio.Event()
+        descriptor = os.pidfd_open(self._process.pid)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(descriptor, ended.set)
+        try:
+            async with asyncio.timeout(_LEAVING_S):
+                await ended.wait()
+        except TimeoutError:
+            return False
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            self._kill()
+        return True
+
+    def _cause_of_death(
+        self, limits: Limits, cpu: CpuWatch, *, has_left: bool
+    ) -> tuple[Reason, str]:
         code = self._reap()
-        if code in (-signal.SIGPROF, -signal.SIGXCPU) or self.cpu_s() >= limits.cpu_s:
+        if code in (-signal.SIGPROF, -signal.SIGXCPU) or cpu.used_s >= limits.cpu_s:
             return "timeout", f"the tool used its {limits.cpu_s:g} s of CPU"
+        if not has_left:
+            return "trap", "the worker closed its connection and went on"
         if code == -signal.SIGKILL:
             return "memory", "the kernel killed the worker; the machine is short of memory"
         return "trap", f"the worker ended with {code}"

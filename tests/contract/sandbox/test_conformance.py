@@ -154,3 +154,14 @@ async def test_a_caller_that_stops_waiting_stops_the_call(sandbox: Sandbox) -> N
     with pytest.raises(asyncio.CancelledError):
         await call
     assert (await _run(sandbox, "def f(x):\n    return x")).value == 4
+
+
+async def test_values_of_any_size_and_depth_end_in_an_outcome(sandbox: Sandbox) -> None:
+    assert (await _run(sandbox, "def f(x):\n    return [x ** 64, -(x ** 40)]")).value == [
+        4**64, -(4**40),
+    ]  # fmt: skip
+    nested = "def f(x):\n    a = []\n    for _ in range({}):\n        a = [a]\n    return a"
+    for depth in (200, 700, 900, 950, 970, 990, 100_000):
+        outcome = await _run(sandbox, nested.format(depth))
+        assert outcome.reason in ("ok", "error", "trap"), outcome
+        assert outcome.is_ok or depth > 200

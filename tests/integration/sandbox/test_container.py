@@ -119,3 +119,27 @@ def f():
     content, folder = (await _run(source, {"scratch": None})).value
     assert content == "kept"
     assert not os.path.exists(folder)  # noqa: ASYNC240
+
+
+async def test_what_closes_its_socket_and_stays_is_not_waited_for() -> None:
+    source = "import os, time\ndef f():\n    os.closerange(0, 256)\n    time.sleep(60)"
+    outcome = await _run(source)
+    assert (outcome.reason, outcome.error) == (
+        "trap",
+        "the worker closed its connection and went on",
+    )
+    assert outcome.used.wall_s < 20
+
+
+async def test_what_ignores_signals_keeps_to_its_cpu_all_the_same() -> None:
+    source = """
+import signal
+def f():
+    for number in (signal.SIGPROF, signal.SIGXCPU, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        pass
+"""
+    outcome = await _run(source, cpu_s=0.3)
+    assert outcome.reason == "timeout"
+    assert 0.3 <= outcome.used.cpu_s < 0.6
