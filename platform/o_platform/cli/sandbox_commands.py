@@ -19,3 +19,35 @@ def replay(
 
     if not tool_files.replay(recording):
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples: `o sandbox attack --tier wasm` · `o sandbox attack --tier restricted --only "
+    "frames --no-control` · `o sandbox attack --tier all --out report.json`"
+)
+def attack(
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(help="restricted, wasm or container; may be given again. `all`: each. [wasm]"),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="An attack's id, a family or a group; may be given again."),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Run one in so many of each family.")] = 1,
+    seed: Annotated[int, typer.Option(help="Which ones `--every` draws.")] = 0,
+    lanes: Annotated[int, typer.Option(min=1, max=16, help="How many run side by side.")] = 2,
+    control: Annotated[
+        bool, typer.Option(help="First let them succeed, in a container without network.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the whole report to this file, as JSON.")
+    ] = None,
+) -> None:
+    """Run hostile tools against a tier; 0 only if none of them escapes, spoils or overruns."""
+    from o_platform.cli import attack_run
+
+    tiers = tuple(tier or ("wasm",))
+    request = attack_run.Request(tiers, tuple(only or ()), every, seed, lanes, control, out)
+    if not attack_run.run(request):
+        raise typer.Exit(1)

@@ -50,6 +50,20 @@ class ImageInfo:
     architecture: str
 
 
+@dataclass(frozen=True, slots=True)
+class ThrowAway:
+    """What a container that runs once is given: files (a tar), environment and bounds.
+
+    It is killed after `timeout_s` seconds.
+    """
+
+    files: bytes
+    environment: dict[str, str]
+    memory_bytes: int
+    pids: int
+    timeout_s: float
+
+
 class EngineClient:
     """One connection to a container engine."""
 
@@ -107,6 +121,18 @@ class EngineClient:
             EngineRefusedError: it could not start, or ended with another status than 0.
         """
         return await self.call(lambda api: _run_once(api, image, command))
+
+    async def run_throw_away(
+        self, image: str, command: list[str], job: ThrowAway, on_line: Callable[[str], None]
+    ) -> None:
+        """Run `command` in a container that is removed afterwards, without network or rights.
+
+        `on_line` is called, in a thread, with each line that it prints.
+
+        Raises:
+            EngineRefusedError: it could not start, or ended with another status than 0.
+        """
+        await self.call(lambda api: _run_throw_away(api, image, command, job, on_line))
 
     async def exported(self, reference: str, file: Any) -> None:
         """Write an image with all of its layers to `file`, as `docker save` does."""
@@ -197,6 +223,50 @@ def _run_once(api: Api, image: str, command: list[str]) -> str:
     if status != 0:
         raise EngineRefusedError(f"`{command[0]}` ended with {status} in {image}: {output[-500:]}")
     return output
+
+
+def _run_throw_away(
+    api: Api, image: str, command: list[str], job: ThrowAway, on_line: Callable[[str], None]
+) -> None:
+    host = api.create_host_config(
+        network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mem_limit=job.memory_bytes,
+        memswap_limit=job.memory_bytes,
+        pids_limit=job.pids,
+        init=True,
+    )
+    container = api.create_container(
+        image,
+        command[1:],
+        entrypoint=command[:1],
+        environment=job.environment,
+        host_config=host,
+    )
+    watchdog = threading.Timer(job.timeout_s, api.kill, (container,))
+    try:
+        api.put_archive(container, "/", job.files)
+        api.start(container)
+        watchdog.start()
+        last = _each_line(api.logs(container, stream=True, follow=True), on_line)
+        status = api.wait(container, timeout=_TIMEOUT_S)["StatusCode"]
+    finally:
+        watchdog.cancel()
+        api.remove_container(container, force=True)
+    if status != 0:
+        raise EngineRefusedError(f"`{command[0]}` ended with {status} in {image}: {last}")
+
+
+def _each_line(pieces: Iterable[bytes], on_line: Callable[[str], None]) -> str:
+    """Hand over each whole line; returns the last one."""
+    rest, last = b"", ""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            last = line.decode(errors="replace")
+            on_line(last)
+    return rest.decode(errors="replace") or last
 
 
 def _export(api: Api, reference: str, file: Any) -> None:

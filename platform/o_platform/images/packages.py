@@ -35,6 +35,8 @@ PACKAGES: Final = ("o_agent", "o_contracts", "o_sandbox", "o_tools")
 
 _PACKED_SUFFIX: Final = ".gz"
 """The sandbox's WebAssembly as it is carried: an instance has its compiled form."""
+_ATTACKS: Final = "attacks"
+"""The folder of the attack suite, which no instance needs."""
 _COMPILED: Final[tuple[ArtifactName, ...]] = ("python", "quickjs")
 """What engines in instances run."""
 _BUILD_ONLY: Final = frozenset({".c", ".h", ".pxd", ".pyc", ".pyi", ".pyx"})
@@ -137,7 +139,9 @@ def _package_entries(site: str, name: str) -> Iterator[Entry]:
         raise SetupError(f"the package {name} is missing; install project-o again")
     root = Path(spec.origin).parent
     for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix not in (".pyc", _PACKED_SUFFIX):
+        within = path.relative_to(root).parts
+        unneeded = (".pyc", _PACKED_SUFFIX)
+        if path.is_file() and path.suffix not in unneeded and _ATTACKS != within[0]:
             yield Entry(f"{site}/{name}/{path.relative_to(root).as_posix()}", content=path)
 
 
