@@ -98,7 +98,7 @@ def _reply(call: Call, memory: GuestMemory, packed: int) -> Ended:
     content = memory.read(address, size)
     try:
         return Ended("ok", value=msgspec.json.decode(content) if content else None)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return Ended("trap", error=f"the module's reply is no JSON: {error}")
 
 

@@ -51,7 +51,7 @@ class _Speech:
         if message.call is None:
             self.reply = bytes(message.reply)
             return
-        answer = call.ask(message.call, bytes(message.arguments).decode())
+        answer = call.ask(message.call, bytes(message.arguments).decode("utf-8", "replace"))
         said = answer.content.encode()
         if not answer.ok:
             said = b'{"error":%b}' % msgspec.json.encode(answer.content)
@@ -94,7 +94,7 @@ class ScriptGuests:
         exports["qjs_init_argv"](store, len(arguments), _placed(exports, store, memory, table))
         if speech.reply is None:
             return Ended("trap", error="the tool ended its interpreter")
-        return Ended.from_reply(speech.reply.decode(), call.meter)
+        return Ended.from_reply(speech.reply.decode("utf-8", "replace"), call.meter)
 
 
 def _placed(exports: Any, store: wasmtime.Store, memory: GuestMemory, content: bytes) -> int:

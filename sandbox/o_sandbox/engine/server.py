@@ -73,8 +73,16 @@ class Server:
         with self._running, self._ticker.watching():
             caller = connection.caller()
             meter = Meter(run.limits, caller.is_gone, self._resident_bytes)
-            ended = self._guests.run(Call(run, meter, caller))
+            ended = self._ended(Call(run, meter, caller))
         connection.send(_done(ended, meter))
+
+    def _ended(self, call: Call) -> Ended:
+        try:
+            return self._guests.run(call)
+        except Exception:
+            # Whatever it is, foreign code brought it about, and would again in the next engine.
+            log.exception("the engine failed at the tool %s", call.run.name)
+            return Ended("trap", error="the engine could not go on with this tool")
 
     def _resident_bytes(self) -> int:
         pages = os.pread(self._resident, 128, 0).split()[1]
