@@ -125,6 +125,9 @@ class Settings(BaseSettings):
         description="hosts that callbacks of runs may reach although their address is private",
     )
     max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest request body")
+    mcp_stdio: Literal["operators", "anyone", "off"] = Field(
+        "operators", description="who may add MCP servers that are programs on this machine"
+    )
     max_upload_bytes: int = Field(
         64 * 1024 * 1024, ge=1024, description="largest agent file or document to upload"
     )

@@ -24,6 +24,7 @@ from o_platform.agents.history_repository import EVERY_MESSAGE
 from o_platform.agents.identity_repository import fetch_identities
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
+from o_platform.agents.mcp_repository import fetch_tools
 from o_platform.agents.new_agents import insert_agent, message_row
 from o_platform.agents.paging import Page
 from o_platform.agents.repository import AgentFilter
@@ -33,11 +34,11 @@ from o_platform.agents.secret_repository import (
     secret_names,
 )
 from o_platform.agents.tool_repository import fetch_named
-from o_platform.agents.tool_service import resolve_tools
+from o_platform.agents.tool_service import require_distinct, resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Agent, Archive, Block, Folder, Identity, Tool
+from o_platform.db.models import Agent, Archive, Block, Folder, Identity, McpTool, Tool
 from o_platform.errors import NotFoundError
 
 _PENDING_MESSAGES: Final = 300
@@ -58,6 +59,8 @@ class AgentView:
     pending: contract.Message | None = None
     tools: dict[str, Tool] = field(default_factory=dict)
     """Tools that were added over the API, by name: at least those the agent has."""
+    mcp_tools: dict[str, McpTool] = field(default_factory=dict)
+    """Tools of MCP servers by id."""
     folders: list[tuple[Folder, Archive]] = field(default_factory=list)
     """What it reads."""
     secrets: list[str] = field(default_factory=list)
@@ -254,7 +257,8 @@ class AgentService:
 
         async def change(session: AsyncSession) -> AgentView:
             agent = await locked_agent(session, agent_id)
-            if name not in agent.tools:
+            foreign = await fetch_tools(session, agent.tools)
+            if name not in agent.tools and name not in {one.name for one in foreign.values()}:
                 raise NotFoundError(f"{agent_id} has no tool named {name!r}", tool=name)
             rule = {"type": "requires_approval", "tool_name": name}
             others = [one for one in agent.tool_rules if not _is_approval_of(one, name)]
@@ -273,7 +277,10 @@ class AgentService:
         async def change(session: AsyncSession) -> AgentView:
             agent = await locked_agent(session, agent_id)
             (name,) = await self._resolved(session, [], [tool_id])
-            agent.tools = [*dict.fromkeys(changed(agent.tools, name))]
+            wanted = [*dict.fromkeys(changed(agent.tools, name))]
+            foreign = await fetch_tools(session, wanted)
+            require_distinct(wanted, foreign)
+            agent.tools = wanted
             await session.flush()
             await repository.bump_agents(session, [agent_id])
             return await self._view(session, agent)
@@ -303,6 +310,8 @@ class AgentService:
         pending = await history_repository.fetch_messages(session, asking) if asking else {}
         added = {name for agent in agents for name in agent.tools} - self.catalogue.names
         tools = await fetch_named(session, added) if added else {}
+        foreign = added - tools.keys()
+        of_servers = await fetch_tools(session, foreign) if foreign else {}
         folders = await folders_of_agents(session, ids)
         secrets = await secret_names(session, ids)
         return [
@@ -313,6 +322,7 @@ class AgentService:
                 identities[agent.id],
                 pending.get(messages[agent.id].pending_id or ""),
                 tools,
+                of_servers,
                 folders[agent.id],
                 secrets.get(agent.id, []),
             )

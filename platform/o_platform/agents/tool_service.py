@@ -6,7 +6,7 @@ version of every agent that has it, so the next turn of each runs the new code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict, cast
 
 from sqlalchemy import func
@@ -17,12 +17,13 @@ from o_contracts.ids import new_id
 from o_platform.agents import repository as agent_repository
 from o_platform.agents import tool_repository as repository
 from o_platform.agents.cache import ContextCache
+from o_platform.agents.mcp_repository import fetch_tools
 from o_platform.agents.paging import Page
 from o_platform.agents.tool_repository import ToolFilter
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Tool
+from o_platform.db.models import McpTool, Tool
 from o_platform.errors import BadInputError, ConflictError, NotFoundError
 from o_sandbox.authoring import Definition, ToolDefinitionError, describe_function
 
@@ -198,17 +199,38 @@ async def resolve_tools(
 ) -> list[str]:
     """The names that these names and ids stand for, each once, in order.
 
+    A tool of an MCP server is named by its id: several servers may call one alike.
+
     Raises:
         NotFoundError: one of them is neither built in nor added.
+        ConflictError: two of them have one name.
     """
     unknown = [name for name in names if catalogue.spec(name) is None]
     added = await repository.fetch_named(session, unknown) if unknown else {}
     strange = [one for one in ids if catalogue.name_of(one) is None]
     by_id = await repository.fetch_many(session, strange) if strange else {}
+    foreign = [one for one in strange if one not in by_id]
+    of_servers = await fetch_tools(session, foreign) if foreign else {}
     resolved = [name if name in added else catalogue.known(name) for name in names]
     for one in ids:
-        resolved.append(by_id[one].name if one in by_id else catalogue.named(one))
+        if one in of_servers:
+            resolved.append(one)
+        else:
+            resolved.append(by_id[one].name if one in by_id else catalogue.named(one))
+    require_distinct(resolved, of_servers)
     return list(dict.fromkeys(resolved))
+
+
+def require_distinct(resolved: Sequence[str], of_servers: Mapping[str, McpTool]) -> None:
+    """Refuse tools that the model could not tell apart.
+
+    Raises:
+        ConflictError: two of them have one name.
+    """
+    shown = [of_servers[one].name if one in of_servers else one for one in dict.fromkeys(resolved)]
+    twice = {name for name in shown if shown.count(name) > 1}
+    if twice:
+        raise ConflictError(f"two of the tools are called {twice.pop()!r}; give only one of them")
 
 
 def _tier(fields: ToolFields, definition: Definition) -> str:

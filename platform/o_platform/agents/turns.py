@@ -77,6 +77,7 @@ class _ContextRow(Struct):
     tool_rules: list[dict[str, Any]]
     tools: list[str]
     added_tools: list[ToolSpec] | None
+    mcp_tools: dict[str, ToolSpec] | None
     blocks: list[Block]
     folders: list[ReadFolder] | None
     messages: list[StoredBody]
@@ -111,6 +112,10 @@ SELECT json_build_object(
         'source', t.code, 'entry', t.entry, 'tier', t.tier, 'grants', t.grants,
         'return_chars', t.return_char_limit)))
     FROM tools t WHERE t.name = ANY (a.tools)),
+  'mcp_tools', (
+    SELECT json_object_agg(t.id, json_build_object(
+      'name', t.name, 'description', t.description, 'parameters', t.parameters))
+    FROM mcp_tools t WHERE t.id = ANY (a.tools)),
   'blocks', (
     SELECT coalesce(json_agg(json_build_object(
       'id', b.id, 'label', ab.label, 'value', b.value, 'limit', b.char_limit,
@@ -193,7 +198,7 @@ async def load_agent(
         model=row.model,
         model_settings=row.model_settings,
         blocks=_blocks(vault, row),
-        tools=_specs(row.tools, row.added_tools),
+        tools=_specs(row.tools, row.added_tools, row.mcp_tools),
         messages=opened_messages(vault, row.messages),
         earlier_messages=row.message_count - len(row.messages),
         timezone=row.timezone,
@@ -290,10 +295,13 @@ def _blocks(vault: Vault, row: _ContextRow) -> list[Block]:
     return [*own, *document_blocks(row.folders, {block.label for block in own})]
 
 
-def _specs(names: list[str], added: list[ToolSpec] | None) -> list[ToolSpec]:
-    if not added:
+def _specs(
+    names: list[str], added: list[ToolSpec] | None, of_servers: dict[str, ToolSpec] | None
+) -> list[ToolSpec]:
+    if not added and not of_servers:
         return specs_of(names)
-    by_name = {spec.name: spec for spec in [*specs_of(names), *added]}
+    by_name = {spec.name: spec for spec in [*specs_of(names), *(added or [])]}
+    by_name |= of_servers or {}
     return [by_name[name] for name in names if name in by_name]
 
 

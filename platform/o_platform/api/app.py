@@ -19,6 +19,7 @@ from o_platform.api.edge import Edge
 from o_platform.api.errors import install_error_handlers
 from o_platform.api.folders import endpoints as folders
 from o_platform.api.identities import endpoints as identities
+from o_platform.api.mcp_servers import endpoints as mcp_servers
 from o_platform.api.messages import endpoints as messages
 from o_platform.api.messages import everywhere
 from o_platform.api.openai import chat, responses
@@ -43,7 +44,7 @@ from o_platform.wiring import Platform
 
 LETTA = (
     health, passages, agent_files, agents, messages, conversations, blocks, archives, runs, streams,
-    traces, everywhere, models, tags, schedules, identities, tools, folders,
+    traces, everywhere, models, tags, schedules, identities, tools, folders, mcp_servers,
 )  # fmt: skip
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, encryption, evolution, instances, memory)

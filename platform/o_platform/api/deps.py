@@ -19,6 +19,7 @@ from o_platform.agents.service import AgentService
 from o_platform.agents.tool_service import ToolService
 from o_platform.agents.turn_client import Sender, TurnClient
 from o_platform.db.engine import Database
+from o_platform.tooling.mcp_service import McpService
 from o_platform.tooling.runs import ToolRuns
 from o_platform.wiring import Platform
 
@@ -49,6 +50,10 @@ def _folders(request: Request) -> FolderService:
 
 def _reading(request: Request) -> ReadingService:
     return _platform(request).reading
+
+
+def _mcp(request: Request) -> McpService:
+    return _platform(request).mcp
 
 
 def _conversations(request: Request) -> ConversationService:
@@ -109,6 +114,7 @@ AgentsDep = Annotated[AgentService, Depends(_agents)]
 AgentFilesDep = Annotated[AgentFileService, Depends(_agent_files)]
 FoldersDep = Annotated[FolderService, Depends(_folders)]
 ReadingDep = Annotated[ReadingService, Depends(_reading)]
+McpDep = Annotated[McpService, Depends(_mcp)]
 ConversationsDep = Annotated[ConversationService, Depends(_conversations)]
 ToolsDep = Annotated[ToolService, Depends(_tools)]
 ToolRunsDep = Annotated[ToolRuns, Depends(_tool_runs)]

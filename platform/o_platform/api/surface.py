@@ -18,10 +18,8 @@ _ELSEWHERE: Final = (
     "to the control plane's own socket"
 )
 _CLOUD: Final = "this exists in Letta's cloud only and is not offered by this server"
-_MCP: Final = "MCP servers are not offered yet"
 _AGENT: Final = "/v1/agents/{agent_id}"
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
-_SERVER: Final = "/v1/mcp-servers/{mcp_server_id}"
 
 
 class NotOffered(NamedTuple):
@@ -41,12 +39,6 @@ NOT_OFFERED: Final = (
     NotOffered("POST", _CONVERSATION + "/compact", "compaction on demand is not offered yet"),
     NotOffered("POST", _CONVERSATION + "/recompile", "contexts are compiled for each turn"),
     NotOffered("POST", "/v1/messages/search", "message search is not offered yet"),
-    NotOffered("GET POST", "/v1/mcp-servers", _MCP),
-    NotOffered("GET PATCH DELETE", _SERVER, _MCP),
-    NotOffered("PATCH", _SERVER + "/refresh", _MCP),
-    NotOffered("GET", _SERVER + "/tools", _MCP),
-    NotOffered("GET", _SERVER + "/tools/{tool_id}", _MCP),
-    NotOffered("POST", _SERVER + "/tools/{tool_id}/run", _MCP),
     NotOffered("GET POST", "/v1/client-side-access-tokens", _CLOUD),
     NotOffered("DELETE", "/v1/client-side-access-tokens/{token}", _CLOUD),
     NotOffered("GET", "/v1/environments", _CLOUD),

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from psycopg import AsyncConnection
@@ -23,7 +23,7 @@ from o_contracts.messages import Block
 from o_platform.agents.turns import fetch_secrets, write_journal
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
-from o_platform.bridge.memo import Memo, digest_tool
+from o_platform.bridge.memo import Kind, Memo, digest_tool
 from o_platform.bridge.models import Models
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Records
@@ -54,6 +54,7 @@ _DATABASE_WAIT_S: Final = 10.0
 _OUTSIDE: Final = frozenset({FETCH, "llm.complete"})
 _audit = logging.getLogger("o_platform.bridge.audit")
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class HostCalls:
@@ -161,7 +162,7 @@ class HostCalls:
         grants: list[str],
     ) -> Any:
         digest = digest_tool(request.name, request.arguments)
-        known = await _known(records.paid(turn), turn.memo, request.seq, digest)
+        known = await known_result(records.paid(turn), turn.memo, "host", request.seq, digest, str)
         if known is not None:
             return json.loads(known)
         if not turn.opening.caller.is_durable:
@@ -211,14 +212,16 @@ def _arguments(request: HostCallRequest) -> dict[str, Any]:
         raise ToolError(f"{request.name}: the arguments are no JSON object ({error})") from None
 
 
-async def _known(memo: Memo | None, own: Memo, seq: int, digest: str) -> str | None:
+async def known_result(
+    memo: Memo | None, own: Memo, kind: Kind, seq: int, digest: str, shape: type[T]
+) -> T | None:
     """What the turn, or the one that a shadow copies, was answered to this very call."""
     if memo is None:
         return None
     wait_s = 0.0 if memo is own else ORIGINAL_WAIT_S
     deadline = asyncio.get_running_loop().time() + wait_s
     while True:
-        known = memo.result("host", seq, digest, str)
+        known = memo.result(kind, seq, digest, shape)
         if known is not None or asyncio.get_running_loop().time() >= deadline:
             return known
         await asyncio.sleep(_LOOK_EVERY_S)

@@ -21,6 +21,7 @@ from o_platform.bridge.documents import Documents
 from o_platform.bridge.durable import DurableRecords
 from o_platform.bridge.host_calls import HostCalls
 from o_platform.bridge.listeners import InstanceSocket, Listeners, serve
+from o_platform.bridge.mcp import McpCalls
 from o_platform.bridge.models import Models
 from o_platform.bridge.postgres import AWAY, Pauses, Postgres
 from o_platform.bridge.records import Records
@@ -43,6 +44,7 @@ from o_platform.llm.client import LlmClient
 from o_platform.llm.embedding import embedders
 from o_platform.settings import Settings
 from o_platform.tooling.fetch import Fetcher
+from o_platform.tooling.mcp_sessions import McpSessions
 
 CONTROL_MODE: Final = 0o600
 COMMIT_WAIT_S: Final = 25.0
@@ -95,7 +97,8 @@ class Bridge:
             self.counters,
         )
         documents = Documents(self._postgres, self._database, models)
-        self._tools = Tools(self._tasks, self.counters, documents)
+        mcp = McpCalls(self._postgres, self._vault, McpSessions(self._tasks.spawn))
+        self._tools = Tools(self._tasks, self.counters, documents, mcp)
         self._hosts = HostCalls(
             self._tasks, self.counters, self._models, self._postgres, self._vault, Fetcher()
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -21,12 +22,13 @@ from o_platform.bridge.approvals import may_run
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.documents import Documents
+from o_platform.bridge.mcp import McpCalls
 from o_platform.bridge.memo import digest_tool
 from o_platform.bridge.records import Records, Remembered
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Turn
 from o_platform.errors import OError
-from o_tools.catalogue import parse_call
+from o_tools.catalogue import SPECS, parse_call
 from o_tools.documents import GrepFiles, OpenFiles, SemanticSearchFiles
 from o_tools.edits import Edit
 from o_tools.errors import ToolError
@@ -59,11 +61,14 @@ Look = Callable[[], Awaitable[ToolCallResult]]
 class Tools:
     """Answers `tool.call` for running turns."""
 
-    def __init__(self, tasks: Tasks, counters: Counters, documents: Documents) -> None:
-        """`tasks` runs the searches, `documents` reads those of folders."""
+    def __init__(
+        self, tasks: Tasks, counters: Counters, documents: Documents, mcp: McpCalls
+    ) -> None:
+        """`tasks` runs the searches, `documents` reads those of folders, `mcp` asks servers."""
         self._tasks = tasks
         self._counters = counters
         self._documents = documents
+        self._mcp = mcp
 
     def call(
         self,
@@ -76,7 +81,12 @@ class Tools:
         """Answer with the tool's result; at once unless it searches."""
         self._counters.tool_calls += 1
         try:
-            arguments = _arguments(turn, request)
+            _require_allowed(turn, request)
+            if request.name not in SPECS:
+                asked = partial(self._mcp.call, turn, records, request)
+                self._tasks.spawn(_answered(turn, connection, exchange, request, asked))
+                return
+            arguments = parse_call(request.name, request.arguments)
             work = self._looking(turn, records, request, arguments)
             if work is not None:
                 self._tasks.spawn(_answered(turn, connection, exchange, request, work))
@@ -108,7 +118,7 @@ class Tools:
         return ToolCallResult(_success(request, opened.text), opened.blocks, removed=opened.removed)
 
 
-def _arguments(turn: Turn, request: ToolCallRequest) -> msgspec.Struct:
+def _require_allowed(turn: Turn, request: ToolCallRequest) -> None:
     attached = [tool.name for tool in turn.opened_view.base.tools]
     if request.name not in attached:
         raise ToolError(
@@ -119,7 +129,6 @@ def _arguments(turn: Turn, request: ToolCallRequest) -> msgspec.Struct:
         context, turn.opening.request, request.name, request.tool_call_id
     ):
         raise ToolError(f"{request.name} needs an approval, and this call has none")
-    return parse_call(request.name, request.arguments)
 
 
 def _execute(turn: Turn, request: ToolCallRequest, arguments: msgspec.Struct) -> ToolCallResult:

@@ -33,6 +33,7 @@ from o_platform.llm.client import LlmClient
 from o_platform.llm.embedding import embedders
 from o_platform.settings import Settings
 from o_platform.tooling.fetch import Fetcher
+from o_platform.tooling.mcp_service import McpService
 from o_platform.tooling.runs import ToolRuns
 from o_platform.wiring.background import BackgroundKeeper
 from o_platform.wiring.board import Board
@@ -109,6 +110,7 @@ class Platform:
         self.gateway = LlmClient(settings.run / "llm.sock")
         self.embedders = embedders(self.gateway)
         self.archives = ArchiveService(database, self.embedders)
+        self.mcp = McpService(database, self.cache)
         self.folders = FolderService(database, self.cache, self.embedders)
         self.reading = ReadingService(database, self.cache)
         self.turns = TurnClient(settings.run / "internal.sock")

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from letta_client import APIStatusError, Letta
 from tests.contract.live.conftest import Live
-from tests.contract.live.methods import agents, history, mcp, memory, tools
+from tests.contract.live.methods import agents, history, mcp_servers, memory, tools
 from tests.contract.live.methods.registry import DRIVERS, World, sdk_methods
 
 from o_platform.api.surface import NOT_OFFERED
 
 pytestmark = pytest.mark.contract
 TABLE = Path(__file__).parents[3] / "platform/docs/letta-compatibility.md"
-MODULES = (agents, history, mcp, memory, tools)
+MODULES = (agents, history, mcp_servers, memory, tools)
 METHODS = sdk_methods()
 UPDATING = bool(os.environ.get("O_UPDATE_SNAPSHOTS"))
 _HEAD = """\

@@ -20,7 +20,7 @@ from o_platform.api.folders.states import folder_state
 from o_platform.api.identities.schemas import shown_identity
 from o_platform.api.messages.wire import MessageView
 from o_platform.api.providers import endpoint_type, provider_type
-from o_platform.api.tools.schemas import added_tool_state
+from o_platform.api.tools.schemas import added_tool_state, mcp_tool_state
 from o_platform.db.models import Agent
 
 TOOL_RETURN_CHARS = 50_000
@@ -83,6 +83,8 @@ def agent_tools(view: AgentView, catalogue: ToolCatalogue) -> list[ToolState]:
             states.append(tool_state(spec))
         elif name in view.tools:
             states.append(added_tool_state(view.tools[name]))
+        elif name in view.mcp_tools:
+            states.append(mcp_tool_state(view.mcp_tools[name]))
     return states
 
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Path, Query, Response
 from o_platform.agents.service import AgentView
 from o_platform.api.agents.schemas import AgentState, ToolState
 from o_platform.api.agents.views import agent_state, agent_tools, tool_state
-from o_platform.api.deps import AgentsDep, ToolRunsDep, ToolsDep
+from o_platform.api.deps import AgentsDep, McpDep, ToolRunsDep, ToolsDep
 from o_platform.api.fields import AgentPath, Name, ToolId
-from o_platform.api.tools.results import execution, return_message
+from o_platform.api.tools.results import execution, mcp_execution, return_message
 from o_platform.api.tools.schemas import (
     CUSTOM,
     AgentToolsQuery,
@@ -139,12 +139,16 @@ async def run_agent_tool(
     tool_name: Name,
     agents: AgentsDep,
     runs: ToolRunsDep,
+    mcp: McpDep,
     body: ToolArguments | None = None,
 ) -> ToolExecution:
     """Run a tool of an agent once, outside any turn."""
     view = await agents.fetch(agent_id)
-    _require_tool(view, tool_name)
     arguments = body.args if body is not None else {}
+    for tool in view.mcp_tools.values():
+        if tool.id in view.agent.tools and tool.name == tool_name:
+            return mcp_execution(await mcp.run(tool, arguments))
+    _require_tool(view, tool_name)
     secrets = await agents.secrets(agent_id)
     outcome = await runs.run_of_agent(view, tool_name, arguments, secrets)
     return execution(outcome)

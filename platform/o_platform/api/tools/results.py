@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from o_platform.api.tools.schemas import ToolExecution, ToolReturnMessageState, ToolReturnState
+from o_platform.tooling.mcp_client import McpResult
 from o_sandbox.outcome import Outcome
 
 
@@ -34,6 +35,12 @@ def execution(outcome: Outcome) -> ToolExecution:
         stdout=outcome.stdout.splitlines(),
         stderr=outcome.stderr.splitlines(),
     )
+
+
+def mcp_execution(result: McpResult) -> ToolExecution:
+    """What a tool of an MCP server came to, as the result of running it."""
+    status: Literal["success", "error"] = "error" if result.is_error else "success"
+    return ToolExecution(status=status, func_return=result.text, stdout=[], stderr=[])
 
 
 def _text(value: Any) -> str:

@@ -14,7 +14,7 @@ from o_platform.agents.tool_repository import ToolFilter
 from o_platform.agents.tool_service import RETURN_CHARS, ToolFields
 from o_platform.api.agents.schemas import ToolState
 from o_platform.api.fields import MAX_INT32, Input, Json, Name, PageQuery, Str, ToolId
-from o_platform.db.models import Tool
+from o_platform.db.models import McpTool, Tool
 from o_platform.errors import BadInputError, NotOfferedError
 from o_platform.tooling.grants import LOCAL, PLAIN, unknown_grants
 
@@ -239,6 +239,16 @@ def added_tool_state(tool: Tool) -> ToolState:
         pip_requirements=tool.pip_requirements, npm_requirements=tool.npm_requirements,
         default_requires_approval=tool.default_requires_approval,
         enable_parallel_execution=tool.enable_parallel_execution, metadata_=_metadata(tool),
+    )  # fmt: skip
+
+
+def mcp_tool_state(tool: McpTool) -> ToolState:
+    """A tool of an MCP server as it is shown."""
+    schema = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return ToolState(
+        id=tool.id, name=tool.name, description=tool.description, json_schema=schema,
+        tool_type="external_mcp", source_type="json", tags=[f"mcp:{tool.server_id}"],
+        return_char_limit=RETURN_CHARS, metadata_={"mcp": {"server_id": tool.server_id}},
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from o_platform.db.models.delivery import (
 from o_platform.db.models.encryption import EncryptionKey
 from o_platform.db.models.folders import AgentFolder, File, Folder, OpenFile
 from o_platform.db.models.identities import Identity
+from o_platform.db.models.mcp import McpServer, McpTool
 from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
@@ -52,6 +53,8 @@ __all__ = [
     "Lineage",
     "LineageVariant",
     "LlmUsage",
+    "McpServer",
+    "McpTool",
     "Message",
     "NAMING",
     "OpenFile",
