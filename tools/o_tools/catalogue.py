@@ -1,4 +1,4 @@
-"""Every built-in tool: its name, what the model is told, and its arguments' type."""
+"""Every built-in tool as its manifest has it: what the model is told, and how a call is read."""
 
 from __future__ import annotations
 
@@ -10,66 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from o_contracts.messages import ToolSpec
-from o_tools import documents, edits, files, queries
 from o_tools.errors import ToolError
-
-_TOOLS: Final[tuple[tuple[str, type[Struct], str], ...]] = (
-    ("memory_insert", edits.MemoryInsert, "Insert text into a memory block at a line."),
-    (
-        "memory_replace",
-        edits.MemoryReplace,
-        "Replace one exact text in a memory block by another; the text must occur exactly once.",
-    ),
-    (
-        "memory_rethink",
-        edits.MemoryRethink,
-        "Rewrite a whole memory block, for large changes that replacing pieces cannot do.",
-    ),
-    ("memory_apply_patch", edits.MemoryApplyPatch, "Apply a unified patch to a memory block."),
-    ("memory_finish_edits", queries.MemoryFinishEdits, "Call when all memory edits are done."),
-    ("core_memory_append", edits.CoreMemoryAppend, "Append a line to a memory block."),
-    (
-        "core_memory_replace",
-        edits.CoreMemoryReplace,
-        "Replace an exact text in a memory block by another.",
-    ),
-    (
-        "memory",
-        files.Memory,
-        "Organise your memory blocks like files: view, create, edit, delete and rename them.",
-    ),
-    (
-        "conversation_search",
-        queries.ConversationSearch,
-        "Search your earlier conversation, also what is no longer in your context.",
-    ),
-    (
-        "archival_memory_insert",
-        queries.ArchivalMemoryInsert,
-        "Keep a text in long-term archival memory, filed under tags.",
-    ),
-    (
-        "archival_memory_search",
-        queries.ArchivalMemorySearch,
-        "Search long-term archival memory by meaning.",
-    ),
-    ("send_message", queries.SendMessage, "Send a message to the user."),
-    (
-        "open_files",
-        documents.OpenFiles,
-        "Have documents of your folders shown in your memory, or other lines of them.",
-    ),
-    (
-        "grep_files",
-        documents.GrepFiles,
-        "Find the lines of your folders' documents that match a regular expression.",
-    ),
-    (
-        "semantic_search_files",
-        documents.SemanticSearchFiles,
-        "Search your folders' documents by meaning.",
-    ),
-)
+from o_tools.manifests import MANIFESTS
 
 
 def _parameters(arguments: type[Struct]) -> dict[str, Any]:
@@ -95,14 +37,15 @@ def _inlined(schema: Any, components: Mapping[str, Any]) -> Any:
 
 SPECS: Final[Mapping[str, ToolSpec]] = MappingProxyType(
     {
-        name: ToolSpec(name=name, description=description, parameters=_parameters(arguments))
-        for name, arguments, description in _TOOLS
+        name: ToolSpec(name, manifest.description, _parameters(manifest.arguments_type))
+        for name, manifest in MANIFESTS.items()
     }
 )
 """What the model is told of each tool, by name."""
 
 _DECODERS: Final = {
-    name: msgspec.json.Decoder(arguments, strict=False) for name, arguments, _ in _TOOLS
+    name: msgspec.json.Decoder(manifest.arguments_type, strict=False)
+    for name, manifest in MANIFESTS.items()
 }
 
 

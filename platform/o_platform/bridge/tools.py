@@ -8,6 +8,7 @@ a result with status `error`; what the platform could not do is an error of the 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -40,6 +41,7 @@ from o_tools.files import (
     RenameBlock,
     ViewBlock,
 )
+from o_tools.manifests import MANIFESTS
 from o_tools.queries import (
     ArchivalMemoryInsert,
     ArchivalMemorySearch,
@@ -82,6 +84,7 @@ class Tools:
         self._counters.tool_calls += 1
         try:
             _require_allowed(turn, request)
+            _count(turn, request.name)
             if request.name not in SPECS:
                 asked = partial(self._mcp.call, turn, records, request)
                 self._tasks.spawn(_answered(turn, connection, exchange, request, asked))
@@ -129,6 +132,18 @@ def _require_allowed(turn: Turn, request: ToolCallRequest) -> None:
         context, turn.opening.request, request.name, request.tool_call_id
     ):
         raise ToolError(f"{request.name} needs an approval, and this call has none")
+
+
+def _count(turn: Turn, name: str) -> None:
+    if turn.tool_calls is None:
+        turn.tool_calls = Counter()
+    turn.tool_calls[name] += 1
+    manifest = MANIFESTS.get(name)
+    if manifest is not None and turn.tool_calls[name] > manifest.limits.calls:
+        raise ToolError(
+            f"{name} was called {manifest.limits.calls} times in this turn, its limit; go on "
+            "without it, or answer the user"
+        )
 
 
 def _execute(turn: Turn, request: ToolCallRequest, arguments: msgspec.Struct) -> ToolCallResult:

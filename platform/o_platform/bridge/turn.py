@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import TimerHandle
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum, auto
 from itertools import zip_longest
@@ -93,7 +94,7 @@ class Turn:
     __slots__ = (
         "active_at", "asked", "calls", "created_us", "granted", "host_calls", "is_cancelled",
         "joiners", "journaled", "key", "looking_up", "memo", "opening", "overlay", "published",
-        "run_id", "served", "started_at", "state", "stops", "timer", "token", "view",
+        "run_id", "served", "started_at", "state", "stops", "timer", "token", "tool_calls", "view",
     )  # fmt: skip
 
     def __init__(self, key: TurnKey, opening: Opening, run_id: str, memo: Memo) -> None:
@@ -117,6 +118,8 @@ class Turn:
         """How many of its model and tool calls are under way."""
         self.host_calls = 0
         """How many host calls its tools have made."""
+        self.tool_calls: Counter[str] | None = None
+        """How often its runner has called each built-in tool."""
         self.asked = 0
         """How many model calls its runner has asked for."""
         self.served: list[ServedCall] = []

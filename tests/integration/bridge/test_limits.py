@@ -14,8 +14,26 @@ from o_platform.bridge.holdings import MAX_CONNECTIONS, MAX_TURNS
 from o_platform.bridge.models import MAX_CALLS
 from o_platform.testing.peer import RefusedError
 from o_platform.testing.waiting import until
+from o_tools.manifests import MANIFESTS
 
 pytestmark = pytest.mark.integration
+
+
+async def test_a_built_in_tool_may_be_called_as_often_as_its_manifest_says(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent(tools=["memory_finish_edits", "send_message"])
+    worker = await new_worker()
+    turn = await worker.open(agent)
+    limit = MANIFESTS["memory_finish_edits"].limits.calls
+    results = []
+    for number in range(limit + 1):
+        answer = await worker.tool(turn, "memory_finish_edits", "{}", seq=number)
+        results.append(answer.result)
+    assert {result.status for result in results[:limit]} == {"success"}
+    assert f"was called {limit} times" in results[limit].tool_return
+    other = await worker.tool(turn, "send_message", '{"message": "hi"}', seq=limit + 1)
+    assert other.result.status == "success"
 
 
 async def test_connections_over_the_limit_are_closed_and_counted(

@@ -22,6 +22,7 @@ from o_platform.api.messages.wire import MessageView
 from o_platform.api.providers import endpoint_type, provider_type
 from o_platform.api.tools.schemas import added_tool_state, mcp_tool_state
 from o_platform.db.models import Agent
+from o_tools.manifests import MANIFESTS
 
 TOOL_RETURN_CHARS = 50_000
 _MEMORY_TOOLS = ("memory_", "core_memory_")
@@ -97,7 +98,21 @@ def tool_state(spec: ToolSpec) -> ToolState:
     return ToolState(
         id=tool_id(spec.name), name=spec.name, description=spec.description, json_schema=schema,
         tool_type=kind, tags=[kind], return_char_limit=TOOL_RETURN_CHARS,
+        metadata_=_manifest(spec.name),
     )  # fmt: skip
+
+
+def _manifest(name: str) -> dict[str, Any]:
+    """What the tool may do; nothing for one that is not this package's."""
+    manifest = MANIFESTS.get(name)
+    if manifest is None:
+        return {}
+    return {
+        "tier": manifest.tier,
+        "grants": manifest.grants,
+        "effects": manifest.effects,
+        "limits": {"calls": manifest.limits.calls},
+    }
 
 
 def _secrets(view: AgentView) -> list[dict[str, Any]]:
