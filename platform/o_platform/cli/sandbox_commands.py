@@ -28,7 +28,7 @@ def replay(
 def attack(
     tier: Annotated[
         list[str] | None,
-        typer.Option(help="restricted, wasm or container; may be given again. `all`: each. [wasm]"),
+        typer.Option(help="restricted, wasm, module, container, all; may be given again. [wasm]"),
     ] = None,
     only: Annotated[
         list[str] | None,
