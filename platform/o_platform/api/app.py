@@ -32,6 +32,7 @@ from o_platform.api.operators import (
     memory,
     rollouts,
     status,
+    takeover,
     variants,
 )
 from o_platform.api.passages import endpoints as passages
@@ -47,7 +48,7 @@ LETTA = (
     traces, everywhere, models, tags, schedules, identities, tools, folders, mcp_servers,
 )  # fmt: skip
 OPENAI = (chat, responses)
-OPERATORS = (status, keys, variants, rollouts, encryption, evolution, instances, memory)
+OPERATORS = (status, keys, variants, rollouts, encryption, evolution, instances, memory, takeover)
 
 
 def create_app(platform: Platform) -> FastAPI:

@@ -16,6 +16,7 @@ from o_platform.agents.inputs import Author
 from o_platform.agents.reading_service import ReadingService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
+from o_platform.agents.takeover import Takeover
 from o_platform.agents.tool_service import ToolService
 from o_platform.agents.turn_client import Sender, TurnClient
 from o_platform.db.engine import Database
@@ -54,6 +55,10 @@ def _reading(request: Request) -> ReadingService:
 
 def _mcp(request: Request) -> McpService:
     return _platform(request).mcp
+
+
+def _takeover(request: Request) -> Takeover:
+    return _platform(request).takeover
 
 
 def _conversations(request: Request) -> ConversationService:
@@ -115,6 +120,7 @@ AgentFilesDep = Annotated[AgentFileService, Depends(_agent_files)]
 FoldersDep = Annotated[FolderService, Depends(_folders)]
 ReadingDep = Annotated[ReadingService, Depends(_reading)]
 McpDep = Annotated[McpService, Depends(_mcp)]
+TakeoverDep = Annotated[Takeover, Depends(_takeover)]
 ConversationsDep = Annotated[ConversationService, Depends(_conversations)]
 ToolsDep = Annotated[ToolService, Depends(_tools)]
 ToolRunsDep = Annotated[ToolRuns, Depends(_tool_runs)]

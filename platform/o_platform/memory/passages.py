@@ -25,12 +25,13 @@ MAX_TEXT_CHARACTERS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class NewPassage:
-    """A text to keep; `created_at` is now unless given."""
+    """A text to keep; `created_at` is now, and `id` a new one, unless given."""
 
     text: str
     tags: Sequence[str] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
     created_at: datetime | None = None
+    id: str | None = None
 
 
 async def insert_passage(
@@ -74,7 +75,7 @@ async def insert_passages(
     now = datetime.now(UTC)
     passages = [
         Passage(
-            id=new_id("passage"),
+            id=new.id or new_id("passage"),
             archive_id=archive.id,
             text=new.text,
             tags=list(dict.fromkeys(new.tags)),

@@ -50,7 +50,7 @@ OPERATOR_PATH: Final = r"(?i)(/|%2f)+(o|%6f)(/|%2f)+(v|%76)(1|%31)(([/?]|%2f).*)
 """`/o/v1…`, also in spellings that the control plane would decode to it."""
 ABORT_PATH: Final = r"/o/v1/rollouts/[^/?]+/abort(\?.*)?"
 """May be sent twice, so it is, when the control plane dies with it in its hands."""
-UPLOAD_PATH: Final = r"/v1/(agents/import|folders/[^/?]+/upload)/?(\?.*)?"
+UPLOAD_PATH: Final = r"/(v1/agents/import|v1/folders/[^/?]+/upload|o/v1/takeover/[^?]+)/?(\?.*)?"
 """Bodies that may be larger than others: passed on as they come, and so never sent twice."""
 BODY_LIMIT: Final = "envoy.filters.http.buffer"
 ROUTING_KEY: Final = r"^/v1/(?:agents/agent|conversations/conv)-([0-9a-f]{8}-[0-9a-f]{4}).*$"

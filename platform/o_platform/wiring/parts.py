@@ -20,6 +20,7 @@ from o_platform.agents.folder_service import FolderService
 from o_platform.agents.reading_service import ReadingService
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.service import AgentService
+from o_platform.agents.takeover import Takeover
 from o_platform.agents.tool_service import ToolService
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.turn_client import TurnClient
@@ -110,6 +111,9 @@ class Platform:
         self.gateway = LlmClient(settings.run / "llm.sock")
         self.embedders = embedders(self.gateway)
         self.archives = ArchiveService(database, self.embedders)
+        self.takeover = Takeover(
+            database, self.cache, catalogue, self.embedders, settings.default_model
+        )
         self.mcp = McpService(database, self.cache)
         self.folders = FolderService(database, self.cache, self.embedders)
         self.reading = ReadingService(database, self.cache)

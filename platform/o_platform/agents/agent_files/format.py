@@ -156,28 +156,29 @@ def read_file(data: bytes) -> AgentFile:
     if "agents" not in document and "core_memory" in document:
         document = _from_older_form(document)
     try:
-        return AgentFile.model_validate(_storable(document))
+        return AgentFile.model_validate(storable(document))
     except ValidationError as error:
-        raise BadInputError(f"the agent file is wrong: {_problems(error)}", field="file") from None
+        raise BadInputError(f"the agent file is wrong: {problems(error)}", field="file") from None
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _storable(value: Any) -> Any:
-    """The same with characters that PostgreSQL cannot keep replaced."""
+def storable(value: Any) -> Any:
+    """The same JSON with characters that PostgreSQL cannot keep replaced."""
     if isinstance(value, str):
         value = value.replace("\x00", _REPLACEMENT)
         return value if value.isascii() else value.encode(errors="replace").decode()
     if isinstance(value, list):
-        return [_storable(one) for one in value]
+        return [storable(one) for one in value]
     if isinstance(value, dict):
-        return {_storable(key): _storable(one) for key, one in value.items()}
+        return {storable(key): storable(one) for key, one in value.items()}
     return value
 
 
-def _problems(error: ValidationError) -> str:
+def problems(error: ValidationError) -> str:
+    """What is wrong and where, in a sentence."""
     found = [
         f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:_MOST_PROBLEMS]
     ]

@@ -91,16 +91,21 @@ def fresh_id(message: RoleMessage, index: int) -> str:
 
 
 def as_stored(
-    messages: Sequence[RoleMessage], *, thinks_aloud: bool, name: NameMessage = fresh_id
+    messages: Sequence[RoleMessage],
+    *,
+    thinks_aloud: bool,
+    name: NameMessage = fresh_id,
+    has_prompt: bool = True,
 ) -> list[Message]:
-    """The history as this server keeps it, without the compiled prompt it began with.
+    """The history as this server keeps it.
 
     Args:
         messages: in order.
         thinks_aloud: whether text beside a tool call is a thought (older kinds of agents).
         name: gives the ids.
+        has_prompt: whether a system message at the beginning is the compiled prompt, and left out.
     """
-    first = messages[:1] if messages and messages[0].role == "system" else []
+    first = messages[:1] if has_prompt and messages and messages[0].role == "system" else []
     stored: list[Message] = []
     for message in messages[len(first) :]:
         made = [part for part in _converted(message, thinks_aloud) if part is not None]
