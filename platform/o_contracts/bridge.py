@@ -8,6 +8,8 @@
 | `tool.call` | `ToolCallRequest` | `ToolCallResult` |
 | `turn.watch` | `TurnWatch` | only ever an error: `cancelled`, when the turn is |
 | `host.call` | `HostCallRequest` | `HostCallResult` |
+| `tokens.count` | `TokensCount` | `TokensCounted` |
+| `context.read` | `ContextRead` | `ContextFound` |
 | `turn.publish` | `TurnPublish` | `Empty` |
 | `turn.commit` | `TurnCommit` | `TurnCommitted` |
 | `turn.abandon` | `TurnAbandon` | `Empty` |
@@ -34,6 +36,8 @@ TURN_COMMIT: Final = "turn.commit"
 TURN_ABANDON: Final = "turn.abandon"
 TURN_WATCH: Final = "turn.watch"
 TURN_PUBLISH: Final = "turn.publish"
+TOKENS_COUNT: Final = "tokens.count"
+CONTEXT_READ: Final = "context.read"
 
 START: Final = "o.start"
 """The name of the host call that asks for a `Start`; it needs no grant."""
@@ -206,7 +210,45 @@ class StepRecord(Struct, frozen=True, omit_defaults=True):
     sandbox_us: int = 0
 
 
-class TurnCommit(Struct, frozen=True):
+class Compaction(Struct, frozen=True):
+    """From now on the thread's window begins with a summary, which the turn's messages hold.
+
+    `first_kept` is the first message that is shown after it, `""` when none of those before is.
+    """
+
+    summary_id: Id
+    first_kept: str
+
+
+class TokensCount(Struct, frozen=True):
+    """Ask how many tokens each of these texts is to a model."""
+
+    model: str
+    texts: list[str]
+
+
+class TokensCounted(Struct, frozen=True):
+    """The counts, in the order of the texts."""
+
+    tokens: list[int]
+
+
+class ContextRead(Struct, frozen=True):
+    """Ask for an agent as it is now, without opening a turn. `agent_id` may be a conversation's."""
+
+    agent_id: str
+    history: int
+
+
+class ContextFound(Struct, frozen=True):
+    """The agent, and how many texts and messages it can search besides."""
+
+    context: AgentContext
+    archival_count: int
+    recall_count: int
+
+
+class TurnCommit(Struct, frozen=True, omit_defaults=True):
     """The whole outcome of a turn, made durable in one transaction, once.
 
     `agent_id` is what the turn was opened with: the agent, or its conversation.
@@ -221,6 +263,7 @@ class TurnCommit(Struct, frozen=True):
     steps: list[StepRecord]
     stop_reason: StopReason
     usage: Usage
+    compaction: Compaction | None = None
 
 
 class TurnCommitted(Struct, frozen=True, omit_defaults=True):

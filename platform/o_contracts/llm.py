@@ -14,8 +14,13 @@ from o_contracts.messages import ToolCall, Usage
 
 MODELS_LIST: Final = "models.list"
 LLM_EMBED: Final = "llm.embed"
+LLM_COUNT: Final = "llm.count"
 MAX_EMBEDDED: Final = 64
 """Texts of one `llm.embed`, so that their vectors fit a frame."""
+
+
+SUMMARY_SEQ: Final = 10_000
+"""From here on `LlmRequest.seq` numbers calls that summarize a conversation, and are no steps."""
 
 
 class LlmMessage(Struct, frozen=True, omit_defaults=True):
@@ -112,6 +117,19 @@ class ModelList(Struct, frozen=True, omit_defaults=True):
 
     models: list[FoundModel] = []
     problems: list[str] = []
+
+
+class CountRequest(Struct, frozen=True):
+    """Body of `llm.count`."""
+
+    model: str
+    texts: list[str]
+
+
+class CountResult(Struct, frozen=True):
+    """Tokens of each text, in order."""
+
+    tokens: list[int]
 
 
 class EmbedRequest(Struct, frozen=True):

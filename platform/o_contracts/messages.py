@@ -127,7 +127,9 @@ class AgentContext(Struct, frozen=True, omit_defaults=True):
     """Everything a step loop needs of an agent in one conversation, as of `version`.
 
     Without `conversation_id` it is the agent's default conversation.
-    `messages` are the newest ones in order; `earlier_messages` counts those left out.
+    `messages` are the newest ones in order, after a summary of what came before them if there is
+    one; `earlier_messages` counts those left out. `context_window` is how many tokens the model may
+    be shown (0: nobody knows), `compaction` the agent's settings of how it is kept below that.
     """
 
     agent_id: str
@@ -144,6 +146,8 @@ class AgentContext(Struct, frozen=True, omit_defaults=True):
     timezone: str = "UTC"
     tool_rules: list[dict[str, Any]] = []
     conversation_id: str = ""
+    context_window: int = 0
+    compaction: dict[str, Any] = {}
 
     @property
     def thread_id(self) -> str:

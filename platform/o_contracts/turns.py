@@ -1,8 +1,7 @@
 """Request and response schemas of turns, validated in instances, published in the OpenAPI document.
 
-Unknown fields are tolerated (SDKs grow), wrong types are not. A field the SDK sends and this
-version of the platform does not act on is listed in `UNUSED_FIELDS`, so that the documentation can
-say so.
+Unknown fields are tolerated (SDKs grow), wrong types are not. What the SDK can ask for and this
+version of the platform does not do is refused, see `REFUSED_FIELDS`.
 """
 
 from __future__ import annotations
@@ -19,14 +18,8 @@ DEFAULT_MAX_STEPS: Final = 50
 MAX_STEPS: Final = 200
 MAX_CLIENT_TOOLS: Final = 128
 
-UNUSED_FIELDS: Final = (
-    "client_skills",
-    "enable_thinking",
-    "include_compaction_messages",
-    "return_logprobs",
-    "return_token_ids",
-    "top_logprobs",
-)
+REFUSED_FIELDS: Final = ("return_logprobs", "return_token_ids", "top_logprobs")
+"""Fields that answer 501 when they ask for something: the models' tokens are not passed on."""
 
 ContentPart = dict[str, Any]
 
@@ -82,6 +75,20 @@ class ClientTool(Struct, frozen=True, omit_defaults=True):
     parameters: dict[str, Any] | None = None
 
 
+class ClientSkill(Struct, frozen=True, omit_defaults=True):
+    """A skill that the client has; the model is told of it in the system prompt."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    description: str
+    location: str
+
+
+class CompactionRequest(Struct, omit_defaults=True):
+    """Body of `POST /v1/agents/{id}/summarize` and `POST /v1/conversations/{id}/compact`."""
+
+    compaction_settings: dict[str, Any] | None = None
+
+
 class TurnRequest(Struct, omit_defaults=True):
     """Body of `POST /v1/agents/{id}/messages` and `…/messages/stream`."""
 
@@ -101,6 +108,12 @@ class TurnRequest(Struct, omit_defaults=True):
     override_model: str | None = None
     override_system: str | None = None
     client_tools: Annotated[list[ClientTool], Meta(max_length=MAX_CLIENT_TOOLS)] | None = None
+    client_skills: Annotated[list[ClientSkill], Meta(max_length=MAX_CLIENT_TOOLS)] | None = None
+    enable_thinking: str | bool | None = None
+    include_compaction_messages: bool | None = None
+    return_logprobs: bool | None = None
+    return_token_ids: bool | None = None
+    top_logprobs: int | None = None
 
 
 def json_schemas() -> dict[str, Any]:

@@ -18,6 +18,7 @@ OError                      500  root; `code` is stable, `status` is the HTTP st
 ├── LlmError                502  the model failed after retries
 │   ├── LlmTimeoutError     504
 │   ├── LlmBadRequestError  400  the provider refused the request itself
+│   │   └── LlmContextOverflowError  the conversation is longer than the model's window
 │   ├── LlmRateLimitedError 429  the provider still says "too many requests" after retries
 │   ├── LlmUnauthorizedError 502 the provider's key is missing or refused
 │   └── BudgetExceededError 429  the variant's budget is spent
@@ -158,6 +159,12 @@ class LlmBadRequestError(LlmError):
     code = "llm_bad_request"
     status = 400
     retryable = False
+
+
+class LlmContextOverflowError(LlmBadRequestError):
+    """The conversation is longer than the model's window."""
+
+    code = "llm_context_overflow"
 
 
 class LlmRateLimitedError(LlmError):

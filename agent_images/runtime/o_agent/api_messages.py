@@ -62,6 +62,12 @@ class ReasoningMessage(ApiMessage):
     signature: str | None = None
 
 
+class SummaryMessage(ApiMessage):
+    """summary_message."""
+
+    summary: str
+
+
 class ApiToolCall(Struct):
     """A tool call, or the next piece of one (then fields may be null)."""
 
@@ -201,6 +207,8 @@ class ReplyView:
             return _tool_return(message, message.tool_return)
         if message.type == "reasoning_message":
             return ReasoningMessage(*_common(message), str(message.content or ""))
+        if message.type == "summary_message":
+            return SummaryMessage(*_common(message), str(message.content or ""))
         return TextMessage(*_common(message), message.content or "")
 
     def _shape_calls(self, message: Message, calls: list[ToolCall]) -> ApiMessage:

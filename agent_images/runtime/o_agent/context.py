@@ -9,6 +9,7 @@ one.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
@@ -26,6 +27,7 @@ from o_agent.tool_rules import parse_rules, render_rules
 from o_agent.toolbox import Toolbox, ToolboxShelf
 from o_contracts.llm import LlmMessage
 from o_contracts.messages import AgentContext, Block
+from o_contracts.turns import ClientSkill
 
 _SETTINGS: Final = (
     "temperature",
@@ -34,12 +36,19 @@ _SETTINGS: Final = (
     "reasoning_effort",
     "parallel_tool_calls",
     "response_format",
+    "thinking",
+    "verbosity",
 )
+_SUMMARY: Final = b"<summary_of_earlier_messages>"
+"""How `input_message` begins a summary."""
 _OVERHEAD_BYTES: Final = 2_500
 """Estimated size of a compiled context besides its texts."""
 _UNIT_BYTES: Final = 160
 MAX_WINDOW_BYTES: Final = 2 * 1024 * 1024
 """Of the history in a window: with a turn of the largest size it must still fit into a frame."""
+BUILTIN: Final = "o/"
+MAX_HISTORY: Final = 500
+"""Messages in the window of any other model; it is compacted before there are so many."""
 _NO_TEMPERATURE: Final = 1.0
 """The genome's temperature that leaves the choice to the model (some refuse any other value)."""
 
@@ -56,6 +65,17 @@ class History(NamedTuple):
     def earlier_messages(self) -> int:
         """Stored messages that are not shown."""
         return self.total - self.shown
+
+    @property
+    def begins_with_summary(self) -> bool:
+        """Whether the first unit stands for messages that are not shown."""
+        return bool(self.units) and _SUMMARY in bytes(self.units[0].raw)[:80]
+
+    def compacted(self, units: list[Unit]) -> History:
+        """The history with these units in the place of all."""
+        shown = sum(unit.messages for unit in units)
+        size_bytes = sum(unit.size_bytes + _UNIT_BYTES for unit in units)
+        return History(units, shown, size_bytes, self.total)
 
     def extended(self, made: list[Unit], limit: int, *, new_messages: int) -> History:
         """With `made` at the end, of at most `limit` messages, not beginning with a tool's return.
@@ -91,6 +111,8 @@ class CompiledContext:
     window: History
     pending: Pending | None = None
     """What waits for the client at the end of the window."""
+    tokens: int = 0
+    """What the provider reported for the window's last use; 0 if it has not been used yet."""
 
     @property
     def version(self) -> int:
@@ -119,7 +141,8 @@ class ContextCompiler:
         agent = msgspec.structs.replace(context, messages=[], tools=[], earlier_messages=0)
         prompt = self.render_prompt(agent, agent.system)
         window = History([], 0, 0, context.earlier_messages + len(context.messages))
-        window = window.extended(history_units(context.messages), self.history, new_messages=0)
+        units = history_units(context.messages)
+        window = window.extended(units, self._limit(context.model), new_messages=0)
         settings = self._settings(agent, toolbox)
         pending = pending_of(context.messages)
         return CompiledContext(agent, toolbox, settings, prompt, window, pending)
@@ -132,12 +155,15 @@ class ContextCompiler:
         made: list[Unit],
         messages: int,
         pending: Pending | None = None,
+        tokens: int = 0,
     ) -> CompiledContext:
         """The context after a committed turn of `messages` stored messages.
 
-        `blocks` are all of the agent's blocks, if any has changed; `pending` what waits after it.
+        `blocks` are all of the agent's blocks, if any has changed; `pending` what waits after it,
+        `tokens` what the provider reported for the turn's last window.
         """
-        window = compiled.window.extended(made, self.history, new_messages=messages)
+        limit = self._limit(compiled.agent.model)
+        window = compiled.window.extended(made, limit, new_messages=messages)
         if blocks is None:
             agent = msgspec.structs.replace(compiled.agent, version=version)
             prompt = compiled.prompt
@@ -145,7 +171,11 @@ class ContextCompiler:
             agent = msgspec.structs.replace(compiled.agent, version=version, blocks=blocks)
             prompt = self.render_prompt(agent, agent.system)
         toolbox, settings = compiled.toolbox, compiled.settings
-        return CompiledContext(agent, toolbox, settings, prompt, window, pending)
+        return CompiledContext(agent, toolbox, settings, prompt, window, pending, tokens)
+
+    def _limit(self, model: str) -> int:
+        """Messages in a window at most; built-in models summarize nothing, so they get few."""
+        return self.history if model.startswith(BUILTIN) else MAX_HISTORY
 
     def render_prompt(self, agent: AgentContext, system: str) -> RenderedPrompt:
         """The system prompt without its metadata. `system` may override the agent's own."""
@@ -156,7 +186,7 @@ class ContextCompiler:
         return self._genome.template.render(system, memory)
 
     def _settings(self, agent: AgentContext, toolbox: Toolbox) -> dict[str, Any]:
-        given = agent.model_settings
+        given = _flat(agent.model_settings)
         settings = {key: given[key] for key in _SETTINGS if given.get(key) is not None}
         if "max_tokens" not in settings and given.get("max_output_tokens"):
             settings["max_tokens"] = given["max_output_tokens"]
@@ -168,10 +198,27 @@ class ContextCompiler:
         return settings
 
 
+def _flat(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings with what providers' own sections in them say of reasoning."""
+    reasoning = given.get("reasoning")
+    effort = reasoning.get("reasoning_effort") if isinstance(reasoning, dict) else None
+    effort = effort or given.get("effort")
+    return given if effort is None else {"reasoning_effort": effort, **given}
+
+
 def system_unit(prompt: RenderedPrompt, agent: AgentContext, earlier_messages: int) -> Unit:
     """The first message of a window."""
     text = prompt.complete(render_metadata(agent, earlier_messages))
     return encode_unit(LlmMessage("system", text), 0)
+
+
+def with_skills(prompt: RenderedPrompt, skills: Sequence[ClientSkill]) -> RenderedPrompt:
+    """The prompt with a section of what the client can do besides."""
+    lines = [f"- {skill.name} ({skill.location}): {skill.description}" for skill in skills]
+    section = "\n".join(["", "", "<available_skills>", *lines, "</available_skills>"])
+    if prompt.has_metadata:
+        return RenderedPrompt(prompt.before, prompt.after + section, True)
+    return RenderedPrompt(prompt.before + section, prompt.after, False)
 
 
 def render_memory(blocks: list[Block], policy: MemoryPolicy) -> str:

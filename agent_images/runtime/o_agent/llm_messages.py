@@ -33,18 +33,22 @@ _decoder = msgspec.msgpack.Decoder(LlmMessage)
 
 
 class Unit(NamedTuple):
-    """An encoded `LlmMessage`: how many stored messages it is made of, its size, its kind."""
+    """An encoded `LlmMessage`: how many stored messages it is made of, its size, its kind.
+
+    `first_id` is the first of those messages; empty if there is none.
+    """
 
     raw: msgspec.Raw
     messages: int
     size_bytes: int
     is_return: bool
+    first_id: str = ""
 
 
-def encode_unit(message: LlmMessage, stored: int) -> Unit:
+def encode_unit(message: LlmMessage, stored: int, first_id: str = "") -> Unit:
     """A message to the model that stands for `stored` messages of the history."""
     data = _encoder.encode(message)
-    return Unit(msgspec.Raw(data), stored, len(data), message.role == "tool")
+    return Unit(msgspec.Raw(data), stored, len(data), message.role == "tool", first_id)
 
 
 def decode_messages(raws: list[msgspec.Raw]) -> list[LlmMessage]:
@@ -86,7 +90,7 @@ def _step_unit(step: list[Message], complete: set[str]) -> list[Unit]:
     texts = [m.content for m in step if m.type == "assistant_message" and m.content]
     calls = [call for m in step for call in m.tool_calls or () if call.tool_call_id in complete]
     message = assistant_message(_plain_text(texts), calls)
-    return [] if message is None else [encode_unit(message, len(step))]
+    return [] if message is None else [encode_unit(message, len(step), step[0].id)]
 
 
 def assistant_message(text: str, calls: list[ToolCall]) -> LlmMessage | None:
@@ -101,10 +105,11 @@ def _single_unit(message: Message, complete: set[str]) -> list[Unit]:
     if result is not None:
         if result.tool_call_id not in complete:
             return []
-        return [encode_unit(tool_message(result.tool_call_id, result.tool_return), 1)]
+        returned = tool_message(result.tool_call_id, result.tool_return)
+        return [encode_unit(returned, 1, message.id)]
     if message.type in _UNREAD:
         return []
-    return [encode_unit(input_message(message), 1)]
+    return [encode_unit(input_message(message), 1, message.id)]
 
 
 def tool_message(tool_call_id: str, text: str) -> LlmMessage:

@@ -3,7 +3,8 @@
 `POST /v1/agents/{id}/messages` answers JSON, or a stream when the body says `streaming` (clients of
 the SDK before 1.0 excepted); `…/messages/stream` always streams, and
 `/v1/conversations/{id}/messages` does unless the body says no. A stream begins when the turn has
-been opened, so that an unknown agent is a plain 404 there, too. Errors are
+been opened, so that an unknown agent is a plain 404 there, too. `GET …/context`, `POST …/recompile`
+and `…/summarize` (`…/compact` of a conversation) are about the window that turns have. Errors are
 `{"detail": sentence, "code": …}`, refused input is 422 with a list (see `validation`).
 """
 
@@ -18,12 +19,13 @@ from typing import Any, Final, NamedTuple
 
 from o_agent.api_messages import Outcome, ReplyView, encode, turn_response
 from o_agent.approvals import answers_in
-from o_agent.bridge_client import BridgeClient
+from o_agent.bridge_client import BridgeClient, BridgeError, ConnectionLost
 from o_agent.message_ids import TurnIds, UuidSource
+from o_agent.overview import Overview
 from o_agent.published import Publisher
 from o_agent.streaming import PING_S, EventStream, Send
-from o_agent.turn import TurnFailed, TurnInput, TurnRunner
-from o_agent.validation import InvalidRequest, parse_turn
+from o_agent.turn import TurnFailed, TurnInput, TurnRunner, failure
+from o_agent.validation import InvalidRequest, NotOffered, parse_compaction, parse_turn
 from o_contracts.bridge import PENDING_APPROVAL
 from o_contracts.ids import UUID_PATTERN
 from o_contracts.turns import TurnRequest
@@ -37,7 +39,7 @@ WATCH_AFTER_S: Final = 0.05
 _AGENTS: Final = "/v1/agents/"
 _CONVERSATIONS: Final = "/v1/conversations/"
 _PLAIN: Final = "/messages"
-_STREAM: Final = "/messages/stream"
+_TURNS: Final = frozenset({"messages", "stream"})
 _log = logging.getLogger("o_agent.server")
 
 
@@ -47,17 +49,26 @@ class _Thread(NamedTuple):
     parameter: str
     pattern: str
     is_id: Callable[[str], object]
-    has_stream_path: bool
+    others: tuple[tuple[str, str], ...]
+    """Ends of paths besides that of a plain turn, and what each asks for."""
 
 
-def _thread(parameter: str, prefix: str, *, has_stream_path: bool) -> _Thread:
+def _thread(parameter: str, prefix: str, **others: str) -> _Thread:
     pattern = rf"{prefix}-{UUID_PATTERN}"
-    return _Thread(parameter, f"^{pattern}$", re.compile(pattern).fullmatch, has_stream_path)
+    ends = tuple((end, action) for action, end in others.items())
+    return _Thread(parameter, f"^{pattern}$", re.compile(pattern).fullmatch, ends)
 
 
 _THREADS: Final = {
-    _AGENTS: _thread("agent_id", "agent", has_stream_path=True),
-    _CONVERSATIONS: _thread("conversation_id", "conv", has_stream_path=False),
+    _AGENTS: _thread(
+        "agent_id",
+        "agent",
+        stream="/messages/stream",
+        compact="/summarize",
+        context="/context",
+        recompile="/recompile",
+    ),
+    _CONVERSATIONS: _thread("conversation_id", "conv", compact="/compact", recompile="/recompile"),
 }
 
 
@@ -75,10 +86,11 @@ class _ClientGone(Exception):
 class TurnApp:
     """The ASGI application of a worker."""
 
-    def __init__(self, client: BridgeClient, runner: TurnRunner) -> None:
+    def __init__(self, client: BridgeClient, runner: TurnRunner, overview: Overview) -> None:
         """`runner` executes the turns; `client` says whether the bridge is there."""
         self._client = client
         self._runner = runner
+        self._overview = overview
         self._uuids = UuidSource()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,6 +99,9 @@ class TurnApp:
             await self._answer(scope, receive, send)
         except InvalidRequest as refusal:
             await _respond(send, 422, encode({"detail": refusal.problems}))
+        except NotOffered as refusal:
+            body = encode({"detail": str(refusal), "code": "not_offered"})
+            await _respond(send, 501, body, [(b"x-should-retry", b"false")])
         except _Refused as refusal:
             await _respond(send, refusal.status, refusal.body)
         except TurnFailed as failure:
@@ -99,22 +114,44 @@ class TurnApp:
         if path == "/healthz":
             await self._answer_health(send)
             return
-        prefix, thread_id, is_stream_path = _route(path)
-        if scope["method"] != "POST":
-            raise _Refused(405, "method_not_allowed", f"{path} takes POST only")
+        prefix, thread_id, action = _route(path)
+        if scope["method"] != ("GET" if action == "context" else "POST"):
+            raise _Refused(405, "method_not_allowed", f"{path} does not take {scope['method']}")
         if not _THREADS[prefix].is_id(thread_id):
             raise _malformed_id(_THREADS[prefix])
         headers: Headers = dict(scope["headers"])
         body = await _read_body(headers, receive, self._client.max_request_bytes)
+        if action not in _TURNS:
+            await self._answer_about(action, thread_id, headers, body, send)
+            return
         request = parse_turn(body)
         if prefix == _CONVERSATIONS and request.streaming is None:
             request.streaming = True  # as the API has it, on this path alone
         turn = self._turn(thread_id, request, headers, body)
-        if is_stream_path or (request.streaming and _sdk_streams(headers)):
+        if action == "stream" or (request.streaming and _sdk_streams(headers)):
             await self._answer_stream(turn, body, receive, send)
         else:
             outcome = await self._watched(turn, receive, None, WATCH_AFTER_S)
             await _respond(send, 200, turn_response(outcome, ReplyView.of(request)))
+
+    async def _answer_about(
+        self, action: str, thread_id: str, headers: Headers, body: bytes, send: Send
+    ) -> None:
+        """Answer what concerns a context window and is no turn."""
+        if action == "compact":
+            request = parse_compaction(body)
+            turn = self._turn(thread_id, TurnRequest(input=""), headers, body)
+            done = await self._runner.compact(turn, request.compaction_settings)
+            await _respond(send, 200, encode(done._asdict()))
+            return
+        try:
+            if action == "context":
+                answer: object = await self._overview.window(thread_id)
+            else:
+                answer = await self._overview.prompt(thread_id)
+        except (ConnectionLost, BridgeError) as error:
+            raise failure(error) from error
+        await _respond(send, 200, encode(answer))
 
     async def _answer_health(self, send: Send) -> None:
         if self._client.connected:
@@ -229,15 +266,16 @@ class _Watch:
         return bool(message["type"] == "http.disconnect")
 
 
-def _route(path: str) -> tuple[str, str, bool]:
-    """A path's beginning, the id in it, and whether the path alone asks for a stream."""
+def _route(path: str) -> tuple[str, str, str]:
+    """A path's beginning, the id in it, and what is asked for."""
     for prefix, thread in _THREADS.items():
         if not path.startswith(prefix):
             continue
         if path.endswith(_PLAIN):
-            return prefix, path[len(prefix) : -len(_PLAIN)], False
-        if thread.has_stream_path and path.endswith(_STREAM):
-            return prefix, path[len(prefix) : -len(_STREAM)], True
+            return prefix, path[len(prefix) : -len(_PLAIN)], "messages"
+        for end, action in thread.others:
+            if path.endswith(end):
+                return prefix, path[len(prefix) : -len(end)], action
     raise _Refused(404, "not_found", f"there is nothing at {path}")
 
 

@@ -7,6 +7,7 @@ approve, or run itself, ends the turn; the turn that brings the answer begins wi
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,23 @@ from typing import Any, Final
 import msgspec
 
 from o_agent.approvals import Pending, pending_of
+from o_agent.bridge_client import BridgeError
+from o_agent.compaction import (
+    BYTES_PER_TOKEN,
+    DUE,
+    FEWEST_BYTES_PER_TOKEN,
+    MAX_SHOWN,
+    OVERFLOW,
+    Compacted,
+    CompactionSettings,
+    Mode,
+    NothingToCompactError,
+    clipped,
+    settings_of,
+    summarize,
+    summarized_count,
+    summary_request,
+)
 from o_agent.context import system_unit
 from o_agent.hooks import Reply, Step, apply_hook
 from o_agent.llm_messages import (
@@ -22,6 +40,7 @@ from o_agent.llm_messages import (
     assistant_message,
     decode_messages,
     encode_unit,
+    input_message,
     tool_message,
 )
 from o_agent.message_ids import otid_of
@@ -44,6 +63,10 @@ from o_contracts.messages import (
 
 _result_decoder = msgspec.msgpack.Decoder(LlmResult)
 _delta_decoder = msgspec.msgpack.Decoder(LlmDelta)
+_count_decoder = msgspec.msgpack.Decoder(bridge.TokensCounted)
+_log = logging.getLogger("o_agent.step_loop")
+_NOT_OURS: Final = frozenset({bridge.CANCELLED, "fenced"})
+"""Errors that concern the turn and not its summary."""
 MAX_REMINDERS: Final = 3
 """How often in a row a model that owes a tool call is asked for it."""
 _STOPS: Final[Mapping[str, StopReason]] = {
@@ -57,13 +80,16 @@ class StepLoop:
 
     __slots__ = (
         "_calls",
+        "_compactions",
         "_context",
         "_deltas",
         "_frame",
+        "_known_units",
         "_partial",
         "_reminders",
         "_sink",
         "blocks",
+        "compaction",
         "context_tokens",
         "made",
         "messages",
@@ -83,6 +109,11 @@ class StepLoop:
         called = frame.pending.called if frame.pending is not None else ()
         self._calls = ToolCalls(frame, frame.context.toolbox, called)
         self._reminders = 0
+        self._compactions = 0
+        self._known_units = 0
+        """How many of `made` are in what the provider reported last."""
+        self.compaction: bridge.Compaction | None = None
+        """Where the window begins from now on, if that has changed."""
         self._partial: list[str] = []
         """The text of a reply that is being made, as far as the client has it."""
         self.messages = list(inputs)
@@ -114,7 +145,8 @@ class StepLoop:
         if self._partial:
             text, self._partial = "".join(self._partial), []
             await self._add("assistant_message", step_id, ("text", index), content=text)
-            self.made.append(encode_unit(LlmMessage("assistant", text), 1))
+            said = LlmMessage("assistant", text)
+            self.made.append(encode_unit(said, 1, self.messages[-1].id))
         open_calls = self._unanswered()
         results = [failed(call, "the user cancelled the turn") for call in open_calls]
         await self._record_returns(step_id, ("cancelled",), open_calls, results)
@@ -148,11 +180,23 @@ class StepLoop:
         frame = self._frame
         step_id = frame.ids.get("step", "step", index)
         started = time.perf_counter_ns()
-        result = await self._complete(index, step_id)
+        if self._may_be_full():
+            await self._make_room()
+        try:
+            result = await self._complete(index, step_id)
+        except BridgeError as error:
+            if not self._can_make_room(error):
+                raise
+            try:
+                await self.compact(self._settings("all"))
+            except NothingToCompactError:
+                raise error from None
+            result = await self._complete(index, step_id)
         answered = time.perf_counter_ns()
         reply = self._reply(result)
         gated = self._calls.gated(reply.tool_calls)
         await self._record_reply(index, step_id, result.reasoning, reply, gated)
+        self._known_units = len(self.made)
         stop = await self._after_reply(index, step_id, reply, gated, result.finish_reason)
         usage = result.usage
         self.context_tokens = usage.prompt_tokens + usage.completion_tokens
@@ -168,6 +212,108 @@ class StepLoop:
             )
         )
         return stop
+
+    def _may_be_full(self) -> bool:
+        """Whether the window could be full, as far as its bytes say."""
+        context = self._context
+        limit, window = context.agent.context_window, context.window
+        if window.size_bytes < limit and window.shown < MAX_SHOWN:
+            return False
+        return limit > 0 and (
+            self._bytes() > limit * FEWEST_BYTES_PER_TOKEN * DUE or window.shown >= MAX_SHOWN
+        )
+
+    def _bytes(self) -> int:
+        context = self._context
+        made = sum(unit.size_bytes for unit in self.made)
+        return context.window.size_bytes + made + len(context.prompt.before)
+
+    async def _make_room(self) -> None:
+        """Compact the window if it is full; not so well that the next call would find it so."""
+        for settings in (self._settings(), self._settings("all")):
+            tokens = await self._tokens()
+            limit = self._context.agent.context_window
+            if tokens <= DUE * limit and self._context.window.shown < MAX_SHOWN:
+                return
+            try:
+                await self.compact(settings)
+            except NothingToCompactError:
+                return
+            except BridgeError as error:
+                if error.body.code in _NOT_OURS or tokens > limit:
+                    raise
+                _log.warning("the conversation was not summarized: %s", error)
+                return
+
+    async def _tokens(self) -> int:
+        """Tokens of the window: as the provider reported them, and what has come since."""
+        context = self._context
+        known = self.context_tokens or context.tokens
+        if known:
+            since = self.made[self._known_units :] if self.context_tokens else self.made
+            return known + sum(unit.size_bytes for unit in since) // BYTES_PER_TOKEN
+        units = [*context.window.units, *self.made]
+        texts = [str(message.content) for message in decode_messages([u.raw for u in units])]
+        texts.append(context.prompt.before)
+        asked = bridge.TokensCount(self._frame.model, texts)
+        answer = await self._frame.bridge.ask(bridge.TOKENS_COUNT, asked, _count_decoder)
+        return sum(answer.tokens) + len(bytes(context.toolbox.encoded)) // BYTES_PER_TOKEN
+
+    def _settings(self, mode: Mode | None = None) -> CompactionSettings:
+        settings = settings_of(self._context.agent.compaction)
+        if mode is None or not settings.keeps_newest:
+            return settings
+        return msgspec.structs.replace(settings, mode=mode)
+
+    def _can_make_room(self, error: BridgeError) -> bool:
+        return error.body.code == OVERFLOW and bool(self._context.window.units)
+
+    async def compact(self, settings: CompactionSettings) -> Message:
+        """Let a summary stand for the beginning of the window; returns it.
+
+        Raises:
+            NothingToCompactError: there is nothing that it could stand for.
+            ConnectionLost, BridgeError: the bridge or the model failed.
+        """
+        frame, context = self._frame, self._context
+        window = context.window
+        answers_calls = bool(self.made) and self.made[0].is_return
+        cut = summarized_count(window.units, settings, keep_calls=answers_calls)
+        if cut == 0 or (cut == 1 and window.begins_with_summary):
+            raise NothingToCompactError("the conversation is too short to be compacted")
+        system = system_unit(context.prompt, context.agent, window.earlier_messages).raw
+        request = summary_request(
+            window.units[:cut], settings, system, frame.model, context.agent.context_window
+        )
+        text = await summarize(frame, request, self._compactions)
+        summary = await self._summary(clipped(text, settings.clip_chars))
+        self._compactions += 1
+        done = Compacted(summary, list(window.units[cut:]))
+        inputs = [m for m in self.messages if m is not summary]
+        first_kept = done.first_kept or (inputs[0].id if inputs else "")
+        self.compaction = bridge.Compaction(summary.id, first_kept)
+        self._context = replace(context, window=window.compacted(done.units), tokens=0)
+        self.context_tokens = 0
+        return summary
+
+    async def _summary(self, text: str) -> Message:
+        if not text:
+            raise NothingToCompactError("the model gave an empty summary")
+        frame = self._frame
+        message_id = frame.ids.get("message", "summary", self._compactions)
+        summary = Message(
+            message_id, "summary_message", now_us(), text, otid=otid_of(message_id),
+            run_id=frame.run_id,
+        )  # fmt: skip
+        self.messages.append(summary)
+        if self._sink is not None and frame.tells_compaction:
+            await self._sink.message(summary)
+        return summary
+
+    @property
+    def shown(self) -> int:
+        """How many stored messages the window shows."""
+        return self._context.window.shown
 
     def _taken_sandbox_us(self) -> int:
         taken, self._calls.sandbox_us = self._calls.sandbox_us, 0
@@ -249,7 +395,8 @@ class StepLoop:
         calls = reply.tool_calls if free is None else [*free, *gated]
         said = assistant_message(reply.text, calls)
         if said is not None:
-            self.made.append(encode_unit(said, len(self.messages) - stored))
+            first_id = self.messages[stored].id
+            self.made.append(encode_unit(said, len(self.messages) - stored, first_id))
 
     async def _after_reply(
         self, index: int, step_id: str, reply: Reply, gated: list[ToolCall], finish_reason: str
@@ -264,19 +411,27 @@ class StepLoop:
         if finish_reason == "no_tool_left":
             return "tool_rule"
         if self._calls.offer.must_call or self._calls.missing():
-            return self._remind()
+            return self._remind(step_id)
         return _STOPS.get(finish_reason, "end_turn")
 
-    def _remind(self) -> StopReason | None:
-        """Ask a model that ended too early for the call that it owes."""
+    def _remind(self, step_id: str) -> StopReason | None:
+        """Ask a model that ended too early for the call that it owes; the reminder is kept."""
         self._reminders += 1
         if self._reminders > MAX_REMINDERS:
             return "no_tool_call"
         self._calls.owes = True
         offer = self._calls.next_offer()
         names = ", ".join(sorted(offer.names or self._calls.missing()))
-        text = f"<event>\nA tool rule wants you to call {names} before you finish.\n</event>"
-        self.made.append(encode_unit(LlmMessage("user", text), 0))
+        reminder = Message(
+            self._frame.ids.get("message", "reminder", len(self.messages)),
+            "event_message",
+            now_us(),
+            f"A tool rule wants you to call {names} before you finish.",
+            step_id=step_id,
+            run_id=self._frame.run_id,
+        )
+        self.messages.append(reminder)
+        self.made.append(encode_unit(input_message(reminder), 1, reminder.id))
         return None
 
     async def _answer_pending(self) -> StopReason | None:
@@ -310,7 +465,8 @@ class StepLoop:
                 name=call.name,
                 is_err=True if result.status == "error" else None,
             )
-            self.made.append(encode_unit(tool_message(call.tool_call_id, result.tool_return), 1))
+            returned = tool_message(call.tool_call_id, result.tool_return)
+            self.made.append(encode_unit(returned, 1, self.messages[-1].id))
             if self._calls.ends_turn(call, result):
                 stop = "tool_rule"
         if self._calls.blocks or self._calls.removed:

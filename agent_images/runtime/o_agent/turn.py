@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from o_agent.api_messages import Outcome
 from o_agent.approvals import Answers, Pending
 from o_agent.bridge_client import BridgeClient, BridgeError, ConnectionLost
-from o_agent.context import CompiledContext, ContextCompiler
+from o_agent.compaction import NothingToCompactError, settings_of
+from o_agent.context import CompiledContext, ContextCompiler, with_skills
 from o_agent.context_cache import ContextCache
 from o_agent.genome import Genome
 from o_agent.hooks import HookError
@@ -54,6 +55,10 @@ _INPUT_TYPES: Final[dict[str, MessageType]] = {
     "system": "system_message",
     "assistant": "assistant_message",
 }
+
+
+_NOT_THINKING: Final = frozenset({"false", "False", "0", "no"})
+SUMMARY: Final = "summary_message"
 
 
 class TurnFailed(Exception):
@@ -105,6 +110,14 @@ class TurnInput:
     received_us: int = field(default_factory=now_us)
 
 
+class Compaction(NamedTuple):
+    """A summary, and how many messages the window showed before and shows now, it included."""
+
+    summary: str
+    num_messages_before: int
+    num_messages_after: int
+
+
 class TurnRunner:
     """Executes turns for one worker."""
 
@@ -123,6 +136,46 @@ class TurnRunner:
         self._compiler = ContextCompiler(genome)
         self._tools = ToolRunner(sandbox, genome.number("tool_timeout_s"))
         self._patience_s = patience_s
+
+    @property
+    def compiler(self) -> ContextCompiler:
+        """Compiles contexts by the genome's rules."""
+        return self._compiler
+
+    async def compact(self, turn: TurnInput, given: dict[str, Any] | None) -> Compaction:
+        """Summarize the beginning of the conversation now.
+
+        Args:
+            turn: a turn without messages; it waits for those before it.
+            given: settings in the place of the agent's.
+
+        Raises:
+            TurnFailed: there is nothing to compact, or it was refused, or the model failed.
+        """
+        try:
+            return await self._compact(turn, given)
+        except (ConnectionLost, BridgeError) as error:
+            raise failure(error) from error
+
+    async def _compact(self, turn: TurnInput, given: dict[str, Any] | None) -> Compaction:
+        opened = await self._bridge.ask(bridge.TURN_OPEN, self._open(turn, None), _opened_decoder)
+        turn.run_id = opened.run_id
+        if opened.finished is not None or opened.context is None:
+            raise TurnFailed(409, "compacted", "this request has compacted the conversation before")
+        context = self._compiler.compile(opened.context)
+        loop = StepLoop(self._frame(turn, opened, context), [], [])
+        before = context.window.shown
+        try:
+            settings = settings_of(context.agent.compaction if given is None else given)
+            summary = await loop.compact(settings)
+            await self._commit(turn, opened, context, loop, "end_turn")
+        except NothingToCompactError as error:
+            await self._abandon(opened, "nothing_to_compact", str(error), is_final=True)
+            raise TurnFailed(400, "nothing_to_compact", str(error)) from error
+        except BridgeError as error:
+            await self._abandon(opened, error.body.code, error.body.message, is_final=True)
+            raise
+        return Compaction(str(summary.content), before, loop.shown)
 
     async def run(self, turn: TurnInput) -> Outcome:
         """Execute a turn.
@@ -148,7 +201,7 @@ class TurnRunner:
                 return await self._execute(turn)
             except (ConnectionLost, BridgeError) as again:
                 error = again
-        raise _failure(error) from error
+        raise failure(error) from error
 
     async def _execute(self, turn: TurnInput) -> Outcome:
         cached = self._cache.get(turn.thread_id)
@@ -200,7 +253,7 @@ class TurnRunner:
     ) -> Outcome:
         inputs = _stored_inputs(turn, context.pending)
         units = [
-            encode_unit(input_message(message), 1)
+            encode_unit(input_message(message), 1, message.id)
             for message in inputs
             if message.type != "approval_response_message"
         ]
@@ -235,6 +288,10 @@ class TurnRunner:
         if request.override_system is not None:
             prompt = self._compiler.render_prompt(context.agent, request.override_system)
             shown = replace(context, prompt=prompt)
+        if request.client_skills:
+            shown = replace(shown, prompt=with_skills(shown.prompt, request.client_skills))
+        if request.enable_thinking and request.enable_thinking not in _NOT_THINKING:
+            shown = replace(shown, settings=_thinking(shown.settings))
         return TurnFrame(
             bridge=self._bridge,
             genome=self._genome,
@@ -253,6 +310,7 @@ class TurnRunner:
             client_tools=request.client_tools or (),
             pending=context.pending,
             answers=turn.answers,
+            tells_compaction=bool(request.include_compaction_messages),
         )
 
     def _max_steps(self, request: TurnRequest) -> int:
@@ -278,6 +336,7 @@ class TurnRunner:
             loop.records,
             stop,
             usage,
+            loop.compaction,
         )
         turn.is_interruptible = False
         try:
@@ -288,7 +347,8 @@ class TurnRunner:
             self._cache.drop(turn.thread_id)
             return await _finished(turn, committed.finished)
         self._remember(turn, context, loop, committed.version)
-        made = [message for message in loop.messages if _is_made(message)]
+        tells = bool(turn.request.include_compaction_messages)
+        made = [m for m in loop.messages if _is_made(m) or (tells and m.type == SUMMARY)]
         return Outcome(
             opened.run_id, made, stop, usage, len(loop.records), loop.context_tokens or None
         )
@@ -301,7 +361,7 @@ class TurnRunner:
             return
         stored = len(loop.messages)
         following = self._compiler.after_turn(
-            context, version, loop.blocks, loop.made, stored, loop.pending()
+            context, version, loop.blocks, loop.made, stored, loop.pending(), loop.context_tokens
         )
         self._cache.put(following)
 
@@ -348,6 +408,11 @@ def _resume(turn: TurnInput, publisher: Publisher, opened: bridge.TurnOpened) ->
     events = publisher.begin(opened.token, opened.run_id, opened.published)
     if events and turn.sink is not None:
         turn.sink.resume(events)
+
+
+def _thinking(settings: dict[str, Any]) -> dict[str, Any]:
+    """With reasoning asked for, unless the agent's settings say how much."""
+    return {"reasoning_effort": "medium", **settings}
 
 
 def _stored_inputs(turn: TurnInput, pending: Pending | None) -> list[Message]:
@@ -421,7 +486,8 @@ def _is_passing(error: ConnectionLost | BridgeError) -> bool:
     return error.body.retryable and error.body.status == 503
 
 
-def _failure(error: ConnectionLost | BridgeError) -> TurnFailed:
+def failure(error: ConnectionLost | BridgeError) -> TurnFailed:
+    """What a client is told of an error of the bridge."""
     if isinstance(error, ConnectionLost):
         message = f"the platform's bridge is away ({error}); try again"
         return TurnFailed(503, "bridge_unavailable", message)

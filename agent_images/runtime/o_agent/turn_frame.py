@@ -74,6 +74,7 @@ class TurnFrame:
     client_tools: Sequence[ClientTool] = ()
     pending: Pending | None = None
     answers: Answers | None = None
+    tells_compaction: bool = False
 
     @property
     def gated(self) -> frozenset[str]:

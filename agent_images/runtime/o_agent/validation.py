@@ -11,12 +11,21 @@ from typing import Any, Final
 
 import msgspec
 
-from o_contracts.turns import Answer, ContentPart, InputMessage, TurnRequest
+from o_agent.compaction import CompactionSettings
+from o_contracts.turns import (
+    REFUSED_FIELDS,
+    Answer,
+    CompactionRequest,
+    ContentPart,
+    InputMessage,
+    TurnRequest,
+)
 
 _AT = re.compile(r" - at `(?:key in )?\$?(.*)`$")
 _PATH_PIECE = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]|\[\.\.\.\]")
 _MISSING = re.compile(r"^Object missing required field `(\w+)`")
 _decoder = msgspec.json.Decoder(TurnRequest)
+_compaction_decoder = msgspec.json.Decoder(CompactionRequest)
 _NUL: Final = "A NUL character cannot be part of an id"
 _PARTS: Final = (
     "text",
@@ -51,6 +60,10 @@ _TYPES: Final = (
 )
 
 
+class NotOffered(Exception):
+    """The request asks for something that the API has and this server does not: 501."""
+
+
 class InvalidRequest(Exception):
     """The request is refused with 422; `problems` is the `detail` of the answer."""
 
@@ -73,7 +86,31 @@ def parse_turn(body: bytes) -> TurnRequest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(["body"], f"JSON decode error: {error}", "json_invalid") from error
     _check_one_input(request)
+    if request.return_logprobs or request.return_token_ids or request.top_logprobs:
+        raise NotOffered(
+            f"{', '.join(REFUSED_FIELDS)} are not offered: the models' tokens are not passed on"
+        )
     return request
+
+
+def parse_compaction(body: bytes) -> CompactionRequest:
+    """The request in the body of a compaction; an empty one asks for nothing special.
+
+    Raises:
+        InvalidRequest: malformed JSON, a wrong type, or settings that there are not.
+    """
+    try:
+        request = _compaction_decoder.decode(body or b"{}")
+        msgspec.convert(_given(request.compaction_settings), CompactionSettings)
+    except msgspec.ValidationError as error:
+        raise _invalid_field(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(["body"], f"JSON decode error: {error}", "json_invalid") from error
+    return request
+
+
+def _given(settings: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (settings or {}).items() if value is not None}
 
 
 def input_messages(request: TurnRequest) -> list[InputMessage]:

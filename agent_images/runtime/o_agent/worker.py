@@ -25,6 +25,7 @@ from o_agent.coalesced import CoalescedHttpProtocol
 from o_agent.context_cache import ContextCache
 from o_agent.environment import Environment
 from o_agent.genome import INVALID_GENOME_EXIT, Genome, GenomeError, load_genome
+from o_agent.overview import Overview
 from o_agent.server import TurnApp
 from o_agent.turn import TurnRunner
 from o_sandbox.tiers import EngineSockets, Tiers, local_tiers
@@ -75,7 +76,8 @@ async def _serve(
     pulse_fd: int,
     go_fd: int,
 ) -> int:
-    app = TurnApp(client, TurnRunner(client, genome, ContextCache(), sandbox))
+    runner = TurnRunner(client, genome, ContextCache(), sandbox)
+    app = TurnApp(client, runner, Overview(client, genome, runner.compiler))
     async with asyncio.TaskGroup() as tasks:
         endless = [tasks.create_task(client.run()), tasks.create_task(_pulsate(pulse_fd))]
         if await _promoted(go_fd):

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
-from o_platform.agents.paging import Page, fetch_page
+from o_platform.agents.paging import Page, fetch_page, page_of
 from o_platform.db.models import Message, Run, Step
 
 
@@ -190,11 +190,13 @@ async def set_feedback(
 
 
 async def list_step_messages(session: AsyncSession, step: Step, page: Page) -> list[Message]:
-    """A page of the messages of one step."""
-    statement = select(Message).where(
-        Message.run_id == step.run_id, Message.body["step_id"].astext == step.id
-    )
-    return await fetch_page(session, statement, Message.id, (Message.seq,), page)
+    """A page of the messages of one step.
+
+    Which step a message is of stands in its sealed body, so the run's few are looked through.
+    """
+    of_run = select(Message).where(Message.run_id == step.run_id).order_by(Message.seq)
+    rows = [row for row in await session.scalars(of_run) if row.body.get("step_id") == step.id]
+    return page_of(rows, page)
 
 
 async def messages_before(session: AsyncSession, first: Message, limit: int) -> list[Message]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Select, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +18,15 @@ from sqlalchemy.orm import InstrumentedAttribute
 from o_platform.errors import NotFoundError
 
 T = TypeVar("T")
+
+
+class HasId(Protocol):
+    """A row that cursors can name."""
+
+    id: Any
+
+
+R = TypeVar("R", bound=HasId)
 Key = ColumnElement[Any] | InstrumentedAttribute[Any]
 
 
@@ -54,12 +63,34 @@ async def fetch_page(
     return rows[::-1] if backwards else rows
 
 
+def page_of(rows: Sequence[R], page: Page) -> list[R]:
+    """The same for rows at hand, the oldest first.
+
+    Raises:
+        NotFoundError: a cursor names no row.
+    """
+    ordered = list(rows[::-1] if page.descending else rows)
+    places = {row.id: place for place, row in enumerate(ordered)}
+    for cursor in (page.after, page.before):
+        if cursor is not None and cursor not in places:
+            raise _no_such_cursor(cursor)
+    start = 0 if page.after is None else places[page.after] + 1
+    end = len(ordered) if page.before is None else places[page.before]
+    found = ordered[start:end]
+    backwards = page.before is not None and page.after is None
+    return found[-page.limit :] if backwards else found[: page.limit]
+
+
+def _no_such_cursor(cursor: str) -> NotFoundError:
+    return NotFoundError(f"the cursor {cursor!r} names nothing that exists; start from page one")
+
+
 async def _position(
     session: AsyncSession, id_column: InstrumentedAttribute[str], keys: Sequence[Key], cursor: str
 ) -> tuple[Any, ...]:
     row = (await session.execute(select(*keys).where(id_column == cursor))).first()
     if row is None:
-        raise NotFoundError(f"the cursor {cursor!r} names nothing that exists; start from page one")
+        raise _no_such_cursor(cursor)
     return tuple(row)
 
 

@@ -79,15 +79,12 @@ class TurnClient:
         turn: dict[str, Any] = answer.json()
         return turn
 
-    async def forward(
-        self, agent_id: str, body: Mapping[str, Any], sender: Sender
-    ) -> httpx.Response:
-        """Run a turn; the response as it comes, not read yet, for whoever asked. Close it.
+    async def post(self, path: str, body: Mapping[str, Any], sender: Sender) -> httpx.Response:
+        """Ask an instance; the response as it comes, not read yet, for whoever asked. Close it.
 
         Raises:
             UnavailableError: Envoy does not answer.
         """
-        path = f"/v1/agents/{agent_id}/messages"
         request = self._client.build_request("POST", path, json=body, headers=sender.headers())
         try:
             return await self._client.send(request, stream=True)

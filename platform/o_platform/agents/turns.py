@@ -22,6 +22,8 @@ from o_platform.db.sealed_columns import BLOCK_VALUE, MESSAGE_BODY, SECRET_VALUE
 from o_platform.db.sealing import Place, Vault, place
 from o_tools.catalogue import specs_of
 
+LONGEST_HISTORY: Final = 500
+"""Messages that an instance gets at most."""
 REPEAT_WINDOW_S: Final = 60
 """How long after its end a run answers an SDK's retry that has no other name for it."""
 
@@ -83,6 +85,9 @@ class _ContextRow(Struct):
     messages: list[StoredBody]
     message_count: int
     conversation_id: str
+    summary: StoredBody | None
+    window_limit: int | None
+    compaction: dict[str, Any] | None
 
 
 class _RunRow(Struct):
@@ -126,23 +131,34 @@ SELECT json_build_object(
   'messages', (
     SELECT coalesce(json_agg(json_build_array(m.id, m.body) ORDER BY m.seq), '[]') FROM (
       SELECT seq, id, body FROM messages WHERE agent_id = a.id AND conversation_id IS NULL
-      ORDER BY seq DESC LIMIT %s) m),
+        AND (w.start_seq IS NULL OR (seq >= w.start_seq AND type <> 'summary_message'))
+      ORDER BY seq DESC LIMIT CASE WHEN starts_with(a.model, 'o/') THEN %s ELSE %s END) m),
   'message_count', (
     SELECT count(*) FROM messages WHERE agent_id = a.id AND conversation_id IS NULL),
+  'summary', (
+    SELECT json_build_array(id, body) FROM messages WHERE id = w.summary_id),
+  'window_limit', (a.config ->> 'context_window_limit')::int,
+  'compaction', a.config -> 'compaction_settings',
   'conversation_id', ''
-)::text FROM agents a WHERE a.id = %s
+)::text FROM agents a LEFT JOIN windows w ON w.thread_id = a.id WHERE a.id = %s
 """  # noqa: S608 — made of constants
 _OF_CONVERSATION = (
     _OF_AGENT.replace("'version', a.version", "'version', a.version + c.version")
-    .replace("a.model,", "coalesce(c.model, a.model),")
+    .replace("'model', a.model,", "'model', coalesce(c.model, a.model),")
+    .replace("starts_with(a.model,", "starts_with(coalesce(c.model, a.model),")
+    .replace(
+        "(a.config ->> 'context_window_limit')::int",
+        "coalesce(c.context_window_limit, (a.config ->> 'context_window_limit')::int)",
+    )
     .replace("a.model_settings,", "coalesce(c.model_settings, a.model_settings),")
     .replace("agent_id = a.id AND conversation_id IS NULL", "conversation_id = c.id")
     .replace("'conversation_id', ''", "'conversation_id', c.id")
     .replace(
-        "FROM agents a WHERE a.id", "FROM conversations c JOIN agents a ON a.id = c.agent_id "
-        "WHERE c.id"
+        "FROM agents a LEFT JOIN windows w ON w.thread_id = a.id WHERE a.id",
+        "FROM conversations c JOIN agents a ON a.id = c.agent_id "
+        "LEFT JOIN windows w ON w.thread_id = c.id WHERE c.id",
     )
-)  # fmt: skip
+)
 """The same of a conversation: a version of its own on top of the agent's, and its own model."""
 
 _FINISHED = """
@@ -171,6 +187,24 @@ WHERE agent_id = %s AND client = %s AND body_digest = %s
 ORDER BY created_at DESC LIMIT 1
 """
 
+_BEGIN_WINDOW = """
+INSERT INTO windows (thread_id, agent_id, summary_id, start_seq)
+SELECT %(thread)s, %(agent)s, %(summary)s, coalesce(
+  (SELECT seq FROM messages WHERE id = %(kept)s),
+  (SELECT max(seq) + 1 FROM messages WHERE agent_id = %(agent)s), 0)
+ON CONFLICT (thread_id) DO UPDATE SET
+  summary_id = excluded.summary_id, updated_at = now(),
+  start_seq = greatest(windows.start_seq, excluded.start_seq)
+"""
+
+_SEARCHABLE = """
+SELECT
+  (SELECT count(*) FROM passages WHERE archive_id IN (
+    SELECT id FROM archives WHERE owner_id = %s
+    UNION SELECT archive_id FROM agent_archives WHERE agent_id = %s)),
+  (SELECT count(*) FROM messages WHERE agent_id = %s)
+"""
+
 _JOURNAL_WRITE = """
 INSERT INTO journal (agent_id, request_key, kind, seq, digest, result)
 VALUES (%s, %s, %s, %s, %s, %s)
@@ -182,13 +216,20 @@ DO UPDATE SET digest = excluded.digest, result = excluded.result, created_at = n
 async def load_agent(
     connection: AsyncConnection, vault: Vault, thread_id: str, history: int
 ) -> LoadedAgent | None:
-    """The context of an agent, or of a conversation, with its newest `history` messages, if any."""
+    """The context of an agent, or of a conversation, if there is any.
+
+    It has the newest `history` messages when the model is a built-in one, else `LONGEST_HISTORY`;
+    when a summary stands for the beginning, only messages after that. Its `context_window` is what
+    the agent is limited to, 0 if it is not.
+    """
     query = _OF_CONVERSATION if is_conversation(thread_id) else _OF_AGENT
-    cursor = await connection.execute(query, (history, thread_id), prepare=True)
+    values = (history, LONGEST_HISTORY, thread_id)
+    cursor = await connection.execute(query, values, prepare=True)
     found = await cursor.fetchone()
     if found is None:
         return None
     row = _context_rows.decode(found[0])
+    summary = opened_messages(vault, [row.summary] if row.summary is not None else [])
     context = AgentContext(
         agent_id=row.agent_id,
         version=row.version,
@@ -199,13 +240,39 @@ async def load_agent(
         model_settings=row.model_settings,
         blocks=_blocks(vault, row),
         tools=_specs(row.tools, row.added_tools, row.mcp_tools),
-        messages=opened_messages(vault, row.messages),
-        earlier_messages=row.message_count - len(row.messages),
+        messages=[*summary, *opened_messages(vault, row.messages)],
+        earlier_messages=row.message_count - len(row.messages) - len(summary),
         timezone=row.timezone,
         tool_rules=row.tool_rules,
         conversation_id=row.conversation_id,
+        context_window=row.window_limit or 0,
+        compaction=row.compaction or {},
     )
     return LoadedAgent(row.lineage, context)
+
+
+async def begin_window(
+    connection: AsyncConnection, agent_id: str, thread_id: str, summary_id: str, first_kept: str
+) -> None:
+    """Let a thread's window begin with this summary, then with the message `first_kept`.
+
+    An empty `first_kept` keeps none of the messages there are. A window never begins earlier than
+    it did.
+    """
+    values = {
+        "agent": agent_id,
+        "thread": thread_id,
+        "summary": summary_id,
+        "kept": first_kept,
+    }
+    await connection.execute(_BEGIN_WINDOW, values)
+
+
+async def count_searchable(connection: AsyncConnection, agent_id: str) -> tuple[int, int]:
+    """How many passages and messages the agent can search."""
+    cursor = await connection.execute(_SEARCHABLE, (agent_id, agent_id, agent_id))
+    row = await cursor.fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
 async def agent_of(connection: AsyncConnection, thread_id: str) -> str:

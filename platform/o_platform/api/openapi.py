@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from o_contracts.turns import UNUSED_FIELDS, json_schemas
+from o_contracts.turns import REFUSED_FIELDS, json_schemas
 
 TITLE: Final = "Project O"
 _DESCRIPTION: Final = """\
@@ -52,12 +52,12 @@ def _merged(app: FastAPI) -> dict[str, Any]:
 
 def _turn_operations() -> dict[str, dict[str, Any]]:
     messages = "/v1/agents/{agent_id}/messages"
-    unused = ", ".join(UNUSED_FIELDS)
+    refused = ", ".join(REFUSED_FIELDS)
     create = _operation(
         "create_turn",
         "Run a turn of an agent",
-        f"Answers when the turn has ended; with `streaming` as `…/stream` does. Taken, but without "
-        f"effect yet: {unused}.",
+        f"Answers when the turn has ended; with `streaming` as `…/stream` does. Not offered (501): "
+        f"{refused}.",
         ["application/json", "text/event-stream"],
     )
     stream = _operation(

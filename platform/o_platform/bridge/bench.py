@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from o_contracts.bridge import TurnCommit
+from o_contracts.bridge import ContextFound, ContextRead, TurnCommit
 from o_contracts.ids import BENCH_LINEAGE_KEY
 from o_contracts.messages import AgentContext, Block, Message
 from o_platform.agents.defaults import (
@@ -22,7 +22,7 @@ from o_platform.agents.turns import Past
 from o_platform.bridge.lru import Lru
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.records import Committed, Remembered, Settle
-from o_platform.bridge.turn import Turn
+from o_platform.bridge.turn import Caller, Turn
 from o_platform.bridge.views import AgentView
 from o_platform.errors import NotFoundError
 from o_tools.catalogue import specs_of
@@ -71,6 +71,10 @@ class BenchRecords:
         """
         agent_id = turn.key.thread_id
         raise NotFoundError(f"Agent {agent_id} not found", agent_id=agent_id)
+
+    async def read(self, request: ContextRead, caller: Caller) -> ContextFound:
+        """An agent as it is before its first turn."""
+        return ContextFound(bench_agent(request.agent_id), 0, 0)
 
     async def end_waiting(self, turn: Turn, agent_id: str) -> None:
         """Nothing is kept."""

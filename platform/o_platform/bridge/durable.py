@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 
-from o_contracts.bridge import TurnCommit
+from o_contracts.bridge import ContextFound, ContextRead, TurnCommit
 from o_contracts.ids import is_conversation
-from o_contracts.messages import Message
+from o_contracts.messages import AgentContext, Message
 from o_platform.agents.background_turns import end_early, find_background
 from o_platform.agents.request_keys import request_key
 from o_platform.agents.stored_messages import stored_message
 from o_platform.agents.turn_batch import ThreadTurnRecord, TurnRecord
 from o_platform.agents.turns import (
+    LONGEST_HISTORY,
     FinishedRun,
     LoadedAgent,
     Past,
     agent_of,
+    count_searchable,
     fetch_finished,
     fetch_past,
     find_repeated,
@@ -32,15 +35,14 @@ from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Committed, Outcome, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
-from o_platform.bridge.turn import Turn
-from o_platform.bridge.views import KEPT_MESSAGES, AgentView
+from o_platform.bridge.turn import Caller, Turn
+from o_platform.bridge.views import KEPT_MESSAGES, AgentView, shown_messages
 from o_platform.bridge.writing import EndedTurn
 from o_platform.db.sealing import Vault
 from o_platform.errors import NotFoundError
+from o_platform.llm.windows import ModelWindows
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
-LONGEST_HISTORY: Final = 500
-"""Messages an instance gets at most."""
 RECOVERY_S: Final = 20.0
 """After its start the bridge looks every request up: it may have been opened on its predecessor
 (instances try a turn again for 15 s)."""
@@ -60,6 +62,7 @@ class DurableRecords:
         edited: GroupCommit[EndedTurn],
         search: Search,
         vault: Vault,
+        windows: ModelWindows,
         *,
         wait_s: float,
     ) -> None:
@@ -75,6 +78,7 @@ class DurableRecords:
         self._edited = edited
         self._search = search
         self._vault = vault
+        self._windows = windows
         self._wait_s = wait_s
         self._loop = asyncio.get_running_loop()
         self._recovered_at = self._loop.time() + RECOVERY_S
@@ -107,7 +111,9 @@ class DurableRecords:
         entry = self._cache.get(turn.key.thread_id)
         if entry is None or entry.lineage != turn.opening.caller.lineage:
             return None
-        if not entry.view.holds(_history(turn)):
+        if not entry.view.holds(
+            shown_messages(entry.view.base.model, turn.opening.request.history)
+        ):
             return None
         self._snapshots.put(turn.opening.request.request_id, entry.view, turn.memo)
         return entry.view
@@ -118,19 +124,41 @@ class DurableRecords:
         drops = self._cache.drops
 
         async def read(connection: AsyncConnection) -> LoadedAgent | None:
-            return await load_agent(
-                connection, self._vault, thread_id, max(_history(turn), KEPT_MESSAGES)
-            )
+            wanted = _history(turn.opening.request.history)
+            return await load_agent(connection, self._vault, thread_id, wanted)
 
         loaded = await self._postgres.run(read, wait_s=self._wait_s)
         if loaded is None or loaded.lineage != turn.opening.caller.lineage:
             kind = "Conversation" if is_conversation(thread_id) else "Agent"
             raise NotFoundError(f"{kind} {thread_id} not found", agent_id=thread_id)
-        view = AgentView.of(loaded.context)
+        view = AgentView.of(await self._with_window(loaded.context))
         if self._cache.drops == drops:
             self._cache.put(CachedAgent(loaded.lineage, view))
         self._snapshots.put(turn.opening.request.request_id, view, turn.memo)
         return view
+
+    async def read(self, request: ContextRead, caller: Caller) -> ContextFound:
+        """The agent from the database, as a turn would get it now."""
+        thread_id = request.agent_id
+
+        async def read(connection: AsyncConnection) -> ContextFound | None:
+            wanted = _history(request.history)
+            loaded = await load_agent(connection, self._vault, thread_id, wanted)
+            if loaded is None or loaded.lineage != caller.lineage:
+                return None
+            counts = await count_searchable(connection, loaded.context.agent_id)
+            return ContextFound(loaded.context, *counts)
+
+        found = await self._postgres.run(read, wait_s=self._wait_s)
+        if found is None:
+            raise NotFoundError(f"Agent {thread_id} not found", agent_id=thread_id)
+        return replace(found, context=await self._with_window(found.context))
+
+    async def _with_window(self, context: AgentContext) -> AgentContext:
+        """With the size of its context window: the model's, unless the agent has less."""
+        window = await self._windows.of(context.model)
+        limit = min(window, context.context_window or window)
+        return replace(context, context_window=limit)
 
     async def end_waiting(self, turn: Turn, agent_id: str) -> None:
         """Store a run without messages for it."""
@@ -158,9 +186,12 @@ class DurableRecords:
             settle(outcome)
 
         duration_us = int((self._loop.time() - turn.started_at) * 1e6)
-        ended = EndedTurn(_record(self._vault, turn, body, duration_us), view.version, overlay)
-        group = self._plain if overlay is None else self._edited
-        if overlay is None and isinstance(ended.record, ThreadTurnRecord):
+        compaction = body.compaction
+        record = _record(self._vault, turn, body, duration_us)
+        ended = EndedTurn(record, view.version, overlay, compaction)
+        is_plain = overlay is None and compaction is None
+        group = self._plain if is_plain else self._edited
+        if is_plain and isinstance(ended.record, ThreadTurnRecord):
             group = self._threads
         group.submit(ended, settled)
 
@@ -191,8 +222,8 @@ async def _background_run(connection: AsyncConnection, turn: Turn) -> str | None
     return await find_background(connection, *turn.key)
 
 
-def _history(turn: Turn) -> int:
-    return min(turn.opening.request.history, LONGEST_HISTORY)
+def _history(wanted: int) -> int:
+    return max(min(wanted, LONGEST_HISTORY), KEPT_MESSAGES)
 
 
 def _record(vault: Vault, turn: Turn, body: TurnCommit, duration_us: int) -> TurnRecord:

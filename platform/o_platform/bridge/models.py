@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
+from hashlib import blake2b
 from time import perf_counter_ns
 from typing import Final
 
 import msgspec
 from psycopg import AsyncConnection
 
-from o_contracts.bridge import LLM_COMPLETE
+from o_contracts.bridge import LLM_COMPLETE, TokensCount, TokensCounted
 from o_contracts.frames import FrameError
-from o_contracts.llm import LlmDelta, LlmRequest, LlmResult, ToolCallDelta
+from o_contracts.llm import CountRequest, LlmDelta, LlmRequest, LlmResult, ToolCallDelta
 from o_platform.agents.turns import JournalRow, write_journal
 from o_platform.bridge.connection import Connection, Stream
 from o_platform.bridge.counters import Counters
+from o_platform.bridge.lru import Lru
 from o_platform.bridge.memo import Memo, digest_llm
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.tasks import Tasks
@@ -33,10 +35,13 @@ from o_platform.errors import LlmError, OError, TooLargeError
 from o_platform.llm.budget import Budget
 from o_platform.llm.builtin import BuiltinModels, is_builtin
 from o_platform.llm.client import LlmClient
+from o_platform.llm.tokens import count_tokens
 
 _log = logging.getLogger(__name__)
 JOURNAL_WAIT_S: Final = 20.0
 """Longest wait for the database with a paid reply in hand."""
+COUNTED_TEXTS: Final = 8192
+"""Texts whose tokens are remembered."""
 MAX_CALLS: Final = 512
 """Model calls of one turn, more than any number of steps that a client may ask for."""
 
@@ -71,6 +76,7 @@ class Models:
         self._tasks = tasks
         self._counters = counters
         self._calls: dict[tuple[Connection, int], _Call] = {}
+        self._counted: Lru[tuple[str, bytes], int] = Lru(COUNTED_TEXTS)
 
     def complete(
         self, turn: Turn, connection: Connection, exchange: int, request: LlmRequest
@@ -102,6 +108,37 @@ class Models:
         call = self._calls.get((connection, exchange))
         if call is not None and call.task is not None:
             call.task.cancel()
+
+    async def count(self, request: TokensCount) -> TokensCounted:
+        """Tokens of texts to a model; what was counted lately is remembered.
+
+        Raises:
+            LlmError: the gateway does not answer.
+        """
+        if is_builtin(request.model):
+            return TokensCounted([count_tokens(text) for text in request.texts])
+        keys = [
+            (request.model, blake2b(t.encode(), digest_size=16).digest()) for t in request.texts
+        ]
+        unknown = [n for n, key in enumerate(keys) if self._counted.get(key) is None]
+        if unknown:
+            asked = CountRequest(request.model, [request.texts[n] for n in unknown])
+            for n, tokens in zip(unknown, (await self._client.count(asked)).tokens, strict=True):
+                self._counted.put(keys[n], tokens)
+        return TokensCounted([self._counted.get(key) or 0 for key in keys])
+
+    def answer_soon(
+        self, connection: Connection, exchange: int, op: str, work: Coroutine[None, None, object]
+    ) -> None:
+        """Answer a request that takes time and belongs to no turn."""
+
+        async def answered() -> None:
+            try:
+                connection.reply(exchange, op, await work)
+            except OError as error:
+                connection.fail(exchange, op, error)
+
+        self._tasks.spawn(answered())
 
     async def answer(self, turn: Turn, request: LlmRequest) -> LlmResult:
         """The reply to a tool's question, within the variant's budget.

@@ -42,6 +42,7 @@ from o_platform.llm.budget import Budget
 from o_platform.llm.builtin import BuiltinModels
 from o_platform.llm.client import LlmClient
 from o_platform.llm.embedding import embedders
+from o_platform.llm.windows import ModelWindows
 from o_platform.settings import Settings
 from o_platform.tooling.fetch import Fetcher
 from o_platform.tooling.mcp_sessions import McpSessions
@@ -123,6 +124,7 @@ class Bridge:
                 self._edited,
                 self._search,
                 self._vault,
+                ModelWindows(self._settings, self._client),
                 wait_s=self._settings.turn_wait_s,
             ),
             self._background,

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from o_contracts.bridge import TurnCommit
+from o_contracts.bridge import ContextFound, ContextRead, TurnCommit
 from o_contracts.messages import Message
 from o_platform.agents.turns import FinishedRun, Past
 from o_platform.bridge.memo import Memo
-from o_platform.bridge.turn import Turn
+from o_platform.bridge.turn import Caller, Turn
 from o_platform.bridge.views import AgentView
 from o_platform.errors import OError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
@@ -75,6 +75,15 @@ class Records(Protocol):
 
     async def load(self, turn: Turn) -> AgentView:
         """The agent.
+
+        Raises:
+            NotFoundError: this caller has no such agent.
+            DatabaseUnavailableError: it cannot be read now.
+        """
+        ...
+
+    async def read(self, request: ContextRead, caller: Caller) -> ContextFound:
+        """An agent as it is now, without a turn.
 
         Raises:
             NotFoundError: this caller has no such agent.

@@ -46,7 +46,7 @@ from o_platform.bridge.recent import Recent
 from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused, Settle
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Opening, State, Turn, TurnKey, cancelled
-from o_platform.bridge.views import AgentView
+from o_platform.bridge.views import AgentView, shown_messages
 from o_platform.errors import BadInputError, ConflictError, OError
 
 _log = logging.getLogger(__name__)
@@ -387,7 +387,8 @@ class TurnService:
             )
             opening.connection.reply(opening.exchange, TURN_OPEN, body)
         else:
-            self._send_context(turn, view, opening.request.history)
+            wanted = shown_messages(view.base.model, opening.request.history)
+            self._send_context(turn, view, wanted)
 
     def _is_background(self, turn: Turn) -> bool:
         return self._background is not None and bool(turn.opening.request.background)

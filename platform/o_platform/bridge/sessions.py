@@ -9,17 +9,21 @@ from typing import Final, Protocol
 import msgspec
 
 from o_contracts.bridge import (
+    CONTEXT_READ,
     HELLO,
     HOST_CALL,
     LLM_COMPLETE,
+    TOKENS_COUNT,
     TOOL_CALL,
     TURN_ABANDON,
     TURN_COMMIT,
     TURN_OPEN,
     TURN_PUBLISH,
     TURN_WATCH,
+    ContextRead,
     Hello,
     HostCallRequest,
+    TokensCount,
     ToolCallRequest,
     TurnAbandon,
     TurnCommit,
@@ -46,6 +50,8 @@ _host_calls: Final = msgspec.msgpack.Decoder(HostCallRequest)
 _commits: Final = msgspec.msgpack.Decoder(TurnCommit)
 _abandons: Final = msgspec.msgpack.Decoder(TurnAbandon)
 _publications: Final = msgspec.msgpack.Decoder(TurnPublish)
+_counts: Final = msgspec.msgpack.Decoder(TokensCount)
+_reads: Final = msgspec.msgpack.Decoder(ContextRead)
 _watches: Final = msgspec.msgpack.Decoder(TurnWatch)
 
 
@@ -139,6 +145,8 @@ class InstanceSession:
             TOOL_CALL: self._call,
             HOST_CALL: self._host_call,
             TURN_PUBLISH: self._publish,
+            TOKENS_COUNT: self._count,
+            CONTEXT_READ: self._read,
             TURN_COMMIT: self._commit,
             TURN_ABANDON: self._abandon,
             TURN_WATCH: self._watch,
@@ -182,6 +190,16 @@ class InstanceSession:
             self._connection.fail(exchange, HOST_CALL, service.fenced(request.run_id))
         else:
             self._hosts.call(turn, service.records, self._connection, exchange, request)
+
+    def _count(self, exchange: int, body: msgspec.Raw) -> None:
+        request = _counts.decode(body)
+        self._models.answer_soon(
+            self._connection, exchange, TOKENS_COUNT, self._models.count(request)
+        )
+
+    def _read(self, exchange: int, body: msgspec.Raw) -> None:
+        read = self._service.records.read(_reads.decode(body), self._socket.caller)
+        self._models.answer_soon(self._connection, exchange, CONTEXT_READ, read)
 
     def _publish(self, exchange: int, body: msgspec.Raw) -> None:
         self._service.publish(self._connection, exchange, _publications.decode(body))

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from o_contracts.bridge import TurnCommit
+from o_contracts.bridge import ContextFound, ContextRead, TurnCommit
 from o_contracts.messages import Message
 from o_platform.agents.turns import Past
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.records import Committed, Remembered, Settle
 from o_platform.bridge.search import Search
 from o_platform.bridge.snapshots import Snapshots
-from o_platform.bridge.turn import Turn
+from o_platform.bridge.turn import Caller, Turn
 from o_platform.bridge.views import AgentView
-from o_platform.errors import ConflictError
+from o_platform.errors import ConflictError, NotFoundError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
 ORIGINAL_WAIT_S: Final = 2.0
@@ -72,6 +72,14 @@ class ShadowRecords:
                 request_id=request.request_id,
             )
         return snapshot.view
+
+    async def read(self, request: ContextRead, caller: Caller) -> ContextFound:
+        """Nothing: what is not a turn is not copied.
+
+        Raises:
+            NotFoundError: always.
+        """
+        raise NotFoundError("a shadow reads only what turns open with")
 
     async def end_waiting(self, turn: Turn, agent_id: str) -> None:
         """Nothing is kept."""

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from o_contracts.bridge import CANCELLED, Role, StepRecord, TurnCommit, TurnOpen
 from o_contracts.ids import is_valid_id, new_id, now_us
+from o_contracts.llm import SUMMARY_SEQ
 from o_contracts.messages import Message, Usage
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.memo import Memo
@@ -166,13 +167,13 @@ class Turn:
         Raises:
             BadInputError: the id of a message is none.
         """
-        served = sorted(self.served, key=_seq)
+        served = self.served if len(self.served) == 1 else _steps_in(self.served)
         steps = [
             _step(call, record, body.stop_reason)
             for call, record in zip_longest(served, body.steps[: len(served)])
         ]
         messages = [self._own(message) for message in body.messages]
-        return replace(body, messages=messages, usage=_sum(served), steps=steps)
+        return replace(body, messages=messages, usage=_sum(self.served), steps=steps)
 
     def _own(self, message: Message) -> Message:
         if not is_valid_id(message.id, "message"):
@@ -186,6 +187,11 @@ class Turn:
         if self.overlay is None:
             self.overlay = Overlay(self.opened_view.base.blocks)
         return self.overlay
+
+
+def _steps_in(served: list[ServedCall]) -> list[ServedCall]:
+    """The calls that were steps of the turn, in order."""
+    return sorted((call for call in served if call.seq < SUMMARY_SEQ), key=_seq)
 
 
 def _seq(call: ServedCall) -> int:

@@ -12,10 +12,21 @@ from typing import Final
 import msgspec
 
 from o_contracts.messages import AgentContext, Block, Message
+from o_platform.agents.turns import LONGEST_HISTORY
+from o_platform.llm.builtin import is_builtin
 
 KEPT_MESSAGES: Final = 60
-"""Newest messages that are kept of an agent at least."""
+"""Newest messages that are kept at least of an agent with a built-in model."""
 _LONGEST_LOG: Final = 180
+
+
+def shown_messages(model: str, wanted: int) -> int:
+    """How many of the newest messages an instance gets that asks for `wanted`.
+
+    To models that cost nothing and summarize nothing, as many as it asks for; to others all that
+    fit, since what is left out is summarized (see `o_agent.compaction`).
+    """
+    return wanted if is_builtin(model) else LONGEST_HISTORY
 
 
 class AgentView:
@@ -78,9 +89,9 @@ class AgentView:
     def after(self, version: int, messages: Sequence[Message], blocks: list[Block]) -> AgentView:
         """The next version, after a turn that added `messages` and left the blocks as `blocks`."""
         log, end, before = self._log, self._end, self._before
-        if end > _LONGEST_LOG:
-            before += end - KEPT_MESSAGES
-            log = log[end - KEPT_MESSAGES : end]
+        if end > _LONGEST_LOG and end > (kept := shown_messages(self.base.model, KEPT_MESSAGES)):
+            before += end - kept
+            log = log[end - kept : end]
         elif len(log) > end:
             log = log[:end]
         log.extend(messages)

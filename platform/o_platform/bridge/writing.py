@@ -13,9 +13,11 @@ from functools import partial
 from typing import Final, NamedTuple, cast
 
 import msgspec
+from msgspec.structs import astuple
 from psycopg import AsyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from o_contracts.bridge import Compaction
 from o_contracts.messages import Block
 from o_platform.agents.document_repository import write_windows
 from o_platform.agents.turn_batch import (
@@ -35,7 +37,7 @@ from o_platform.agents.turn_edits import (
     requests_with_run,
     write_blocks,
 )
-from o_platform.agents.turns import fetch_finished
+from o_platform.agents.turns import begin_window, fetch_finished
 from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.overlay import BlockEdits, MemoryConflictError, Overlay
 from o_platform.bridge.postgres import AWAY, Postgres
@@ -54,6 +56,7 @@ class EndedTurn(NamedTuple):
     record: TurnRecord
     base_version: int
     overlay: Overlay | None = None
+    compaction: Compaction | None = None
 
     @property
     def edited(self) -> Mapping[str, BlockEdits]:
@@ -131,6 +134,7 @@ class EditWriter:
                 if turn.overlay is not None and turn.overlay.windows:
                     await write_windows(connection, turn.agent_id, turn.overlay.windows)
             versions = await commit_turns(connection, [turn.record for turn in written])
+            await _begin_windows(connection, written)
             ended = {turn.agent_id: _committed(turn, versions) for turn in written}
             outcomes = [
                 edits.refused.get(turn.agent_id)
@@ -229,6 +233,14 @@ async def _insert_passages(session: AsyncSession, turn: EndedTurn) -> None:
             await insert_passage(session, turn.agent_id, passage.text, passage.tags, {})
 
 
+async def _begin_windows(connection: AsyncConnection, turns: Sequence[EndedTurn]) -> None:
+    for turn in turns:
+        if turn.compaction is not None:
+            record, (summary_id, kept) = turn.record, astuple(turn.compaction)
+            thread = getattr(record, "conversation_id", None) or record.agent_id
+            await begin_window(connection, record.agent_id, thread, summary_id, kept)
+
+
 async def _driver_connection(session: AsyncSession) -> AsyncConnection:
     raw = await (await session.connection()).get_raw_connection()
     return cast(AsyncConnection, raw.driver_connection)
@@ -236,7 +248,8 @@ async def _driver_connection(session: AsyncSession) -> AsyncConnection:
 
 def _committed(turn: EndedTurn, versions: Mapping[str, int]) -> Committed:
     version = versions[turn.record.run_id]
-    return Committed(version if version == turn.base_version + 1 else 0)
+    is_next = version == turn.base_version + 1 and turn.compaction is None
+    return Committed(version if is_next else 0)
 
 
 async def _past(connection: AsyncConnection, vault: Vault, turn: EndedTurn) -> Outcome:

@@ -17,7 +17,15 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
-from o_contracts.llm import EmbedRequest, EmbedResult, LlmDelta, LlmRequest, LlmResult
+from o_contracts.llm import (
+    CountRequest,
+    CountResult,
+    EmbedRequest,
+    EmbedResult,
+    LlmDelta,
+    LlmRequest,
+    LlmResult,
+)
 from o_platform.errors import LlmError, LlmTimeoutError
 
 FIRST_WAIT_S: Final = 0.5
@@ -65,6 +73,10 @@ class ModelProvider(Protocol):
             ProviderError: the try failed.
             LlmError: the call cannot succeed.
         """
+        ...
+
+    def count(self, request: CountRequest) -> CountResult:
+        """Tokens of each text, without asking anybody."""
         ...
 
 

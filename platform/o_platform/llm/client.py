@@ -11,8 +11,11 @@ from typing import Final, TypeVar
 from o_contracts.bridge import LLM_COMPLETE
 from o_contracts.frames import Empty, ErrorBody, Frame, FrameError, Kind, decode_body
 from o_contracts.llm import (
+    LLM_COUNT,
     LLM_EMBED,
     MODELS_LIST,
+    CountRequest,
+    CountResult,
     EmbedRequest,
     EmbedResult,
     LlmDelta,
@@ -80,6 +83,15 @@ class LlmClient:
         """
         async with aclosing(self._ask(LLM_EMBED, request)) as frames:
             return _decode(await anext(frames), EmbedResult)
+
+    async def count(self, request: CountRequest) -> CountResult:
+        """Tokens of each text, by the model's own vocabulary as far as it is known.
+
+        Raises:
+            LlmError: the gateway does not answer.
+        """
+        async with aclosing(self._ask(LLM_COUNT, request)) as frames:
+            return _decode(await anext(frames), CountResult)
 
     async def close(self) -> None:
         """Close the connection; calls under way fail."""

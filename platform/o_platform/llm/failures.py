@@ -10,6 +10,7 @@ from o_contracts.frames import ErrorBody
 from o_platform.errors import (
     BudgetExceededError,
     LlmBadRequestError,
+    LlmContextOverflowError,
     LlmError,
     LlmRateLimitedError,
     LlmTimeoutError,
@@ -28,6 +29,7 @@ _BY_CODE: Final[dict[str, type[LlmError]]] = {
         LlmError,
         LlmTimeoutError,
         LlmBadRequestError,
+        LlmContextOverflowError,
         LlmRateLimitedError,
         LlmUnauthorizedError,
         BudgetExceededError,

@@ -9,8 +9,11 @@ from contextlib import aclosing, asynccontextmanager
 from o_contracts.bridge import LLM_COMPLETE
 from o_contracts.frames import decode_body
 from o_contracts.llm import (
+    LLM_COUNT,
     LLM_EMBED,
     MODELS_LIST,
+    CountRequest,
+    CountResult,
     EmbedRequest,
     EmbedResult,
     LlmDelta,
@@ -46,6 +49,8 @@ class Gateway:
                 return await self._complete(exchange, decode_body(exchange.frame, LlmRequest))
             case op if op == LLM_EMBED:
                 return await self._embed(decode_body(exchange.frame, EmbedRequest))
+            case op if op == LLM_COUNT:
+                return await self._count(decode_body(exchange.frame, CountRequest))
             case op if op == MODELS_LIST:
                 return await self._finder.find()
             case op:
@@ -67,6 +72,10 @@ class Gateway:
     async def _embed(self, request: EmbedRequest) -> EmbedResult:
         async with self._slot(request.model):
             return await embed_call(self._provider, request, self._policy)
+
+    async def _count(self, request: CountRequest) -> CountResult:
+        # In a thread: a vocabulary is read at its first use, and long texts take a while.
+        return await asyncio.to_thread(self._provider.count, request)
 
     @asynccontextmanager
     async def _slot(self, model: str) -> AsyncIterator[None]:

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from o_contracts.llm import (
+    CountRequest,
+    CountResult,
     EmbedRequest,
     EmbedResult,
     LlmDelta,
@@ -29,6 +31,7 @@ from o_contracts.llm import (
 from o_contracts.messages import ToolCall, Usage
 from o_platform.errors import (
     LlmBadRequestError,
+    LlmContextOverflowError,
     LlmError,
     LlmRateLimitedError,
     LlmTimeoutError,
@@ -39,6 +42,7 @@ from o_platform.llm.calls import ProviderError, parse_retry_after
 from o_platform.llm.failures import redact
 from o_platform.llm.providers import Target, embedding_name, keys_in, resolve
 from o_platform.llm.tokens import estimate_usage
+from o_platform.llm.vocabularies import count_by_vocabulary
 
 # LiteLLM reads these while it is imported.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -60,8 +64,10 @@ PASSED_ON: Final = frozenset(
         "seed",
         "stop",
         "temperature",
+        "thinking",
         "tool_choice",
         "top_p",
+        "verbosity",
     }
 )
 """Request settings that reach the provider; any other (an address, a header, a key) does not."""
@@ -118,6 +124,10 @@ class LitellmProvider:
         except openai.OpenAIError as error:
             raise self._failure(request.model, error) from error
 
+    def count(self, request: CountRequest) -> CountResult:
+        """Counted by the vocabularies that LiteLLM ships; see `vocabularies`."""
+        return CountResult(count_by_vocabulary(request.model, request.texts))
+
     def _arguments(self, request: LlmRequest, target: Target) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "model": target.model,
@@ -159,6 +169,7 @@ _VERBS: Final[dict[type[LlmError], str]] = {
     LlmRateLimitedError: "takes no more requests now",
     LlmUnauthorizedError: "refused the provider key",
     LlmBadRequestError: "refused the request",
+    LlmContextOverflowError: "cannot take that much text",
 }
 
 
@@ -171,6 +182,8 @@ def _kind_of(error: Exception) -> tuple[type[LlmError], bool]:
         return LlmRateLimitedError, True
     if isinstance(error, failures.AuthenticationError | failures.PermissionDeniedError):
         return LlmUnauthorizedError, False
+    if isinstance(error, failures.ContextWindowExceededError):
+        return LlmContextOverflowError, False
     if isinstance(status, int) and status in _NOT_RETRIED:
         return LlmBadRequestError, False
     return LlmError, True

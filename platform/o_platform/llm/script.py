@@ -181,7 +181,9 @@ class ScriptedUsage(_Model):
 class ScriptedError(_Model):
     """A failure in the place of a reply."""
 
-    code: Literal["llm_error", "llm_timeout", "llm_bad_request", "llm_rate_limited"] = "llm_error"
+    code: Literal[
+        "llm_error", "llm_timeout", "llm_bad_request", "llm_rate_limited", "llm_context_overflow"
+    ] = "llm_error"
     message: str = "the script says that this call fails"
 
 

@@ -89,6 +89,12 @@ TURN_ROUTES: Final = (
     TurnRoute("POST", "/v1/agents/{agent_id}/messages/stream"),
     # Not `default`, which is the conversation of an agent that the body names.
     TurnRoute("POST", "/v1/conversations/{agent_id}/messages", "conv-[^/?]+"),
+    # No turns, but about the windows that turns have, which only the genome's code can make.
+    TurnRoute("GET", "/v1/agents/{agent_id}/context"),
+    TurnRoute("POST", "/v1/agents/{agent_id}/recompile"),
+    TurnRoute("POST", "/v1/agents/{agent_id}/summarize"),
+    TurnRoute("POST", "/v1/conversations/{agent_id}/recompile", "conv-[^/?]+"),
+    TurnRoute("POST", "/v1/conversations/{agent_id}/compact", "conv-[^/?]+"),
 )
 """Everything that is not in this list is the control plane's."""
 

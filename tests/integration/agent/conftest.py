@@ -81,6 +81,8 @@ class FrameBridge:
         self.published: list[bridge.TurnPublish] = []
         self.published_before: list[str] = []
         """What opened turns are told that others have published."""
+        self.cancelled_while_watched = False
+        """A client cancels each turn as soon as somebody watches out for that."""
         self.run_id = ""
         """Of every turn, if it is set."""
         self.cancelled = threading.Event()
@@ -190,6 +192,7 @@ class FrameBridge:
             bridge.TURN_COMMIT: self._commit,
             bridge.TURN_ABANDON: self._abandon,
             bridge.TURN_PUBLISH: self._publish,
+            bridge.TURN_WATCH: self._watch,
         }
         failures = self.fail_next.get(frame.op)
         answer = failures.pop(0) if failures else await handlers[frame.op](frame.body)
@@ -280,6 +283,11 @@ class FrameBridge:
         )
         self.agents[commit.agent_id] = new
         return bridge.TurnCommitted(new.version)
+
+    async def _watch(self, body: msgspec.Raw) -> object:
+        if not self.cancelled_while_watched:
+            await asyncio.get_running_loop().create_future()
+        return ErrorBody(bridge.CANCELLED, "it was cancelled", 409)
 
     async def _publish(self, body: msgspec.Raw) -> Empty:
         self.published.append(msgspec.msgpack.decode(body, type=bridge.TurnPublish))

@@ -250,6 +250,32 @@ def hang() -> str:
     assert instance.active_pid() == active
 
 
+def test_a_tool_that_hangs_ends_when_its_turn_is_cancelled(
+    start_instance: Callable[..., Any], frame_bridge: Any, tmp_path: Path
+) -> None:
+    code = (
+        TOOL_HEADER
+        + '''
+
+@tool(tier="container")
+def hang() -> str:
+    """Never return."""
+    while True:
+        time.sleep(60)
+'''
+    )
+    call = LlmResult(tool_calls=[ToolCall("c", "hang", "{}")], finish_reason="tool_calls")
+    frame_bridge.llm = lambda request: call
+    params = "[params.tool_timeout_s]\nvalue = 60\nmin = 0.01\nmax = 60\n"
+    genome = genome_with(tmp_path, {"genome.toml": params, "tools/hang.py": code})
+    instance = start_instance(genome)
+    instance.wait_ready()
+    frame_bridge.cancelled_while_watched = True
+    response = instance.say(frame_bridge.add_agent(), "go")
+    assert response["stop_reason"]["stop_reason"] == "cancelled"
+    assert "the user cancelled the turn" in response["messages"][1]["tool_return"]
+
+
 def test_the_engine_outlives_workers_and_is_replaced_when_it_dies(
     start_instance: Callable[..., Any], frame_bridge: Any, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from o_platform.api.agents.bodies import agent_changes, new_agent
 from o_platform.api.agents.schemas import AgentCreate, AgentUpdate
@@ -97,3 +98,30 @@ def test_dates_come_as_text() -> None:
 )
 def test_providers(handle: str, provider: str, endpoint: str) -> None:
     assert (provider_type(handle), endpoint_type(handle)) == (provider, endpoint)
+
+
+def test_deprecated_ways_to_say_how_a_model_answers() -> None:
+    config = {"model": "m", "model_endpoint_type": "openai", "temperature": 0.5, "max_tokens": 7}
+    form = {"type": "json_schema", "json_schema": {"name": "x"}}
+    body = AgentCreate.model_validate(
+        {
+            "llm_config": config,
+            "response_format": form,
+            "reasoning": True,
+            "compaction_settings": {"mode": "all", "clip_chars": None},
+        }
+    )
+    made = new_agent(body, lineage="default", default_model="o/echo")
+    assert made.model_settings == {
+        "max_output_tokens": 7,
+        "response_format": form,
+        "temperature": 0.5,
+        "reasoning_effort": "medium",
+    }
+    assert made.config["compaction_settings"] == {"mode": "all", "clip_chars": None}
+    with pytest.raises(ValidationError, match="mode"):
+        AgentCreate.model_validate({"compaction_settings": {"mode": "no such"}})
+    with pytest.raises(NotOfferedError, match="remembers"):
+        new_agent(
+            AgentCreate(message_buffer_autoclear=True), lineage="default", default_model="o/echo"
+        )

@@ -8,9 +8,17 @@ from o_contracts.ids import new_id, now_us
 from o_contracts.messages import Message, MessageType
 from o_platform.agents.defaults import DEFAULT_EMBEDDING, DEFAULT_SYSTEM
 from o_platform.agents.inputs import AgentChanges, NewAgent
-from o_platform.api.agents.schemas import AgentCreate, AgentUpdate, FirstMessage
+from o_platform.api.agents.schemas import (
+    AgentCreate,
+    AgentUpdate,
+    FirstMessage,
+    LlmConfigBody,
+    ResponseFormatBody,
+)
 from o_platform.errors import NotOfferedError
 
+REASONING = "medium"
+"""How much a model is to think that is only told to."""
 _KEPT_AS_SENT = (
     "context_window_limit",
     "compaction_settings",
@@ -25,6 +33,10 @@ _KEPT_AS_SENT = (
 
 _NOT_OFFERED = {
     "from_template": "templates are not offered by this server",
+    "memory_variables": "templates are not offered by this server",
+    "template": "templates are not offered by this server",
+    "message_buffer_autoclear": "every agent remembers its conversations; begin a new one instead",
+    "max_reasoning_tokens": "set `thinking` in `model_settings` instead",
     "message_ids": "choosing the messages in context is not offered; reset them instead",
 }
 _MESSAGE_TYPES: dict[str, MessageType] = {
@@ -132,13 +144,26 @@ def _embedding(body: AgentCreate | AgentUpdate) -> str | None:
 
 
 def _model_settings(body: AgentCreate | AgentUpdate) -> dict[str, Any]:
+    config = body.llm_config or LlmConfigBody()
+    reasons = body.reasoning or body.enable_reasoner or config.enable_reasoner
     deprecated = {
-        "max_output_tokens": body.max_tokens,
-        "parallel_tool_calls": body.parallel_tool_calls,
-        "response_format": body.response_format,
+        "max_output_tokens": _first(body.max_tokens, config.max_tokens),
+        "parallel_tool_calls": _first(body.parallel_tool_calls, config.parallel_tool_calls),
+        "response_format": _first(_dumped(body.response_format), config.response_format),
+        "temperature": config.temperature,
+        "reasoning_effort": _first(config.reasoning_effort, REASONING if reasons else None),
     }
     folded = {name: value for name, value in deprecated.items() if value is not None}
     return folded | (body.model_settings or {})
+
+
+def _dumped(form: ResponseFormatBody | None) -> dict[str, Any] | None:
+    return None if form is None else form.model_dump(exclude_unset=True)
+
+
+def _first(*values: Any) -> Any:
+    """The first that is given."""
+    return next((value for value in values if value is not None), None)
 
 
 def _changed_settings(body: AgentUpdate, present: dict[str, Any]) -> dict[str, Any] | None:
@@ -150,6 +175,8 @@ def _config(body: AgentCreate | AgentUpdate) -> dict[str, Any]:
     kept = {name: getattr(body, name) for name in _KEPT_AS_SENT}
     if body.llm_config is not None and body.context_window_limit is None:
         kept["context_window_limit"] = body.llm_config.context_window
+    if body.compaction_settings is not None:
+        kept["compaction_settings"] = body.compaction_settings.model_dump(exclude_unset=True)
     return {name: value for name, value in kept.items() if value is not None}
 
 

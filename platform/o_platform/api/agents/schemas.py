@@ -70,12 +70,41 @@ class LlmConfigBody(Input):
     model: Name | None = None
     model_endpoint_type: Name | None = None
     context_window: int | None = Field(None, ge=1, le=MAX_INT32)
+    temperature: float | None = Field(None, ge=0, le=2, strict=False)
+    max_tokens: int | None = Field(None, ge=1, le=MAX_INT32)
+    parallel_tool_calls: bool | None = None
+    response_format: Json | None = None
+    enable_reasoner: bool | None = None
+    reasoning_effort: Name | None = None
 
     def model_handle(self) -> str | None:
         """The model it names, as `provider/model`."""
         if self.handle is None and self.model is not None and self.model_endpoint_type is not None:
             return f"{self.model_endpoint_type}/{self.model}"
         return self.handle
+
+
+class CompactionBody(Input):
+    """How a conversation is kept within its model's window; what is absent has its default."""
+
+    mode: Literal["all", "sliding_window", "self_compact_all", "self_compact_sliding_window"] = (
+        "sliding_window"
+    )
+    model: Handle | None = None
+    model_settings: Json | None = None
+    prompt: Str | None = None
+    prompt_acknowledgement: bool = False
+    clip_chars: int | None = Field(50_000, ge=1, le=MAX_INT32)
+    sliding_window_percentage: float = Field(0.3, ge=0, le=1, strict=False)
+
+
+class ResponseFormatBody(Input):
+    """The form of a model's answers; a JSON schema goes with `json_schema`."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    type: Literal["text", "json_object", "json_schema"]
 
 
 class _AgentBody(Input):
@@ -87,7 +116,10 @@ class _AgentBody(Input):
     context_window_limit: int | None = Field(None, ge=1, le=MAX_INT32)
     max_tokens: int | None = Field(None, ge=1, le=MAX_INT32)
     parallel_tool_calls: bool | None = None
-    response_format: Json | None = None
+    response_format: ResponseFormatBody | None = None
+    reasoning: bool | None = None
+    enable_reasoner: bool | None = None
+    max_reasoning_tokens: int | None = None
     embedding: Handle | None = None
     embedding_config: Json | None = None
     system: Str | None = None
@@ -98,7 +130,7 @@ class _AgentBody(Input):
     tool_ids: list[ToolId] | None = None
     tool_rules: list[ToolRuleBody] | None = None
     block_ids: list[BlockId] | None = None
-    compaction_settings: Json | None = None
+    compaction_settings: CompactionBody | None = None
     enable_sleeptime: bool | None = None
     message_buffer_autoclear: bool | None = None
     max_files_open: int | None = Field(None, ge=0, le=MAX_INT32)
@@ -122,6 +154,8 @@ class AgentCreate(_AgentBody):
     include_base_tools: bool = True
     initial_message_sequence: list[FirstMessage] | None = None
     from_template: Str | None = None
+    memory_variables: dict[str, Str] | None = None
+    template: bool | None = None
 
 
 class AgentUpdate(_AgentBody):

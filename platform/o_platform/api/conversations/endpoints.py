@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import httpx
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
@@ -111,16 +112,29 @@ async def send_on(
 ) -> Response:
     """Run a turn of an agent's default conversation."""
     body = await _json_object(request)
-    agent_id = body.pop("agent_id", None) if conversation_id == "default" else conversation_id
-    if not isinstance(agent_id, str) or not agent_id.startswith("agent-"):
-        raise BadInputError("`agent_id` must name the agent whose default conversation is meant")
+    agent_id = _default_agent(conversation_id, body)
     body.setdefault("streaming", True)
-    answer = await turns.forward(agent_id, body, sender)
-    kept = {"content-type", "x-should-retry", "retry-after"}
-    headers = {name: value for name, value in answer.headers.items() if name in kept}
-    return StreamingResponse(
-        answer.aiter_raw(), answer.status_code, headers, background=BackgroundTask(answer.aclose)
-    )
+    return _passed_on(await turns.post(f"/v1/agents/{agent_id}/messages", body, sender))
+
+
+@router.post("/{conversation_id}/compact", include_in_schema=False)
+async def compact(
+    conversation_id: ThreadPath, request: Request, turns: TurnsDep, sender: SenderDep
+) -> Response:
+    """Compact an agent's default conversation; others are answered by instances."""
+    body = await _json_object(request) if await request.body() else {}
+    agent_id = _default_agent(conversation_id, body)
+    return _passed_on(await turns.post(f"/v1/agents/{agent_id}/summarize", body, sender))
+
+
+@router.post("/{conversation_id}/recompile", include_in_schema=False)
+async def recompile(
+    conversation_id: ThreadPath, request: Request, turns: TurnsDep, sender: SenderDep
+) -> Response:
+    """The system prompt of an agent's default conversation; of others, instances answer."""
+    body = await _json_object(request) if await request.body() else {}
+    agent_id = _default_agent(conversation_id, body)
+    return _passed_on(await turns.post(f"/v1/agents/{agent_id}/recompile", body, sender))
 
 
 @router.post("/{conversation_id}/fork")
@@ -146,6 +160,21 @@ async def cancel_conversation(
     """Cancel the turns of a conversation; answers with the runs."""
     thread = await conversations.thread(conversation_id, agent_id)
     return dict.fromkeys(await running.cancel(thread.id), "cancelled")
+
+
+def _default_agent(conversation_id: str, body: dict[str, Any]) -> str:
+    agent_id = body.pop("agent_id", None) if conversation_id == "default" else conversation_id
+    if not isinstance(agent_id, str) or not agent_id.startswith("agent-"):
+        raise BadInputError("`agent_id` must name the agent whose default conversation is meant")
+    return agent_id
+
+
+def _passed_on(answer: httpx.Response) -> Response:
+    kept = {"content-type", "x-should-retry", "retry-after"}
+    headers = {name: value for name, value in answer.headers.items() if name in kept}
+    return StreamingResponse(
+        answer.aiter_raw(), answer.status_code, headers, background=BackgroundTask(answer.aclose)
+    )
 
 
 async def _json_object(request: Request) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
 from o_platform.db.models.tools import AgentSecret, Tool
 from o_platform.db.models.turns import JournalEntry, Message, Run, Step, fence_epoch
+from o_platform.db.models.windows import Window
 
 __all__ = [
     "Agent",
@@ -68,5 +69,6 @@ __all__ = [
     "Step",
     "Tool",
     "Variant",
+    "Window",
     "fence_epoch",
 ]

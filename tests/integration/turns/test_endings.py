@@ -1,0 +1,54 @@
+"""How turns end that something came in between; and what is kept of what they were told."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.integration.turns.conftest import TurnPlatform
+from tests.integration.turns.test_cancel import active
+
+from o_platform.testing.waiting import until
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_conversation_is_deleted_during_its_turn(platform: TurnPlatform) -> None:
+    agent_id = platform.agent()
+    conversation = platform.letta.conversations.create(agent_id=agent_id)
+    path = f"/v1/conversations/{conversation.id}/messages"
+    body = {"input": "say words", "streaming": True, "stream_tokens": True}
+    with ThreadPoolExecutor(1) as pool:
+        plain = pool.submit(platform.http.post, path, json=body)
+        active(platform, agent_id, 1)
+        platform.letta.conversations.delete(conversation.id)
+        text = plain.result(30).text
+    assert "error_message" in text
+    assert f"{conversation.id} not found" in text or f"Agent {agent_id} not found" in text
+    assert text.endswith("data: [DONE]\n\n")
+
+    def idle() -> bool:
+        return platform.letta.runs.list(agent_id=agent_id, active=True).items == []
+
+    assert asyncio.run(until(idle, 30))
+    assert platform.letta.runs.list(agent_id=agent_id).items == []
+    assert platform.http.post(path, json={"input": "hi"}).status_code == 404
+    follow: Any = platform.letta.agents.messages.create(agent_id, input="fine")
+    assert follow.messages[0].content == "scripted: fine"
+
+
+def test_a_reminder_of_a_required_tool_is_kept(platform: TurnPlatform) -> None:
+    rules: Any = [{"type": "required_before_exit", "tool_name": "memory_insert"}]
+    agent_id = platform.agent(tool_rules=rules)
+    turn = platform.letta.agents.messages.create(agent_id, input="hello")
+    kinds = [m.message_type for m in turn.messages]
+    assert "event_message" not in kinds
+    assert "tool_return_message" in kinds
+    stored = platform.letta.agents.messages.list(agent_id, order="asc").items
+    (event,) = (m for m in stored if m.message_type == "event_message")
+    assert "call memory_insert before you finish" in str(event.event_data["text"])
+    assert stored.index(event) == 2
+    shown = platform.http.get(f"/v1/agents/{agent_id}/context").json()["messages"]
+    assert "<event>" in shown[2]["content"][0]["text"]
