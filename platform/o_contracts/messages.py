@@ -82,6 +82,15 @@ class Message(Struct, frozen=True, omit_defaults=True):
     run_id: str | None = None
     is_err: bool | None = None
 
+    @property
+    def text(self) -> str:
+        """What it says or what a tool returned, in plain text."""
+        if self.tool_return is not None:
+            return self.tool_return.tool_return
+        if isinstance(self.content, list):
+            return "\n".join(str(part.get("text", "")) for part in self.content)
+        return self.content or ""
+
 
 class Block(Struct, frozen=True, omit_defaults=True):
     """A memory block; `limit` in characters, `version` grows with every edit."""

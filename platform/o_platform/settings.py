@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     embedding_models: list[str] = Field(
         default_factory=list, description="embedding model handles to list, besides the local ones"
     )
+    message_embedding: str = Field(
+        "o/hash", description="embedding model by which messages are found again"
+    )
     variant_budget_usd: float = Field(
         5.0, ge=0, description="LLM spend of one variant per day, in USD"
     )

@@ -22,6 +22,7 @@ from o_platform.api.identities import endpoints as identities
 from o_platform.api.mcp_servers import endpoints as mcp_servers
 from o_platform.api.messages import endpoints as messages
 from o_platform.api.messages import everywhere
+from o_platform.api.messages import search as message_search
 from o_platform.api.openai import chat, responses
 from o_platform.api.openapi import TITLE, install_openapi
 from o_platform.api.operators import (
@@ -45,7 +46,8 @@ from o_platform.wiring import Platform
 
 LETTA = (
     health, passages, agent_files, agents, messages, conversations, blocks, archives, runs, streams,
-    traces, everywhere, models, tags, schedules, identities, tools, folders, mcp_servers,
+    traces, everywhere, message_search, models, tags, schedules, identities, tools, folders,
+    mcp_servers,
 )  # fmt: skip
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, encryption, evolution, instances, memory, takeover)

@@ -36,7 +36,6 @@ NOT_OFFERED: Final = (
     NotOffered("POST", _AGENT + "/summarize", _ELSEWHERE),
     NotOffered("POST", _AGENT + "/recompile", _ELSEWHERE),
     NotOffered("GET", _AGENT + "/context", _ELSEWHERE),
-    NotOffered("POST", "/v1/messages/search", "message search is not offered yet"),
     NotOffered("GET POST", "/v1/client-side-access-tokens", _CLOUD),
     NotOffered("DELETE", "/v1/client-side-access-tokens/{token}", _CLOUD),
     NotOffered("GET", "/v1/environments", _CLOUD),

@@ -80,7 +80,7 @@ class Bridge:
         self._postgres = Postgres(database_url)
         self._client = LlmClient(settings.run / "llm.sock")
         models = embedders(self._client)
-        self._search = Search(self._postgres, self._database, models)
+        self._search = Search(self._database, models, settings.message_embedding)
         self._plain_writer = PlainWriter(self._postgres, self._vault)
         self._plain: GroupCommit[EndedTurn] = self._group_commit(self._plain_writer)
         self._thread_writer = PlainWriter(self._postgres, self._vault, threads=True)

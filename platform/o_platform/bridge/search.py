@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from psycopg import AsyncConnection
+import msgspec
 
 from o_contracts.messages import Message
-from o_platform.agents.message_search import MessageQuery, search_messages
-from o_platform.bridge.postgres import Postgres
+from o_platform.agents.recall import RecallQuery, query_vector, recall
 from o_platform.bridge.records import Remembered
 from o_platform.db.engine import Database
 from o_platform.memory.archives import archives_of
@@ -18,41 +17,44 @@ from o_platform.memory.search import PassageQuery, query_models, search_archives
 from o_tools.errors import ToolError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
-SEARCH_WAIT_S: Final = 10.0
-"""Longest wait while PostgreSQL is away; then the turn is told."""
+TYPES_BY_ROLE: Final = {
+    "user": "user_message",
+    "assistant": "assistant_message",
+    "tool": "tool_return_message",
+}
 
 
 class Search:
     """Searches agents' histories and archival memories."""
 
-    def __init__(self, postgres: Postgres, database: Database, embedders: Embedders) -> None:
-        """The first two reach the same database; `embedders` are the models of archives."""
-        self._postgres = postgres
+    def __init__(self, database: Database, embedders: Embedders, message_model: str) -> None:
+        """`embedders` are the models of archives; `message_model` is the one of messages."""
         self._database = database
         self._embedders = embedders
+        self._message_model = message_model
 
     async def messages(
         self, agent_id: str, query: ConversationSearch, *, before: datetime | None = None
     ) -> list[Message]:
-        """Messages of the agent that hold the query's text, newest first.
+        """Messages of the agent that fit best, best first; for a blank query the newest.
 
         Raises:
             ToolError: a date that is none.
             DatabaseUnavailableError: it cannot be read now.
+            OError: the embedding model cannot be reached.
         """
-        wanted = MessageQuery(
-            agent_id,
+        wanted = RecallQuery(
             query.query,
-            query.roles,
             query.limit,
-            _date(query.start_date),
-            _earlier(_date(query.end_date), before),
+            agent_id,
+            types=[TYPES_BY_ROLE[role] for role in query.roles or TYPES_BY_ROLE],
+            since=_date(query.start_date),
+            until=_earlier(_date(query.end_date), before),
         )
-
-        async def read(connection: AsyncConnection) -> list[Message]:
-            return await search_messages(connection, self._database.vault, wanted)
-
-        return await self._postgres.run(read, wait_s=SEARCH_WAIT_S)
+        vector = await query_vector(self._embedders, self._message_model, wanted)
+        async with self._database.unit_of_work() as session:
+            found = await recall(session, wanted, self._message_model, vector)
+        return [msgspec.convert(hit.row.body, Message) for hit in found]
 
     async def archive(self, agent_id: str, query: ArchivalMemorySearch) -> list[Remembered]:
         """Texts of the agent's archival memory, nearest in meaning first.

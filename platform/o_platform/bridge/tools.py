@@ -18,7 +18,6 @@ import msgspec
 
 from o_contracts.bridge import TOOL_CALL, ToolCallRequest, ToolCallResult
 from o_contracts.messages import Block, Message, ToolReturn
-from o_platform.agents.message_search import text_of
 from o_platform.bridge.approvals import may_run
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
@@ -246,7 +245,7 @@ def _recalled(passage: Remembered) -> dict[str, Any]:
 
 def _shown(message: Message) -> dict[str, Any]:
     date = datetime.fromtimestamp(message.date_us // 1_000_000, UTC)
-    return {"type": message.type, "text": text_of(message)[:LONGEST_EXCERPT], "date": date}
+    return {"type": message.type, "text": message.text[:LONGEST_EXCERPT], "date": date}
 
 
 def _as_json(found: Sequence[dict[str, Any]]) -> str:

@@ -59,6 +59,11 @@ class Query:
         return bool(self.any_word)
 
 
+def stems(text: str) -> set[str]:
+    """The stems of a text."""
+    return {stem for _, stem in _stems(text)}
+
+
 def _one_of(keys: Iterable[Key], stem: str) -> str:
     marks = (f"'{key.mark(stem)}'" for key in keys)
     return f"({' | '.join(marks)})"

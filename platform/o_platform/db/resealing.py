@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+import msgspec
 from sqlalchemy import ColumnElement, Table, func, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from o_contracts.messages import Message
 from o_platform.db import marks
 from o_platform.db.engine import CHANNEL_SEALING, Database, announce
-from o_platform.db.models import EncryptionKey
-from o_platform.db.sealed_columns import PASSAGE_TEXT, SEALED, SealedColumn
+from o_platform.db.models import EncryptionKey, IndexedMessage
+from o_platform.db.sealed_columns import MESSAGE_BODY, PASSAGE_TEXT, SEALED, SealedColumn
 from o_platform.db.sealing import Vault, sealed_with
 from o_platform.errors import OError
 
@@ -156,6 +158,15 @@ async def _seal_row(session: AsyncSession, vault: Vault, sealed: SealedColumn, r
     values: dict[Any, Any] = {column: sealed.sealed(vault, value, *row.name)}
     if sealed is PASSAGE_TEXT:
         values[table.c.words] = marks.vector(vault, value)
+    elif sealed is MESSAGE_BODY:
+        await _mark_anew(session, vault, row.key[0], value)
     as_it_was = column == literal(row.stored, column.type)
     same = (as_it_was, *(c == v for c, v in zip(_order(sealed), row.key, strict=True)))
     await session.execute(update(table).where(*same).values(values))
+
+
+async def _mark_anew(session: AsyncSession, vault: Vault, seq: int, body: dict[str, Any]) -> None:
+    """Marks of a message in the index of recall, if it is there."""
+    words = marks.vector(vault, msgspec.convert(body, Message).text)
+    held = update(IndexedMessage).where(IndexedMessage.seq == seq)
+    await session.execute(held.values(words=words))

@@ -41,6 +41,7 @@ from o_platform.wiring.board import Board
 from o_platform.wiring.callbacks import Callbacks
 from o_platform.wiring.embedding_keeper import EmbeddingKeeper
 from o_platform.wiring.file_keeper import FileKeeper
+from o_platform.wiring.recall_keeper import RecallKeeper
 from o_platform.wiring.run_news import RunNews
 from o_platform.wiring.scheduler import Scheduler
 from o_platform.wiring.sealing_keeper import SealingKeeper
@@ -70,12 +71,13 @@ EMBEDDINGS: Final = "embeddings"
 BACKGROUND: Final = "background runs"
 FILES: Final = "reading of documents"
 NEWS: Final = "news of runs"
+RECALL: Final = "index of messages"
 SEALING: Final = "sealing of data at rest"
 STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order."""
 ALWAYS: Final = (
     EVENTS, NEWS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS, FILES,
-    BACKGROUND, SEALING,
+    BACKGROUND, RECALL, SEALING,
 )  # fmt: skip
 """What runs as long as the control plane does."""
 STEERING: Final = "o_platform.wiring.steering"
@@ -213,6 +215,8 @@ class Platform:
             always(ROLLOUTS, delivery.rollout_runtime.run)
             always(EMBEDDINGS, EmbeddingKeeper(self.database, self.embedders).run)
             always(FILES, FileKeeper(self.database, self.cache).run)
+            recall = RecallKeeper(self.database, self.embedders, self.settings.message_embedding)
+            always(RECALL, recall.run)
             always(SEALING, self.sealing.run)
             always(SCHEDULES, Scheduler(self.database, self.turns, SystemClock()).run)
             always(BACKGROUND, self._background_keeper().run)

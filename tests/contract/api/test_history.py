@@ -187,3 +187,25 @@ def test_runs_and_steps(letta: Letta, http: httpx.Client, database_url: str) -> 
     assert letta.runs.list(statuses=["failed"]).items == []
     with pytest.raises(letta_client.NotFoundError):
         letta.runs.retrieve(new_id("run"))
+
+
+def test_messages_are_searched_everywhere_or_of_one_agent(letta: Letta, database_url: str) -> None:
+    first, second = letta.agents.create(), letta.agents.create()
+    said = [
+        message("user_message", content="my dog is called Rex"),
+        message("assistant_message", content="Rex is a fine name for dogs"),
+        message("reasoning_message", content="they have a dog"),
+    ]
+    store(database_url, first.id, said)
+    store(database_url, second.id, [message("system_message", content="talk of a dog")])
+    found = letta.messages.search(query="dog")
+    assert {hit.message_type for hit in found} == {
+        "user_message", "assistant_message", "reasoning_message", "system_message",
+    }  # fmt: skip
+    mine = letta.messages.search(query="Rex dog", agent_id=first.id, search_mode="fts", limit=2)
+    assert {hit.message_id for hit in mine} == {said[0].id, said[1].id}
+    assert all(hit.agent_id == first.id for hit in mine)
+    assert letta.messages.search(query="dog", start_date="2999-01-01T00:00:00Z") == []
+    assert letta.messages.search(query="zebra") == []
+    with pytest.raises(letta_client.UnprocessableEntityError):
+        letta.messages.search(query="dog", search_mode="magic")  # type: ignore[arg-type]

@@ -121,6 +121,7 @@ OFFERED = {
     "GET /v1/runs/{run_id}/trace",
     "GET /v1/messages/",
     "GET /v1/messages/{message_id}",
+    "POST /v1/messages/search",
     "PATCH /v1/agents/{agent_id}/identities/attach/{identity_id}",
     "PATCH /v1/agents/{agent_id}/identities/detach/{identity_id}",
     "GET /v1/agents/{agent_id}/schedule",

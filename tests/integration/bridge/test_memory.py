@@ -271,9 +271,11 @@ async def test_the_conversation_is_searched_by_text_and_role(
 
     assert await found(query='100% of "TEA"', roles=["user"]) == ['about 100% of "tea"']
     assert await found(query="coffee") == ["echo: about coffee", "about coffee"]
-    assert await found(query="100_") == []
+    assert await found(query="teas") == ['echo: about 100% of "tea"', 'about 100% of "tea"']
+    assert await found(query="juice") == []
     assert await found(query="about", limit=1) == ["echo: about coffee"]
-    assert await found(query="about", end_date="2020-01-01") == []
+    assert await found(limit=1) == ["echo: about coffee"]
+    assert await found(query="coffee", end_date="2020-01-01") == []
 
 
 async def test_a_search_that_fails_is_answered(bridge: Any, new_worker: Any, rows: Any) -> None:

@@ -23,6 +23,7 @@ from o_platform.db.models.folders import AgentFolder, File, Folder, OpenFile
 from o_platform.db.models.identities import Identity
 from o_platform.db.models.mcp import McpServer, McpTool
 from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
+from o_platform.db.models.message_index import IndexedMessage
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
 from o_platform.db.models.tools import AgentSecret, Tool
@@ -49,6 +50,7 @@ __all__ = [
     "Folder",
     "Identity",
     "Image",
+    "IndexedMessage",
     "Instance",
     "JournalEntry",
     "Lineage",

@@ -1,0 +1,126 @@
+"""Fills the index that recall searches, off the path of turns.
+
+The job takes messages in the order they were stored, a few at a time, and rests in between: longer
+while turns come in, so that it takes a twentieth of a core then. What it has not come to yet is
+searched by its words all the same (`recall`). Transactions may end out of order, so it looks back
+over the newest rows for those that were not there before. When the model changes, vectors are made
+anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import Select, exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from o_contracts import messages as contract
+from o_platform.db import marks
+from o_platform.db.engine import Database
+from o_platform.db.models import IndexedMessage, Message
+from o_platform.memory.embedders import Embedders, Vector
+
+BATCH: Final = 64
+AT_ONCE: Final = 8
+"""Texts that are embedded before others get their turn on the event loop."""
+LOOK_BACK: Final = 10_000
+"""Rows below the newest indexed one among which late ones are looked for."""
+INDEXED_TYPES: Final = (
+    "user_message",
+    "assistant_message",
+    "tool_return_message",
+    "reasoning_message",
+    "system_message",
+    "summary_message",
+)
+LONGEST_TEXT: Final = 20_000
+"""Characters of a message that are indexed."""
+_log = logging.getLogger(__name__)
+
+
+class MessageIndexing:
+    """The job; each `step` is a batch."""
+
+    def __init__(self, database: Database, embedders: Embedders, model: str) -> None:
+        """`model` is the handle of the embedding model that messages have."""
+        self._database = database
+        self._embedders = embedders
+        self._model = model
+        self._may_be_stale = True
+
+    async def step(self) -> int:
+        """Index the next messages; returns how many there were."""
+        rows = await self._rows(_missing())
+        if not rows and self._may_be_stale:
+            rows = await self._rows(_stale(self._model))
+            self._may_be_stale = bool(rows)
+        if rows:
+            await self._index(rows)
+        return len(rows)
+
+    async def newest(self) -> int:
+        """The newest message's number: how fast it grows tells how busy the platform is."""
+        async with self._database.unit_of_work() as session:
+            return await session.scalar(select(func.max(Message.seq))) or 0
+
+    async def _rows(self, wanted: Select[Message]) -> Sequence[Message]:
+        async with self._database.unit_of_work() as session:
+            return list(await session.scalars(wanted.limit(BATCH)))
+
+    async def _index(self, rows: Sequence[Message]) -> None:
+        texts = [_text(row) for row in rows]
+        vectors = await self._vectors(texts)
+        vault = self._database.vault
+        values = [
+            {
+                "seq": row.seq, "agent_id": row.agent_id, "conversation_id": row.conversation_id,
+                "type": row.type, "words": marks.vector(vault, text), "model": self._model,
+                "embedding": vector, "created_at": row.created_at,
+            }
+            for row, text, vector in zip(rows, texts, vectors, strict=True)
+        ]  # fmt: skip
+        async with self._database.unit_of_work() as session:
+            there = select(Message.seq).where(Message.seq.in_([row.seq for row in rows]))
+            alive = set(await session.scalars(there.with_for_update(key_share=True)))
+            kept = [value for value in values if value["seq"] in alive]
+            if not kept:
+                return
+            add = insert(IndexedMessage).values(kept)
+            made = {name: add.excluded[name] for name in ("words", "model", "embedding")}
+            again = add.on_conflict_do_update(index_elements=[IndexedMessage.seq], set_=made)
+            await session.execute(again)
+
+    async def _vectors(self, texts: Sequence[str]) -> list[Vector]:
+        embedder = self._embedders.get(self._model)
+        vectors: list[Vector] = []
+        for start in range(0, len(texts), AT_ONCE):
+            vectors += await embedder.embed(texts[start : start + AT_ONCE])
+            await asyncio.sleep(0)
+        return vectors
+
+
+def _text(row: Message) -> str:
+    text = msgspec.convert(row.body, contract.Message).text[:LONGEST_TEXT]
+    return text or " "
+
+
+def _missing() -> Select[Message]:
+    newest = select(func.max(IndexedMessage.seq)).scalar_subquery()
+    return (
+        select(Message)
+        .where(
+            Message.seq > func.coalesce(newest, 0) - LOOK_BACK,
+            Message.type.in_(INDEXED_TYPES),
+            ~exists().where(IndexedMessage.seq == Message.seq),
+        )
+        .order_by(Message.seq)
+    )
+
+
+def _stale(model: str) -> Select[Message]:
+    joined = select(Message).join(IndexedMessage, IndexedMessage.seq == Message.seq)
+    return joined.where(IndexedMessage.model != model).order_by(Message.seq)

@@ -1,0 +1,129 @@
+"""Recall over a real index: words, nearness, what is not indexed yet, and the job that indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from o_contracts.messages import Message as Said
+from o_platform.agents import message_index
+from o_platform.agents.message_index import MessageIndexing
+from o_platform.agents.recall import RecallQuery, query_vector, recall
+from o_platform.db.engine import Database
+from o_platform.db.models import Agent, IndexedMessage, Lineage, Message
+from o_platform.memory.embedders import HASH_MODEL, Embedders, Vector
+
+pytestmark = pytest.mark.integration
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TEXTS = (
+    "my dog is called Rex",
+    "the weather in Lisbon is sunny",
+    "Rex likes running on the beach",
+    "book a table for two",
+    "running is healthy",
+)
+
+
+class Doubling:
+    """Another model: that of o/hash twice over, so that its dimension differs."""
+
+    handle = "test/double"
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        hashed = await Embedders().get(HASH_MODEL).embed(texts)
+        return [[*vector, *vector] for vector in hashed]
+
+
+@pytest.fixture
+async def history(database: Database) -> Database:
+    async with database.unit_of_work() as session:
+        session.add(Lineage(name="default", key=1))
+        await session.flush()
+        for name in ("agent-1", "agent-2"):
+            session.add(
+                Agent(
+                    id=name,
+                    lineage="default",
+                    name="a",
+                    agent_type="t",
+                    system="",
+                    model="m",
+                    model_settings={},
+                    embedding="o/hash",
+                    tools=[],
+                    tool_rules=[],
+                    tags=[],
+                )  # fmt: skip
+            )
+        await session.flush()
+        session.add_all(row(number, text) for number, text in enumerate(TEXTS))
+    return database
+
+
+def row(number: int, text: str, agent: str = "agent-1", **fields: Any) -> Message:
+    kind = fields.pop("type", "user_message")
+    body = msgspec.to_builtins(Said(f"message-{number}", kind, 1, text))
+    at = START + timedelta(days=number)
+    return Message(id=body["id"], agent_id=agent, type=kind, body=body, created_at=at)
+
+
+async def found(database: Database, text: str, model: str = HASH_MODEL, **fields: Any) -> list[str]:
+    models = Embedders([Doubling()])
+    query = RecallQuery(text, **{"agent_id": "agent-1"} | fields)
+    vector = await query_vector(models, model, query)
+    async with database.unit_of_work() as session:
+        hits = await recall(session, query, model, vector)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    return [str(hit.row.body["content"]) for hit in hits]
+
+
+async def index(database: Database, model: str = HASH_MODEL) -> int:
+    job, total = MessageIndexing(database, Embedders([Doubling()]), model), 0
+    while done := await job.step():
+        total += done
+    return total
+
+
+async def test_the_same_is_found_before_and_after_indexing(
+    history: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_index, "BATCH", 2)
+    for _ in range(2):
+        assert (await found(history, "what is the dogs name?"))[0] == TEXTS[0]
+        assert set(await found(history, "run")) == {TEXTS[2], TEXTS[4]}
+        assert (await found(history, "Rex running"))[0] == TEXTS[2]
+        assert await found(history, "run", until=START + timedelta(days=4)) == [TEXTS[2]]
+        assert await found(history, "run", since=START + timedelta(days=3)) == [TEXTS[4]]
+        assert await found(history, "run", types=["assistant_message"]) == []
+        assert await found(history, "run", agent_id="agent-2") == []
+        assert await found(history, "", limit=2) == [TEXTS[4], TEXTS[3]]
+        assert await found(history, "on the") == [TEXTS[2]]
+        await index(history)
+    # Letters in common are near, words are not the same.
+    assert "book a table for two" in await found(history, "bookings tables", mode="vector")
+    assert await found(history, "bookable", mode="fts") == []
+
+
+async def test_what_comes_late_or_after_is_indexed_too_and_another_model_takes_over(
+    history: Database,
+) -> None:
+    assert await index(history) == len(TEXTS)
+    assert await index(history) == 0
+    async with history.unit_of_work() as session:
+        session.add(row(9, "sailing to the island", type="assistant_message"))
+        gone = await session.get_one(IndexedMessage, 1)
+        await session.delete(gone)
+    assert await found(history, "islands") == ["sailing to the island"]
+    assert await index(history) == 2
+    assert await index(history, "test/double") == len(TEXTS) + 1
+    async with history.unit_of_work() as session:
+        held = await session.get_one(IndexedMessage, 2)
+        assert (held.model, len(held.embedding)) == ("test/double", 512)
+        await session.delete(await session.get_one(Message, 1))
+    assert (await found(history, "weather Lisbon", model="test/double"))[0] == TEXTS[1]
+    assert TEXTS[0] not in await found(history, "dog Rex", model="test/double")
