@@ -16,7 +16,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: install ## install what is missing, start everything, print URLs, the API key and an example
@@ -33,6 +33,10 @@ demo: install ## four self-made changes under load and crashes: one promoted, th
 .PHONY: bench
 bench: install ## measure everything, against the baseline; BENCH_ARGS="--quick --only turns"
 	@$(BIN)/python -m o_benchmarks.suite $(BENCH_ARGS)
+
+.PHONY: bench-sandbox
+bench-sandbox: install ## what a call costs in each tier of the sandbox; BENCH_ARGS="--quick"
+	@$(BIN)/python -m o_benchmarks.sandboxes $(BENCH_ARGS)
 
 .PHONY: test
 test: install-dev ## run every test; a part that can be had is never skipped

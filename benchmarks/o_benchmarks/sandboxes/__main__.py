@@ -1,0 +1,81 @@
+"""`make bench-sandbox`, or `python -m o_benchmarks.sandboxes [--quick] [--out FOLDER]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from o_benchmarks.sandboxes.measures import (
+    measure_idle,
+    measure_latency,
+    measure_row,
+    measure_sustained,
+)
+from o_benchmarks.suite.__main__ import load_average, machine
+from o_benchmarks.suite.figures import Report, Target, rounded
+
+TARGETS: Final = {
+    target.figure: target
+    for target in (
+        Target("wasm.warm.p50_ms", 0.5),
+        Target("wasm.warm.p99_ms", 2),
+        Target("wasm.cold.p50_ms", 4),
+        Target("restricted.p50_ms", 0.15),
+        Target("wasm.two_engines.rps", 450),
+        Target("wasm.idle_mb", 1),
+        Target("row.grown_mb", 5),
+        Target("row.grown_descriptors", 0),
+        Target("row.grown_threads", 0),
+    )
+}
+"""For two quiet cores. Memory that moves by less than the allocator's ups and downs is flat."""
+
+
+async def run(*, quick: bool) -> Report:
+    """Make every measurement."""
+    began = time.monotonic()
+    report = Report(machine=machine(), quick=quick)
+    report.figures |= await measure_latency(30 if quick else 200)
+    report.figures |= await measure_sustained(3.0 if quick else 15.0)
+    report.figures |= await measure_idle()
+    report.figures |= await measure_row(500 if quick else 10_000)
+    report.machine["load_after"] = load_average()
+    report.seconds = round(time.monotonic() - began, 1)
+    return report
+
+
+def show(report: Report, console: Console) -> None:
+    """Print every figure, and whether its target holds."""
+    table = Table("figure", box=None)
+    for title in ("measured", "wanted", ""):
+        table.add_column(title, justify="right")
+    for name, value in report.figures.items():
+        target = TARGETS.get(name)
+        wanted = held = ""
+        if target is not None:
+            wanted = f"{'≥' if target.more_is_better else '≤'} {target.limit:g}"
+            held = "[green]holds[/]" if target.holds(value) else "[red]missed[/]"
+        table.add_row(name, f"{rounded(value):g}", wanted, held)
+    console.print(table)
+    console.print(f"{report.machine} in {report.seconds:.0f} s", highlight=False)
+
+
+def main() -> None:
+    """Measure, print, and keep the figures."""
+    parser = argparse.ArgumentParser(prog="make bench-sandbox", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few repetitions")
+    parser.add_argument("--out", type=Path, default=Path("bench-out"), help="folder of the figures")
+    options = parser.parse_args()
+    report = asyncio.run(run(quick=options.quick))
+    report.save(options.out / "sandboxes.json")
+    show(report, Console())
+
+
+if __name__ == "__main__":
+    main()
