@@ -107,15 +107,17 @@ class Block(Struct, frozen=True, omit_defaults=True):
 class ToolCode(Struct, frozen=True, omit_defaults=True):
     """Code of a tool that is no part of the genome, and what it may use.
 
+    `source` is text; a binary (`wasm`, `component`) is in base64.
     `entry` is the function to call with the arguments. `grants` are the host calls it may make.
     `return_chars` bounds what the model is shown of a result; 0 leaves that to the genome.
     """
 
     source: str
     entry: str
-    tier: Literal["restricted", "wasm", "container"] = "wasm"
+    tier: Literal["restricted", "wasm", "module", "container"] = "wasm"
     grants: list[str] = []
     return_chars: int = 0
+    language: Literal["python", "javascript", "wat", "wasm", "component"] = "python"
 
 
 class ToolSpec(Struct, frozen=True, omit_defaults=True):

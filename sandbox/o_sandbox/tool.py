@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import base64
+from typing import Final, Literal
 
 from msgspec import Struct
 
 Tier = Literal["wasm", "module", "restricted", "container"]
 Language = Literal["python", "wasm", "wat", "component", "javascript"]
+
+
+BINARY: Final[frozenset[Language]] = frozenset({"wasm", "component"})
+"""Languages that come as bytes; a component may be text, too."""
+
+
+def code_of(text: str, language: Language) -> str | bytes:
+    """Code that was kept as text: binaries are in base64.
+
+    Raises:
+        ValueError: it is neither base64 nor, for a component, text.
+    """
+    if language not in BINARY or (language == "component" and text.lstrip().startswith("(")):
+        return text
+    return base64.b64decode(text, validate=True)
 
 
 class Tool(Struct, frozen=True):

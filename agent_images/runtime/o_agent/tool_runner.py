@@ -26,6 +26,7 @@ from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
 from o_sandbox.protocol import Grants, HostCallError, Sandbox, SandboxError
 from o_sandbox.tool import Tool as SandboxTool
+from o_sandbox.tool import code_of
 
 MAX_LINES: Final = 200
 """Lines of standard output or error that are kept with a return."""
@@ -67,8 +68,10 @@ class Runnable:
     @classmethod
     def of_agent(cls, name: str, code: ToolCode) -> Runnable:
         """A tool that was added to the agent."""
-        tool = SandboxTool(name, code.source, code.entry, tier=code.tier)
-        return cls(tool, tuple(code.grants), _checker(code.source, name), code.return_chars)
+        source = code_of(code.source, code.language)
+        tool = SandboxTool(name, source, code.entry, code.language, code.tier)
+        check = _checker(code.source, name) if code.language == "python" else _decoded
+        return cls(tool, tuple(code.grants), check, code.return_chars)
 
 
 class Ran(msgspec.Struct, frozen=True):

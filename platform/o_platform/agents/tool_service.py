@@ -26,9 +26,11 @@ from o_platform.db.engine import Database
 from o_platform.db.models import McpTool, Tool
 from o_platform.errors import BadInputError, ConflictError, NotFoundError
 from o_sandbox.authoring import Definition, ToolDefinitionError, describe_function
+from o_sandbox.tool import Language, code_of
 
 RETURN_CHARS: Final = 50_000
 DEFAULT_TIER: Final = "wasm"
+FOREIGN_TIER: Final = "module"
 
 
 class ToolFields(TypedDict, total=False):
@@ -40,6 +42,7 @@ class ToolFields(TypedDict, total=False):
     args_json_schema: dict[str, Any] | None
     tags: list[str]
     tier: str
+    language: Language
     grants: list[str]
     return_char_limit: int
     default_requires_approval: bool | None
@@ -174,6 +177,8 @@ def derive(fields: ToolFields) -> dict[str, Any]:
     Raises:
         BadInputError: the source defines no tool; says the line and what to change.
     """
+    if fields.get("language", "python") != "python":
+        return _derive_foreign(fields)
     given = fields.get("json_schema") or {}
     source = fields["source_code"]
     name = str(given.get("name") or "")
@@ -190,7 +195,31 @@ def derive(fields: ToolFields) -> dict[str, Any]:
     return {
         "name": definition.name, "description": schema["description"], "json_schema": schema,
         "code": definition.code(source), "entry": definition.entry, "source_code": source,
-        "tier": _tier(fields, definition),
+        "tier": _tier(fields, definition), "language": "python",
+    }  # fmt: skip
+
+
+def _derive_foreign(fields: ToolFields) -> dict[str, Any]:
+    """Of a tool that is not written in Python, the schema says everything."""
+    given, source = fields.get("json_schema") or {}, fields["source_code"]
+    language, name = fields["language"], str(given.get("name") or "")
+    says = str(given.get("description") or fields.get("description") or "")
+    if not name.isidentifier() or not says or not isinstance(given.get("parameters"), dict):
+        raise BadInputError(
+            f"a tool in {language} needs a json_schema with `name` (the function's), `description` "
+            "and `parameters`, since none can be read from its source",
+            field="json_schema",
+        )
+    if fields.get("tier") not in (None, FOREIGN_TIER):
+        raise BadInputError(f"a tool in {language} runs in the tier `module`", field="tier")
+    try:
+        code_of(source, language)
+    except ValueError as error:
+        raise BadInputError(f"source_code: no base64: {error}", field="source_code") from None
+    schema = {"name": name, "description": says, "parameters": given["parameters"]}
+    return {
+        "name": name, "description": says, "json_schema": schema, "code": source, "entry": name,
+        "source_code": source, "tier": FOREIGN_TIER, "language": language,
     }  # fmt: skip
 
 
@@ -261,8 +290,11 @@ def _columns(fields: ToolFields) -> dict[str, Any]:
 
 def _present(tool: Tool, fields: ToolFields) -> ToolFields:
     """What the tool has that a change of its source must not lose."""
-    kept: ToolFields = {"source_code": tool.source_code, "tier": tool.tier}
-    if "source_code" not in fields:
+    kept: ToolFields = {"source_code": tool.source_code}
+    language = fields.get("language", tool.language)
+    if language == tool.language:
+        kept["tier"], kept["language"] = tool.tier, tool.language  # type: ignore[typeddict-item]
+    if "source_code" not in fields or language != "python":
         hidden = {"description"} & fields.keys()
         kept["json_schema"] = {k: v for k, v in tool.json_schema.items() if k not in hidden}
     return kept

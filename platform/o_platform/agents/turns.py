@@ -114,7 +114,8 @@ SELECT json_build_object(
       'name', t.name, 'description', t.description,
       'parameters', t.json_schema -> 'parameters', 'home', 'instance',
       'code', json_build_object(
-        'source', t.code, 'entry', t.entry, 'tier', t.tier, 'grants', t.grants,
+        'source', t.code, 'entry', t.entry, 'tier', t.tier, 'language', t.language,
+        'grants', t.grants,
         'return_chars', t.return_char_limit)))
     FROM tools t WHERE t.name = ANY (a.tools)),
   'mcp_tools', (

@@ -16,7 +16,7 @@ from o_sandbox.authoring import ToolDefinitionError, describe_function
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
 from o_sandbox.protocol import HostFunction, Sandbox, SandboxError
-from o_sandbox.tool import Tier
+from o_sandbox.tool import Language, Tier, code_of
 from o_sandbox.tool import Tool as SandboxTool
 
 LIMITS: Final = Limits(wall_s=30.0, cpu_s=10.0)
@@ -67,8 +67,10 @@ class ToolRuns:
                 f"{name} is built in and works on a turn; send the agent a message instead"
             )
         tier: Tier = msgspec.convert(tool.tier, Tier)
-        code = SandboxTool(tool.name, tool.code, tool.entry, tier=tier)
-        checked = _checked(tool.source_code, tool.name, arguments)
+        language: Language = msgspec.convert(tool.language, Language)
+        code = SandboxTool(tool.name, code_of(tool.code, language), tool.entry, language, tier)
+        is_python = language == "python"
+        checked = _checked(tool.source_code, tool.name, arguments) if is_python else dict(arguments)
         return await self._run(code, checked, local_grants(tool.grants, secrets, self._fetcher))
 
     async def _run(

@@ -9,6 +9,33 @@ import pytest
 from letta_client import APIStatusError, Letta
 
 pytestmark = pytest.mark.contract
+
+
+def test_a_tool_may_be_javascript_or_webassembly(letta: Letta, http: httpx.Client) -> None:
+    schema = {
+        "name": "double",
+        "description": "Double a number.",
+        "parameters": {"type": "object", "properties": {"x": {"type": "number"}}},
+    }
+    source = "const double = ({ x }) => x * 2"
+    body = {"source_code": source, "source_type": "javascript", "json_schema": schema}
+    made = http.post("/v1/tools", json=body).json()
+    assert (made["source_type"], made["metadata_"]["tier"]) == ("javascript", "module")
+    agent = letta.agents.create(tool_ids=[made["id"]])
+    assert letta.agents.tools.run("double", agent_id=agent.id, args={"x": 21}).func_return == 42
+    changed = {"source_code": "const double = ({ x }) => x + x + 1"}
+    assert http.patch(f"/v1/tools/{made['id']}", json=changed).status_code == 200
+    assert letta.agents.tools.run("double", agent_id=agent.id, args={"x": 21}).func_return == 43
+    for wrong, says in (
+        ({"json_schema": {}}, "needs a json_schema"),
+        ({"source_type": "wasm"}, "no base64"),
+        ({"tier": "restricted"}, "runs in the tier `module`"),
+    ):
+        answer = http.post("/v1/tools", json={**body, **wrong})
+        assert (answer.status_code, says in answer.text) == (422, True), answer.text
+    assert http.post("/v1/tools", json={**body, "source_type": "ruby"}).status_code == 501
+
+
 ADD = '''
 def add(a: int, b: int = 2) -> int:
     """Add numbers.

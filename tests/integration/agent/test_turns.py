@@ -381,6 +381,12 @@ def test_a_tool_added_to_the_agent_runs_in_a_sandbox(instance: Any, frame_bridge
         assert "the arguments do not fit" in second["tool_return"]
         step = frame_bridge.commits[-1].steps[0]
         assert 0 < step.sandbox_us <= step.tool_us
+    script = "const greet = ({ times }) => 'hi '.repeat(times) + o.memory.read({ label: 'human' })"
+    code = ToolCode(script, "greet", "module", ["memory.read"], language="javascript")
+    spec = ToolSpec("greet", "Greet.", {"type": "object"}, "instance", code)
+    message = instance.say(frame_bridge.add_agent(tools=[spec]), "go")["messages"][1]
+    assert message["tool_return"] == "hi hi Ada"
     asked = [(call.seq, call.tool, call.name) for call in frame_bridge.host_calls]
+    assert sorted(asked[9:]) == [(0, "greet", "memory.read"), (1000, "greet", "memory.read")]
     began = (999, "greet", "o.start")
-    assert asked == [began, (0, "greet", "memory.read"), (1, "greet", "http.fetch")] * 3
+    assert asked[:9] == [began, (0, "greet", "memory.read"), (1, "greet", "http.fetch")] * 3

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 
+import msgspec
 from pydantic import BaseModel, Field, StringConstraints
 
 from o_platform.agents.paging import Page
@@ -17,11 +18,13 @@ from o_platform.api.fields import MAX_INT32, Input, Json, Name, PageQuery, Str, 
 from o_platform.db.models import McpTool, Tool
 from o_platform.errors import BadInputError, NotOfferedError
 from o_platform.tooling.grants import LOCAL, PLAIN, unknown_grants
+from o_sandbox.tool import Language
 
 MAX_SOURCE = 200_000
 CUSTOM = "custom"
-TierName = Literal["restricted", "wasm", "container"]
+TierName = Literal["restricted", "wasm", "module", "container"]
 Source = Annotated[Str, StringConstraints(min_length=1, max_length=MAX_SOURCE)]
+_languages: msgspec.json.Decoder[Language] = msgspec.json.Decoder(Language)
 Grant = Annotated[Str, StringConstraints(min_length=1, max_length=300)]
 
 
@@ -30,6 +33,24 @@ class Requirement(Input):
 
     name: Name
     version: Name | None = None
+
+
+def language_of(source_type: str | None) -> Language:
+    """The language that a `source_type` names; Python if none is named.
+
+    Raises:
+        NotOfferedError: no sandbox runs it.
+    """
+    if source_type in (None, "python", "json"):
+        return "python"
+    try:
+        return _languages.decode(f'"{source_type}"')
+    except msgspec.MsgspecError:
+        raise NotOfferedError(
+            f"source_type {source_type!r} is not offered; tools are in Python, or in javascript, "
+            "wat, wasm or component",
+            field="source_type",
+        ) from None
 
 
 class _ToolBody(Input):
@@ -53,14 +74,10 @@ class _ToolBody(Input):
         """What to set.
 
         Raises:
-            NotOfferedError: it is not written in Python.
+            NotOfferedError: it is in a language that no sandbox runs.
             BadInputError: a grant that there is not.
         """
-        if self.source_type not in (None, "python", "json"):
-            raise NotOfferedError(
-                f"tools are written in Python; source_type {self.source_type!r} is not offered",
-                field="source_type",
-            )
+        language = language_of(self.source_type)
         unknown = unknown_grants(self.grants or ())
         if unknown:
             raise BadInputError(
@@ -71,6 +88,8 @@ class _ToolBody(Input):
         sent = self.model_dump(exclude_none=True, exclude={"source_type"})
         if "metadata_" in sent:
             sent["meta"] = sent.pop("metadata_")
+        if self.source_type is not None:
+            sent["language"] = language
         return cast(ToolFields, sent)
 
 
@@ -233,7 +252,7 @@ def added_tool_state(tool: Tool) -> ToolState:
     """A tool that was added over the API, as it is shown."""
     return ToolState(
         id=tool.id, name=tool.name, description=tool.description, json_schema=tool.json_schema,
-        tool_type=CUSTOM, source_type="python", tags=tool.tags, source_code=tool.source_code,
+        tool_type=CUSTOM, source_type=tool.language, tags=tool.tags, source_code=tool.source_code,
         args_json_schema=tool.args_json_schema,
         return_char_limit=tool.return_char_limit or RETURN_CHARS,
         pip_requirements=tool.pip_requirements, npm_requirements=tool.npm_requirements,

@@ -14,6 +14,7 @@ from o_platform.db.models.base import Base, now
 class Tool(Base):
     """A tool with its source. Agents name it in `agents.tools`.
 
+    `source_code` is text, or a `.wasm` binary in base64, as `language` says.
     `code` is the source with what makes objects of JSON arguments, `entry` the function of it to
     call; both are derived from `source_code` when that changes.
     """
@@ -30,6 +31,7 @@ class Tool(Base):
     args_json_schema: Mapped[dict[str, Any] | None]
     tags: Mapped[list[str]]
     tier: Mapped[str]
+    language: Mapped[str] = mapped_column(server_default=text("'python'"))
     grants: Mapped[list[str]]
     return_char_limit: Mapped[int] = mapped_column(Integer)
     default_requires_approval: Mapped[bool | None]
