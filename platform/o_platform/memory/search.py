@@ -45,7 +45,7 @@ from o_platform.memory.ranking import fuse
 SMALLEST_POOL: Final = 50
 """How many of each ranking are joined, at least; else four times what is asked for."""
 EXACT_BELOW: Final = 5_000
-"""Vectors up to which all are compared; 2 ms for 256 dimensions, 5 ms for 1 536."""
+"""Vectors up to which all are compared."""
 SCAN_SETTINGS: Final = {
     "hnsw.iterative_scan": "relaxed_order",
     "hnsw.ef_search": "100",
