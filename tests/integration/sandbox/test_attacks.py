@@ -29,9 +29,14 @@ PARTS: tuple[tuple[Tier, int], ...] = (
 
 @pytest.mark.parametrize(("tier", "every"), PARTS)
 async def test_nothing_escapes_spoils_or_overruns(tier: Tier, every: int) -> None:
-    attacks = [each for each in load() if tier in each.tiers]
+    # What the CVEs are about is RestrictedPython; elsewhere their payloads are introspection.
+    attacks = [
+        each
+        for each in load()
+        if tier in each.tiers and (each.group is not Group.CVE or tier == "restricted")
+    ]
     suite = await run_suite(tier, stratified(attacks, every, SEED))
-    assert len(suite.verdicts) >= 30
+    assert len(suite.verdicts) >= 24
     assert {verdict.group for verdict in suite.verdicts} == {each.group for each in attacks}
     assert suite.failures == []
 
@@ -43,7 +48,7 @@ async def test_the_same_attacks_succeed_where_nothing_confines_them(short_tmp: P
         for each in load()
         if each.fires and each.language == "python" and each.group is not Group.RESOURCES
     ]
-    wanted = [each.id for each in stratified(due, 12, SEED)]
+    wanted = [each.id for each in stratified(due, 25, SEED)]
     settings = Settings(home=short_tmp / "home", run_dir=short_tmp / "run")
     results = await run_control(settings, wanted, lambda _: None)
     assert {result.attack for result in results} == set(wanted)
