@@ -181,5 +181,10 @@ def test_form_fields_are_checked(http: httpx.Client) -> None:
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"][-1] == "model"
     assert http.post("/v1/agents/import", data={"name": "x"}).status_code == 422
-    secrets = http.post("/v1/agents/import", files=data, data={"secrets": '{"A": "b"}'})
-    assert secrets.status_code == 501
+    wrong = http.post("/v1/agents/import", files=data, data={"secrets": '{"A": 1}'})
+    assert (wrong.status_code, "secrets" in wrong.text) == (422, True)
+
+
+def test_secrets_come_along(letta: Letta) -> None:
+    agent = take_in(letta, file_of(), secrets='{"KEY": "hidden"}')
+    assert [secret.key for secret in agent.secrets or []] == ["KEY"]

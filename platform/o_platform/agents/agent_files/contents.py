@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from zoneinfo import available_timezones
 
@@ -35,6 +35,8 @@ class Overrides:
     strip_messages: bool = False
     replace_tools: bool = False
     """Tools that exist under the name of one in the file get its source."""
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Of every agent of the file."""
 
 
 def new_agent(
@@ -52,6 +54,7 @@ def new_agent(
         embedding=overrides.embedding or embedding or DEFAULT_EMBEDDING,
         description=agent.description, timezone=_timezone(agent.timezone),
         include_base_tools=False, tool_rules=_known_rules(agent),
+        secrets=overrides.secrets,
         tags=list(dict.fromkeys(agent.tags or [])), metadata=agent.metadata, config=_config(agent),
     )  # fmt: skip
 

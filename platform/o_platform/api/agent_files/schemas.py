@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Form, UploadFile
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from o_platform.agents.agent_files.contents import Overrides
-from o_platform.api.agents.schemas import Handle
+from o_platform.api.agents.schemas import Handle, SecretName, SecretValue
 from o_platform.api.fields import Name, Str, ThreadId
-from o_platform.errors import NotOfferedError
+from o_platform.errors import BadInputError
+
+_SECRETS = TypeAdapter(dict[SecretName, SecretValue])
 
 
 class ExportQuery(BaseModel):
@@ -45,13 +47,8 @@ class ImportForm(BaseModel):
         """What is to be different; `embedding` is what a header asks for.
 
         Raises:
-            NotOfferedError: secrets for its tools.
+            BadInputError: the secrets are no JSON object of texts.
         """
-        if self.secrets or self.env_vars_json:
-            raise NotOfferedError(
-                "secrets cannot be set while importing; set them on the agent afterwards",
-                field="secrets",
-            )
         return Overrides(
             name=self.name or self.override_name,
             model=self.model or self.override_model_handle,
@@ -59,7 +56,17 @@ class ImportForm(BaseModel):
             copy_suffix=self.append_copy_suffix,
             strip_messages=self.strip_messages,
             replace_tools=self.override_existing_tools,
+            secrets=_secrets(self.secrets or self.env_vars_json),
         )
+
+
+def _secrets(text: str | None) -> dict[str, str]:
+    if not text:
+        return {}
+    try:
+        return _SECRETS.validate_json(text, strict=True)
+    except ValidationError:
+        raise BadInputError("secrets: give a JSON object of texts", field="secrets") from None
 
 
 ImportBody = Annotated[ImportForm, Form(media_type="multipart/form-data")]
