@@ -50,7 +50,8 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
 
 def _problem(found: dict[str, Any]) -> dict[str, Any]:
     problem = {key: found[key] for key in ("loc", "msg", "type")}
-    if found["type"] == "json_invalid":
+    if found["type"] == "json_invalid" and "ctx" in found:
+        # FastAPI's parser tells the cause apart from the message; ours within it.
         problem["msg"] = f"{found['msg']}: {found['ctx']['error']}"
     return problem
 
