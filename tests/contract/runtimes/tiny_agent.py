@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 
 def attempt(action):
@@ -121,10 +122,14 @@ def serve():
     while True:
         connection, _ = listener.accept()
         with connection:
-            target = connection.recv(4096).split(b" ")[1].decode()
+            request = connection.recv(4096)
+            if not request:
+                continue  # whoever asked whether it is ready was cancelled
+            target = request.split(b" ")[1].decode()
             body = json.dumps(answers.get(target, lambda _: {})(target)).encode()
             head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body)
-            connection.sendall(head + body)
+            with suppress(OSError):  # likewise
+                connection.sendall(head + body)
 
 
 serve()

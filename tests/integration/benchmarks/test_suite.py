@@ -101,4 +101,4 @@ def test_a_population_is_made_of_what_the_api_made(database_url: str) -> None:
     assert sorted(ids) == sorted(row[0] for row in rows)
     assert len({row[2] for row in rows}) == 50
     assert all(is_valid_id(row[2], "block") for row in rows)
-    assert {(tuple(row[1]), row[3]) for row in rows} == {(("a", "b"), "Ada")}
+    assert {(tuple(row[1]), row[3]) for row in rows} == {(("a", "b"), "a block")}

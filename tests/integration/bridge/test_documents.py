@@ -41,8 +41,9 @@ def reader(rows: Any) -> str:
     meta = Jsonb({"path": "docs/a.md", "line": 7})
     rows._insert(
         "passages",
-        {"id": passage, "archive_id": archive, "text": text, "tags": [], "metadata": meta},
-    )
+        {"id": passage, "archive_id": archive, "text": text, "words": "", "tags": [],
+         "metadata": meta},
+    )  # fmt: skip
     rows._insert(
         "passage_vectors",
         {"passage_id": passage, "model": "o/hash", "archive_id": archive, "dimensions": 256,
