@@ -1,8 +1,8 @@
 """Token counts by the models' own vocabularies, as far as they come with LiteLLM.
 
 OpenAI's models are counted by theirs. Other providers publish none that could be had without a
-download, so their models are counted by the newest of these; for English prose that is within a
-tenth. The files lie in LiteLLM's package; nothing is ever fetched.
+download, so their models are counted by the newest of these, which is an estimate. The files lie in
+LiteLLM's package; nothing is ever fetched.
 """
 
 from __future__ import annotations
