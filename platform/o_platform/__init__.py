@@ -1,3 +1,9 @@
 """The platform: control plane, bridge, LLM gateway, supervisor and the `o` command."""
 
+import sys
+
 __version__ = "0.1.0"
+
+# httpx brings its command line, and with that rich, pygments and click, unless one is missing: a
+# third of the time it takes to import, in every process of the platform.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

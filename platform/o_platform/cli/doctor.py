@@ -20,7 +20,8 @@ from o_platform.cli.listener import listener_findings
 from o_platform.cli.terminal import print_json, say
 from o_platform.cli.tiers import tier_findings
 from o_platform.db.embedded import server_binary
-from o_platform.runtimes.doctor import Finding, isolation_findings
+from o_platform.runtimes.doctor import isolation_findings
+from o_platform.runtimes.finding import Finding
 from o_platform.settings import Settings
 
 _MARKS: Final = {

@@ -7,13 +7,12 @@ import ipaddress
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
-
-import psutil
 
 from o_platform.cli import terminal
 from o_platform.errors import SetupError
-from o_platform.runtimes.doctor import Finding
+from o_platform.runtimes.finding import Finding
 from o_platform.settings import Settings
 from o_platform.supervisor.client import SupervisorClient, SupervisorDownError
 
@@ -95,6 +94,8 @@ def _unusable(settings: Settings, error: OSError) -> Finding:
 
 def _holder(port: int) -> str:
     """Who listens on the port, if we may know."""
+    import psutil
+
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:
@@ -110,8 +111,8 @@ def _described(pid: int | None) -> str:
     if pid is None:
         return "another user's process"
     try:
-        return f"{psutil.Process(pid).name()} (process {pid})"
-    except psutil.Error:
+        return f"{Path(f'/proc/{pid}/comm').read_text().strip()} (process {pid})"
+    except OSError:
         return f"process {pid}"
 
 

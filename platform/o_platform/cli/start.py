@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from o_platform.cli import terminal
-from o_platform.cli.control_api import ControlApi
-from o_platform.cli.health import await_health, await_listener
 from o_platform.cli.origins import compare_origins
 from o_platform.cli.preparation import (
     has_base_image,
@@ -28,7 +26,6 @@ from o_platform.cli.preparation import (
     prepare,
     spec_file,
 )
-from o_platform.cli.summary import first_token, print_summary
 from o_platform.errors import NotReadyError, OError, SetupError
 from o_platform.settings import Settings
 from o_platform.supervisor.client import SupervisorClient, SupervisorDownError
@@ -202,6 +199,11 @@ def _finish(settings: Settings, began: float | None, *, show_key: bool = True) -
         began: when this start began; None if there was nothing to start.
         show_key: whether to print the key itself.
     """
+    # Only now, while the stable instance comes up: httpx takes a while.
+    from o_platform.cli.control_api import ControlApi
+    from o_platform.cli.health import await_health, await_listener
+    from o_platform.cli.summary import first_token, print_summary
+
     api = ControlApi(settings.run / "control.sock")
     with terminal.step("stable instance"):
         await_health(api)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from o_platform.runtimes.doctor import Finding
+from o_platform.runtimes.finding import Finding
 from o_sandbox.artifacts import ArtifactName, artifact
 from o_sandbox.cache import CompiledCache, UnsafeCacheError, default_folder
 from o_sandbox.compiled import cache_key

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from o_platform.errors import EngineUnavailableError
 from o_platform.images.engine import EngineClient
 from o_platform.runtimes.docker import oci_runtime
+from o_platform.runtimes.finding import Finding
 from o_platform.runtimes.folders import mounts_are_seen
 from o_platform.settings import Settings
-
-Level = Literal["good", "note", "weak", "missing"]
-"""`weak`: a bound that there should be is not here. `missing`: nothing starts without it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing found out about this machine."""
-
-    level: Level
-    subject: str
-    message: str
-    remedy: str = ""
 
 
 async def isolation_findings(settings: Settings) -> list[Finding]:

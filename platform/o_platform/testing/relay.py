@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ class Relay:
     def __init__(self, path: Path) -> None:
         """`path` is where it will listen."""
         self.path = path
+        self.asked: list[str] = []
+        """The request lines that passed, oldest first."""
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -46,24 +49,37 @@ class Relay:
         if self._server is None:
             writer.transport.abort()
             return
-        connection = asyncio.create_task(_relay(reader, writer))
+        connection = asyncio.create_task(_relay(reader, writer, self._note))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
 
+    def _note(self, piece: bytes) -> None:
+        line = piece.split(b"\r\n", 1)[0]
+        if line.endswith(b" HTTP/1.1"):
+            self.asked.append(line.decode())
 
-async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def _relay(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, note: Callable[[bytes], None]
+) -> None:
     ends = [writer]
     try:
         engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE)
         ends.append(engine_writer)
-        await asyncio.gather(_pass_on(reader, engine_writer), _pass_on(engine_reader, writer))
+        await asyncio.gather(_pass_on(reader, engine_writer, note), _pass_on(engine_reader, writer))
     finally:
         for end in ends:
             end.transport.abort()
 
 
-async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _pass_on(
+    source: asyncio.StreamReader,
+    target: asyncio.StreamWriter,
+    note: Callable[[bytes], None] | None = None,
+) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await source.read(_PIECE_BYTES):
+            if note is not None:
+                note(data)
             target.write(data)
     target.close()

@@ -1,12 +1,10 @@
-"""The parts that deliver variants: routes, instances, rollouts, evolution.
+"""The parts that deliver variants, above routes and instances: rollouts, evolution, workflows.
 
-They import the container engine's client, DBOS and statistics, so this module is imported in the
-background, after the control plane's socket answers.
+They import DBOS, so this module is imported in the background, while instances come up.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from o_platform.clock import SystemClock
@@ -15,7 +13,6 @@ from o_platform.evolution import workflow as evolution_workflow
 from o_platform.evolution.service import EvolutionService
 from o_platform.rollout.service import RolloutService
 from o_platform.rollout.workflow import RolloutRuntime, connect_rollouts
-from o_platform.runtimes.choice import open_runtime
 from o_platform.runtimes.fleet import Fleet
 from o_platform.settings import Settings
 from o_platform.traffic.controller import TrafficController
@@ -27,8 +24,6 @@ from o_platform.wiring.durable import Workflows
 class Delivery:
     """Everything that delivers variants."""
 
-    traffic: TrafficController
-    fleet: Fleet
     completion: Completion
     rollout_runtime: RolloutRuntime
     evolution: EvolutionService
@@ -50,24 +45,23 @@ class Delivery:
         return await evolution_workflow.start_cycle(lineage, policy)
 
     async def close(self) -> None:
-        """Stop workflows where they are, and let go of the engines."""
+        """Stop workflows where they are, and let go of the models."""
         await self.workflows.close()
         await self.completion.close()
-        await self.fleet.runtime.close()
 
 
-async def build_delivery(settings: Settings, database: Database) -> Delivery:
+async def build_delivery(
+    settings: Settings, database: Database, traffic: TrafficController, fleet: Fleet
+) -> Delivery:
     """Build everything; nothing is started yet.
 
     Raises:
-        SetupError: a key or a script cannot be read.
+        SetupError: a script cannot be read.
     """
-    traffic = await asyncio.to_thread(TrafficController, database, settings)
-    fleet = Fleet(database, await open_runtime(settings), settings)
     completion = Completion(database, settings)
     rollout_runtime = await connect_rollouts(database, fleet, traffic, settings)
     evolution = EvolutionService(
         database, rollout_runtime.service, completion, SystemClock(), settings.evolution_model
     )
     evolution_workflow.connect(evolution)
-    return Delivery(traffic, fleet, completion, rollout_runtime, evolution, Workflows(database.url))
+    return Delivery(completion, rollout_runtime, evolution, Workflows(database.url))

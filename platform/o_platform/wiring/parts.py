@@ -55,8 +55,10 @@ if TYPE_CHECKING:
     from o_platform.llm.catalogue import ModelInfo
     from o_platform.rollout.service import RolloutService
     from o_platform.wiring.delivery import Delivery
+    from o_platform.wiring.ground import Ground
 
 SEED: Final = "seed"
+GROUND: Final = "engine and routes"
 BUILD: Final = "parts"
 ADOPT: Final = "adoption of instances"
 EVENTS: Final = "supervisor events"
@@ -73,8 +75,8 @@ FILES: Final = "reading of documents"
 NEWS: Final = "news of runs"
 RECALL: Final = "index of messages"
 SEALING: Final = "sealing of data at rest"
-STAGES: Final = (SEED, BUILD, ADOPT, LAUNCH)
-"""What is done once, in this order."""
+STAGES: Final = (SEED, GROUND, BUILD, ADOPT, LAUNCH)
+"""What is done once, in this order, but for adoption: it mostly waits, so parts are built then."""
 ALWAYS: Final = (
     EVENTS, NEWS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS, FILES,
     BACKGROUND, RECALL, SEALING,
@@ -82,6 +84,7 @@ ALWAYS: Final = (
 """What runs as long as the control plane does."""
 STEERING: Final = "o_platform.wiring.steering"
 """A module that takes a moment to import, and that a spare imports in advance."""
+_STARTING: Final = "the control plane is still starting; try again in a second"
 _NOT_UP: Final = ("waiting", "failed")
 Work = Callable[[], Awaitable[None]]
 
@@ -124,6 +127,7 @@ class Platform:
         self.run_news = RunNews(database)
         self.brought_up = asyncio.Event()
         """Set when everything in the background has been started once."""
+        self._ground: Ground | None = None
         self._delivery: Delivery | None = None
         self._steering: RolloutService | None = None
 
@@ -148,6 +152,17 @@ class Platform:
                 raise UnavailableError("the database is being seeded; try again")
 
     @property
+    def ground(self) -> Ground:
+        """Routes and instances.
+
+        Raises:
+            UnavailableError: they are not there yet.
+        """
+        if self._ground is None:
+            raise UnavailableError(_STARTING)
+        return self._ground
+
+    @property
     def delivery(self) -> Delivery:
         """The parts that deliver variants.
 
@@ -155,7 +170,7 @@ class Platform:
             UnavailableError: they are not built yet.
         """
         if self._delivery is None:
-            raise UnavailableError("the control plane is still starting; try again in a second")
+            raise UnavailableError(_STARTING)
         return self._delivery
 
     async def rollouts(self) -> RolloutService:
@@ -185,6 +200,8 @@ class Platform:
             await self.sandbox.close()
             if self._delivery is not None:
                 await self._delivery.close()
+            if self._ground is not None:
+                await self._ground.close()
             await self.turns.close()
             await self.gateway.close()
             await self.cache.close()
@@ -204,12 +221,15 @@ class Platform:
             always(EVENTS, events.run)
             always(NEWS, self.run_news.run)
             await self.board.keep_running(SEED, lambda: seed(self.database))
-            await self.board.keep_running(BUILD, self._build)
+            await self.board.keep_running(GROUND, self._lay_ground)
+            ground = self.ground
+            always(ROUTES, ground.traffic.run)
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(self.board.keep_running(ADOPT, ground.adopt))
+                stages.create_task(self.board.keep_running(BUILD, self._build))
             delivery = self.delivery
-            always(ROUTES, delivery.traffic.run)
-            await self.board.keep_running(ADOPT, self._adopt)
-            always(WATCH, delivery.fleet.watch)
-            always(STABLE, StableKeeper(self.database, delivery.fleet).run)
+            always(WATCH, ground.fleet.watch)
+            always(STABLE, StableKeeper(self.database, ground.fleet).run)
             always(BUDGET, delivery.completion.budget.run)
             await self.board.keep_running(LAUNCH, delivery.workflows.launch)
             always(ROLLOUTS, delivery.rollout_runtime.run)
@@ -226,13 +246,17 @@ class Platform:
         callbacks = Callbacks(self.database, Fetcher(), self.settings.callback_hosts)
         return BackgroundKeeper(self.database, self.turns, self.running_turns, callbacks)
 
-    async def _build(self) -> None:
-        # Imported in a thread: it takes a second, and requests are served meanwhile.
-        module = await asyncio.to_thread(import_module, "o_platform.wiring.delivery")
-        self._delivery = await module.build_delivery(self.settings, self.database)
+    async def _lay_ground(self) -> None:
+        # Imported in a thread, as parts are: it takes a moment, and requests are served meanwhile.
+        module = await asyncio.to_thread(import_module, "o_platform.wiring.ground")
+        self._ground = await module.build_ground(self.settings, self.database)
 
-    async def _adopt(self) -> None:
-        await self.delivery.fleet.adopt()
+    async def _build(self) -> None:
+        module = await asyncio.to_thread(import_module, "o_platform.wiring.delivery")
+        ground = self.ground
+        self._delivery = await module.build_delivery(
+            self.settings, self.database, ground.traffic, ground.fleet
+        )
 
 
 def build_platform(settings: Settings, *, leads: bool = True) -> Platform:

@@ -236,7 +236,7 @@ async def test_an_abort_takes_the_canary_out_at_once(
         took_s = time.perf_counter() - began
         assert (world.routes["weight"], world.routes["canary"]) == (0, None)
         assert aborted.weight_permille == 0
-        assert took_s < 1.0  # not a canary's next look; `make bench` measures how fast
+        assert took_s < 0.1
         done = await finished(service, view.id)
         with pytest.raises(ConflictError, match="has ended"):
             await service.abort(view.id, "bob")

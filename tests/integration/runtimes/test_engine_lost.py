@@ -36,6 +36,12 @@ async def test_what_happened_while_the_engine_was_away_is_put_right(
     first = placement_of(await house.row(view.id))
     assert first is not None
     watching = asyncio.create_task(fleet.watch())
+
+    async def is_watched() -> bool:
+        return any("/events" in line for line in relay.asked)
+
+    # Cut before, the engine's SDK leaves the socket on which it was told of nothing yet.
+    await house.until(is_watched)
     await relay.cut()
     with pytest.raises(EngineUnavailableError):
         await runtime.owned()

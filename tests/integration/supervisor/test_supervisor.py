@@ -163,7 +163,7 @@ def test_a_killed_child_is_ready_again_within_100_ms(start, short_tmp: Path) -> 
         began = time.perf_counter()
         wait_for(lambda: (c := running.child("web"))["phase"] == "ready" and c["pid"] != pid)  # noqa: B023
         recoveries.append(time.perf_counter() - began)
-    assert min(recoveries) < 0.3, recoveries  # the others may meet a busy machine
+    assert min(recoveries) < 0.1, recoveries  # the others may meet a busy machine
     died = [event for event in running.events() if event["kind"] == "died"]
     assert len(died) == 5
     assert died[0]["code"] == -9

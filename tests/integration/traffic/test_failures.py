@@ -106,7 +106,7 @@ async def test_a_canary_that_dies_on_a_request_does_not_fail_its_client(edge: An
         answer = await client.post(path, headers={"x-test": "die-on-canary"})
         took_s = time.perf_counter() - started
     assert (answer.status_code, answer.json()["backend"]) == (200, "stable")
-    assert took_s < 1.0
+    assert took_s < 0.2
     death, rescue = await _follow(log, 2)
     assert death.instance_id == edge.endpoint("canary").instance_id
     assert (death.status, death.died, death.attempt) == (0, True, 1)

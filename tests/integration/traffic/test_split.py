@@ -33,9 +33,7 @@ async def test_the_split_is_sticky_and_grows_monotonically(edge: Any) -> None:
     assert 0.07 < len(at_10_percent) / len(paths) < 0.13
     assert again == at_10_percent & set(paths[:300])
     assert 0.26 < len(at_30_percent) / len(paths) < 0.34
-    # A canary late for a health check is passed over for a moment: those are asked for again.
-    passed_over = sorted(at_10_percent - at_30_percent)
-    assert await on_canary(300, passed_over) == set(passed_over)
+    assert at_10_percent <= at_30_percent
     assert await on_canary(0, paths[:300]) == set()
     assert await on_canary(1000, paths[:300]) == set(paths[:300])
 

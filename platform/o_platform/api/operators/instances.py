@@ -42,7 +42,7 @@ async def instance_logs(
     tail: Annotated[int, Query(ge=1, le=10_000, description="lines")] = 200,
 ) -> InstanceLogs:
     """The last lines that an instance printed."""
-    text = await platform.delivery.fleet.logs(instance_id, tail)
+    text = await platform.ground.fleet.logs(instance_id, tail)
     return InstanceLogs(id=instance_id, text=text)
 
 

@@ -19,7 +19,7 @@ async def create(body: KeyCreate, platform: PlatformDep) -> NewKeyState:
     """Make a key; the answer is the only place where it is ever shown."""
     from o_platform.traffic.keys import create_key
 
-    signer = platform.delivery.traffic.signer
+    signer = platform.ground.traffic.signer
     async with platform.database.unit_of_work() as session:
         made = await create_key(session, signer, body.name, body.role)
         row = await session.get_one(ApiKey, made.id)
@@ -43,5 +43,5 @@ async def revoke(key_id: str, platform: PlatformDep) -> KeyState:
 
     async with platform.database.unit_of_work() as session:
         state = key_state(await revoke_key(session, key_id))
-    await platform.delivery.traffic.apply()
+    await platform.ground.traffic.apply()
     return state
