@@ -7,7 +7,6 @@ approve, or run itself, ends the turn; the turn that brings the answer begins wi
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,23 +16,7 @@ import msgspec
 
 from o_agent.approvals import Pending, pending_of
 from o_agent.bridge_client import BridgeError
-from o_agent.compaction import (
-    BYTES_PER_TOKEN,
-    DUE,
-    FEWEST_BYTES_PER_TOKEN,
-    MAX_SHOWN,
-    OVERFLOW,
-    Compacted,
-    CompactionSettings,
-    Mode,
-    NothingToCompactError,
-    clipped,
-    settings_of,
-    summarize,
-    summarized_count,
-    summary_request,
-)
-from o_agent.context import system_unit
+from o_agent.compaction import NothingToCompactError
 from o_agent.hooks import Reply, Step, apply_hook
 from o_agent.llm_messages import (
     Unit,
@@ -48,11 +31,11 @@ from o_agent.tool_calls import ToolCalls
 from o_agent.tool_rules import Offer
 from o_agent.tool_runner import failed
 from o_agent.turn_frame import DeltaPlace, TurnFrame
+from o_agent.turn_window import TurnWindow
 from o_contracts import bridge
 from o_contracts.ids import now_us
 from o_contracts.llm import LlmDelta, LlmMessage, LlmRequest, LlmResult
 from o_contracts.messages import (
-    Block,
     Message,
     MessageType,
     StopReason,
@@ -63,10 +46,6 @@ from o_contracts.messages import (
 
 _result_decoder = msgspec.msgpack.Decoder(LlmResult)
 _delta_decoder = msgspec.msgpack.Decoder(LlmDelta)
-_count_decoder = msgspec.msgpack.Decoder(bridge.TokensCounted)
-_log = logging.getLogger("o_agent.step_loop")
-_NOT_OURS: Final = frozenset({bridge.CANCELLED, "fenced"})
-"""Errors that concern the turn and not its summary."""
 MAX_REMINDERS: Final = 3
 """How often in a row a model that owes a tool call is asked for it."""
 _STOPS: Final[Mapping[str, StopReason]] = {
@@ -80,26 +59,18 @@ class StepLoop:
 
     __slots__ = (
         "_calls",
-        "_compactions",
-        "_context",
         "_deltas",
         "_frame",
-        "_known_units",
         "_partial",
         "_reminders",
         "_sink",
-        "blocks",
-        "compaction",
-        "context_tokens",
-        "made",
-        "messages",
         "records",
+        "window",
     )
 
     def __init__(self, frame: TurnFrame, inputs: list[Message], input_units: list[Unit]) -> None:
         """`inputs` are the client's messages, `input_units` the same as the model reads them."""
         self._frame = frame
-        self._context = frame.context
         self._sink = frame.sink
         self._deltas = (
             frame.sink is not None
@@ -109,18 +80,10 @@ class StepLoop:
         called = frame.pending.called if frame.pending is not None else ()
         self._calls = ToolCalls(frame, frame.context.toolbox, called)
         self._reminders = 0
-        self._compactions = 0
-        self._known_units = 0
-        """How many of `made` are in what the provider reported last."""
-        self.compaction: bridge.Compaction | None = None
-        """Where the window begins from now on, if that has changed."""
         self._partial: list[str] = []
         """The text of a reply that is being made, as far as the client has it."""
-        self.messages = list(inputs)
-        self.made = list(input_units)
+        self.window = TurnWindow(frame, inputs, input_units)
         self.records: list[bridge.StepRecord] = []
-        self.blocks: list[Block] | None = None
-        self.context_tokens = 0
 
     async def run(self) -> StopReason:
         """Execute steps until there is a reason to stop.
@@ -146,7 +109,7 @@ class StepLoop:
             text, self._partial = "".join(self._partial), []
             await self._add("assistant_message", step_id, ("text", index), content=text)
             said = LlmMessage("assistant", text)
-            self.made.append(encode_unit(said, 1, self.messages[-1].id))
+            self.window.made.append(encode_unit(said, 1, self.window.messages[-1].id))
         open_calls = self._unanswered()
         results = [failed(call, "the user cancelled the turn") for call in open_calls]
         await self._record_returns(step_id, ("cancelled",), open_calls, results)
@@ -154,14 +117,15 @@ class StepLoop:
 
     def _unanswered(self) -> list[ToolCall]:
         pending = self._frame.pending
-        asked = [c for m in self.messages for c in m.tool_calls or ()]
+        messages = self.window.messages
+        asked = [c for m in messages for c in m.tool_calls or ()]
         asked += pending.calls if pending is not None else ()
-        done = {m.tool_return.tool_call_id for m in self.messages if m.tool_return is not None}
+        done = {m.tool_return.tool_call_id for m in messages if m.tool_return is not None}
         return [call for call in asked if call.tool_call_id not in done]
 
     def pending(self) -> Pending | None:
         """What waits for the client at the end of this turn."""
-        found = pending_of(self.messages)
+        found = pending_of(self.window.messages)
         return found and replace(found, called=tuple(self._calls.called))
 
     def usage(self) -> Usage:
@@ -180,15 +144,15 @@ class StepLoop:
         frame = self._frame
         step_id = frame.ids.get("step", "step", index)
         started = time.perf_counter_ns()
-        if self._may_be_full():
-            await self._make_room()
+        if self.window.may_be_full():
+            await self.window.make_room()
         try:
             result = await self._complete(index, step_id)
         except BridgeError as error:
-            if not self._can_make_room(error):
+            if not self.window.can_make_room(error):
                 raise
             try:
-                await self.compact(self._settings("all"))
+                await self.window.compact(self.window.settings("all"))
             except NothingToCompactError:
                 raise error from None
             result = await self._complete(index, step_id)
@@ -196,10 +160,10 @@ class StepLoop:
         reply = self._reply(result)
         gated = self._calls.gated(reply.tool_calls)
         await self._record_reply(index, step_id, result.reasoning, reply, gated)
-        self._known_units = len(self.made)
+        self.window.note_reply()
         stop = await self._after_reply(index, step_id, reply, gated, result.finish_reason)
         usage = result.usage
-        self.context_tokens = usage.prompt_tokens + usage.completion_tokens
+        self.window.tokens = usage.prompt_tokens + usage.completion_tokens
         self.records.append(
             bridge.StepRecord(
                 step_id,
@@ -212,108 +176,6 @@ class StepLoop:
             )
         )
         return stop
-
-    def _may_be_full(self) -> bool:
-        """Whether the window could be full, as far as its bytes say."""
-        context = self._context
-        limit, window = context.agent.context_window, context.window
-        if window.size_bytes < limit and window.shown < MAX_SHOWN:
-            return False
-        return limit > 0 and (
-            self._bytes() > limit * FEWEST_BYTES_PER_TOKEN * DUE or window.shown >= MAX_SHOWN
-        )
-
-    def _bytes(self) -> int:
-        context = self._context
-        made = sum(unit.size_bytes for unit in self.made)
-        return context.window.size_bytes + made + len(context.prompt.before)
-
-    async def _make_room(self) -> None:
-        """Compact the window if it is full; not so well that the next call would find it so."""
-        for settings in (self._settings(), self._settings("all")):
-            tokens = await self._tokens()
-            limit = self._context.agent.context_window
-            if tokens <= DUE * limit and self._context.window.shown < MAX_SHOWN:
-                return
-            try:
-                await self.compact(settings)
-            except NothingToCompactError:
-                return
-            except BridgeError as error:
-                if error.body.code in _NOT_OURS or tokens > limit:
-                    raise
-                _log.warning("the conversation was not summarized: %s", error)
-                return
-
-    async def _tokens(self) -> int:
-        """Tokens of the window: as the provider reported them, and what has come since."""
-        context = self._context
-        known = self.context_tokens or context.tokens
-        if known:
-            since = self.made[self._known_units :] if self.context_tokens else self.made
-            return known + sum(unit.size_bytes for unit in since) // BYTES_PER_TOKEN
-        units = [*context.window.units, *self.made]
-        texts = [str(message.content) for message in decode_messages([u.raw for u in units])]
-        texts.append(context.prompt.before)
-        asked = bridge.TokensCount(self._frame.model, texts)
-        answer = await self._frame.bridge.ask(bridge.TOKENS_COUNT, asked, _count_decoder)
-        return sum(answer.tokens) + len(bytes(context.toolbox.encoded)) // BYTES_PER_TOKEN
-
-    def _settings(self, mode: Mode | None = None) -> CompactionSettings:
-        settings = settings_of(self._context.agent.compaction)
-        if mode is None or not settings.keeps_newest:
-            return settings
-        return msgspec.structs.replace(settings, mode=mode)
-
-    def _can_make_room(self, error: BridgeError) -> bool:
-        return error.body.code == OVERFLOW and bool(self._context.window.units)
-
-    async def compact(self, settings: CompactionSettings) -> Message:
-        """Let a summary stand for the beginning of the window; returns it.
-
-        Raises:
-            NothingToCompactError: there is nothing that it could stand for.
-            ConnectionLost, BridgeError: the bridge or the model failed.
-        """
-        frame, context = self._frame, self._context
-        window = context.window
-        answers_calls = bool(self.made) and self.made[0].is_return
-        cut = summarized_count(window.units, settings, keep_calls=answers_calls)
-        if cut == 0 or (cut == 1 and window.begins_with_summary):
-            raise NothingToCompactError("the conversation is too short to be compacted")
-        system = system_unit(context.prompt, context.agent, window.earlier_messages).raw
-        request = summary_request(
-            window.units[:cut], settings, system, frame.model, context.agent.context_window
-        )
-        text = await summarize(frame, request, self._compactions)
-        summary = await self._summary(clipped(text, settings.clip_chars))
-        self._compactions += 1
-        done = Compacted(summary, list(window.units[cut:]))
-        inputs = [m for m in self.messages if m is not summary]
-        first_kept = done.first_kept or (inputs[0].id if inputs else "")
-        self.compaction = bridge.Compaction(summary.id, first_kept)
-        self._context = replace(context, window=window.compacted(done.units), tokens=0)
-        self.context_tokens = 0
-        return summary
-
-    async def _summary(self, text: str) -> Message:
-        if not text:
-            raise NothingToCompactError("the model gave an empty summary")
-        frame = self._frame
-        message_id = frame.ids.get("message", "summary", self._compactions)
-        summary = Message(
-            message_id, "summary_message", now_us(), text, otid=otid_of(message_id),
-            run_id=frame.run_id,
-        )  # fmt: skip
-        self.messages.append(summary)
-        if self._sink is not None and frame.tells_compaction:
-            await self._sink.message(summary)
-        return summary
-
-    @property
-    def shown(self) -> int:
-        """How many stored messages the window shows."""
-        return self._context.window.shown
 
     def _taken_sandbox_us(self) -> int:
         taken, self._calls.sandbox_us = self._calls.sandbox_us, 0
@@ -343,12 +205,8 @@ class StepLoop:
         return result
 
     def _request(self, index: int, offer: Offer) -> LlmRequest:
-        context, frame = self._context, self._frame
-        window = context.window
-        system = system_unit(context.prompt, context.agent, window.earlier_messages)
-        messages: Any = [system.raw]
-        messages += [unit.raw for unit in window.units]
-        messages += [unit.raw for unit in self.made]
+        context, frame = self.window.context, self._frame
+        messages = self.window.request_messages()
         settings = context.settings
         if offer.must_call:
             settings = {**settings, "tool_choice": _tool_choice(offer)}
@@ -377,7 +235,7 @@ class StepLoop:
     async def _record_reply(
         self, index: int, step_id: str, reasoning: str, reply: Reply, gated: list[ToolCall]
     ) -> None:
-        stored = len(self.messages)
+        stored = len(self.window.messages)
         if reasoning:
             place = ("reasoning", index)
             await self._add("reasoning_message", step_id, place, content=reasoning)
@@ -395,8 +253,8 @@ class StepLoop:
         calls = reply.tool_calls if free is None else [*free, *gated]
         said = assistant_message(reply.text, calls)
         if said is not None:
-            first_id = self.messages[stored].id
-            self.made.append(encode_unit(said, len(self.messages) - stored, first_id))
+            first_id = self.window.messages[stored].id
+            self.window.made.append(encode_unit(said, len(self.window.messages) - stored, first_id))
 
     async def _after_reply(
         self, index: int, step_id: str, reply: Reply, gated: list[ToolCall], finish_reason: str
@@ -423,15 +281,15 @@ class StepLoop:
         offer = self._calls.next_offer()
         names = ", ".join(sorted(offer.names or self._calls.missing()))
         reminder = Message(
-            self._frame.ids.get("message", "reminder", len(self.messages)),
+            self._frame.ids.get("message", "reminder", len(self.window.messages)),
             "event_message",
             now_us(),
             f"A tool rule wants you to call {names} before you finish.",
             step_id=step_id,
             run_id=self._frame.run_id,
         )
-        self.messages.append(reminder)
-        self.made.append(encode_unit(input_message(reminder), 1, reminder.id))
+        self.window.messages.append(reminder)
+        self.window.made.append(encode_unit(input_message(reminder), 1, reminder.id))
         return None
 
     async def _answer_pending(self) -> StopReason | None:
@@ -439,13 +297,13 @@ class StepLoop:
         pending, answers = self._frame.pending, self._frame.answers
         if pending is None or answers is None:
             return None
-        following, self.messages = self.messages[1:], self.messages[:1]
-        units, self.made = self.made, []
+        following, self.window.messages = self.window.messages[1:], self.window.messages[:1]
+        units, self.window.made = self.window.made, []
         results = await self._calls.answered(pending, answers)
         calls = list(pending.calls)
         stop = await self._record_returns(pending.step_id, ("answered",), calls, results)
-        self.messages += following
-        self.made += units
+        self.window.messages += following
+        self.window.made += units
         return stop
 
     async def _record_returns(
@@ -466,23 +324,13 @@ class StepLoop:
                 is_err=True if result.status == "error" else None,
             )
             returned = tool_message(call.tool_call_id, result.tool_return)
-            self.made.append(encode_unit(returned, 1, self.messages[-1].id))
+            self.window.made.append(encode_unit(returned, 1, self.window.messages[-1].id))
             if self._calls.ends_turn(call, result):
                 stop = "tool_rule"
         if self._calls.blocks or self._calls.removed:
-            self._take_blocks(self._calls.blocks, self._calls.removed)
+            self.window.take_blocks(self._calls.blocks, self._calls.removed)
             self._calls.blocks, self._calls.removed = [], set()
         return stop
-
-    def _take_blocks(self, changed: list[Block], removed: set[str]) -> None:
-        """From the next step on, the model sees the edited memory."""
-        by_id = {block.id: block for block in changed}
-        agent = self._context.agent
-        blocks = [by_id.pop(block.id, block) for block in agent.blocks] + [*by_id.values()]
-        self.blocks = [block for block in blocks if block.id not in removed]
-        agent = msgspec.structs.replace(agent, blocks=self.blocks)
-        prompt = self._frame.compiler.render_prompt(agent, self._frame.system)
-        self._context = replace(self._context, agent=agent, prompt=prompt)
 
     async def _add(
         self, kind: MessageType, step_id: str, place: tuple[str | int, ...], **content: Any
@@ -497,7 +345,7 @@ class StepLoop:
             run_id=self._frame.run_id,
             **content,
         )
-        self.messages.append(message)
+        self.window.messages.append(message)
         if self._sink is not None:
             await self._sink.message(message)
 

@@ -167,7 +167,7 @@ class TurnRunner:
         before = context.window.shown
         try:
             settings = settings_of(context.agent.compaction if given is None else given)
-            summary = await loop.compact(settings)
+            summary = await loop.window.compact(settings)
             await self._commit(turn, opened, context, loop, "end_turn")
         except NothingToCompactError as error:
             await self._abandon(opened, "nothing_to_compact", str(error), is_final=True)
@@ -175,7 +175,7 @@ class TurnRunner:
         except BridgeError as error:
             await self._abandon(opened, error.body.code, error.body.message, is_final=True)
             raise
-        return Compaction(str(summary.content), before, loop.shown)
+        return Compaction(str(summary.content), before, loop.window.shown)
 
     async def run(self, turn: TurnInput) -> Outcome:
         """Execute a turn.
@@ -332,11 +332,11 @@ class TurnRunner:
             opened.token,
             opened.run_id,
             turn.thread_id,
-            loop.messages,
+            loop.window.messages,
             loop.records,
             stop,
             usage,
-            loop.compaction,
+            loop.window.compaction,
         )
         turn.is_interruptible = False
         try:
@@ -348,9 +348,9 @@ class TurnRunner:
             return await _finished(turn, committed.finished)
         self._remember(turn, context, loop, committed.version)
         tells = bool(turn.request.include_compaction_messages)
-        made = [m for m in loop.messages if _is_made(m) or (tells and m.type == SUMMARY)]
+        made = [m for m in loop.window.messages if _is_made(m) or (tells and m.type == SUMMARY)]
         return Outcome(
-            opened.run_id, made, stop, usage, len(loop.records), loop.context_tokens or None
+            opened.run_id, made, stop, usage, len(loop.records), loop.window.tokens or None
         )
 
     def _remember(
@@ -359,9 +359,10 @@ class TurnRunner:
         if version == 0:
             self._cache.drop(turn.thread_id)
             return
-        stored = len(loop.messages)
+        window = loop.window
+        stored = len(window.messages)
         following = self._compiler.after_turn(
-            context, version, loop.blocks, loop.made, stored, loop.pending(), loop.context_tokens
+            context, version, window.blocks, window.made, stored, loop.pending(), window.tokens
         )
         self._cache.put(following)
 
