@@ -89,6 +89,22 @@ class Edge:
             while not condition():  # noqa: ASYNC110 - other processes do not tell
                 await asyncio.sleep(0.01)
 
+    async def until_healthy(self) -> None:
+        """Wait until no destination is left out.
+
+        They run on the test's own event loop: while that is busy, they are late for their health
+        checks, and on a busy machine late enough to be passed over.
+        """
+        async with asyncio.timeout(30):
+            while True:
+                found = await self.envoy.admin.stats(r"\.membership_(healthy|total)$")
+                counts: dict[str, set[str]] = {}
+                for name, value in found.items():
+                    counts.setdefault(name.rpartition(".")[0], set()).add(value)
+                if all(len(values) == 1 for values in counts.values()):
+                    return
+                await asyncio.sleep(0.05)
+
     def turn(self, key: int = 1, tail: str = "") -> str:
         """The path of a turn of some agent of a lineage."""
         return f"/v1/agents/{new_agent_id(key)}/messages{tail}"

@@ -17,6 +17,7 @@ async def test_the_split_is_sticky_and_grows_monotonically(edge: Any) -> None:
         await edge.serve(edge.lineage(canary=edge.canary(permille)))
         edge.instances["canary"].seen.clear()
         async with edge.client() as client, asyncio.TaskGroup() as group:
+            await edge.until_healthy()
             slots = asyncio.Semaphore(16)
 
             async def post(path: str) -> None:
