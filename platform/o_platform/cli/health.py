@@ -15,7 +15,8 @@ from o_platform.settings import Settings
 
 _HEALTHY_S: Final = 180.0
 _LISTENER_S: Final = 30.0
-_POLL_S: Final = 0.05
+_POLL_S: Final = 0.15
+"""Each look takes time from the very process that is waited for."""
 
 
 def await_health(api: ControlApi) -> None:

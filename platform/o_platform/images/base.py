@@ -24,6 +24,7 @@ from o_platform.errors import BuildError, NotFoundError, OError, SetupError
 from o_platform.images.archive import Layer, exported_layers, image_archive
 from o_platform.images.engine import EngineClient, ImageInfo
 from o_platform.images.interpreter import DESCRIBE, Interpreter, describe, interpreter_entries
+from o_platform.images.memo import FileMemo
 from o_platform.images.packages import package_entries, with_bytecode
 from o_platform.images.tarball import Entry, folder, parents, write_tar
 from o_platform.settings import Settings
@@ -87,7 +88,8 @@ class BaseImages:
     async def _current_recipe(self) -> _Recipe:
         if self._recipe is None:
             if self._given is None:
-                self._recipe = await asyncio.to_thread(_own_recipe, self._executable)
+                memo = self._cache / "base-image.json"
+                self._recipe = await asyncio.to_thread(_own_recipe, self._executable, memo)
             else:
                 self._recipe = await self._given_recipe(self._given)
         return self._recipe
@@ -192,15 +194,19 @@ class _Recipe:
 
 
 @functools.cache
-def _own_recipe(executable: str) -> _Recipe:
+def _own_recipe(executable: str, kept: Path) -> _Recipe:
+    memo = FileMemo(kept)
     interpreter = describe(executable)
     if interpreter.machine not in _ARCHITECTURES:
         raise SetupError(f"no base image can be made on {interpreter.machine}; set O_BASE_IMAGE")
     packages = package_entries(interpreter.site.removeprefix("/"))
     binaries = [e.content for e in packages if isinstance(e.content, Path) and ".so" in e.path]
-    entries = [*packages, *interpreter_entries(interpreter, binaries), *_skeleton(), *_users()]
+    entries = [*packages, *interpreter_entries(interpreter, binaries, memo)]
+    entries += [*_skeleton(), *_users()]
+    tag = f"{REPOSITORY}:{_digest(entries, interpreter.magic, memo=memo)}"
+    memo.save()
     return _Recipe(
-        tag=f"{REPOSITORY}:{_digest(entries, interpreter.magic)}",
+        tag=tag,
         entries=entries,
         below=None,
         config=_config(interpreter.image_path, ["PATH=/usr/local/bin"]),
@@ -245,10 +251,13 @@ def _users() -> list[Entry]:
     ]
 
 
-def _digest(entries: Iterable[Entry], *further: str) -> str:
+def _digest(entries: Iterable[Entry], *further: str, memo: FileMemo | None = None) -> str:
     total = hashlib.sha256(_RECIPE + "\0".join(further).encode())
     for entry in sorted(entries, key=lambda each: each.path):
-        content = hashlib.sha256(entry.read()).hexdigest()
+        if memo is not None and isinstance(entry.content, Path):
+            content = memo.digest(entry.content)
+        else:
+            content = hashlib.sha256(entry.read()).hexdigest()
         total.update(f"{entry.path}\0{entry.kind}\0{entry.mode:o}\0{content}\n".encode())
     return total.hexdigest()[:12]
 

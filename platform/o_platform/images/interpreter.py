@@ -14,14 +14,16 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from o_platform.errors import SetupError
+from o_platform.images.memo import FileMemo
 from o_platform.images.tarball import Entry, link
 
 PREFIX: Final = "usr/local"
 LIBRARIES: Final = "usr/lib"
 EXECUTABLE_MODE: Final = 0o755
+_LIBRARIES_OF: Final = "shared libraries"
 
 DESCRIBE: Final = f"""
 import json, os, platform, site, sys, sysconfig, importlib.util
@@ -107,8 +109,12 @@ def describe(executable: str) -> Interpreter:
     return Interpreter.parse(result.stdout)
 
 
-def interpreter_entries(interpreter: Interpreter, wheels: Sequence[Path]) -> list[Entry]:
+def interpreter_entries(
+    interpreter: Interpreter, wheels: Sequence[Path], memo: FileMemo
+) -> list[Entry]:
     """Everything of an interpreter that its image needs; `wheels` are further shared objects.
+
+    `memo` knows which shared libraries they need, if it was asked before.
 
     Raises:
         SetupError: a shared library is missing, or the standard library is not in files.
@@ -119,7 +125,7 @@ def interpreter_entries(interpreter: Interpreter, wheels: Sequence[Path]) -> lis
         raise SetupError(f"{interpreter.stdlib} holds no Python source files; set O_BASE_IMAGE")
     needed = [interpreter.executable, *wheels]
     extensions = _extension_files(interpreter.extensions)
-    libraries, broken = _shared_libraries([*needed, *extensions])
+    libraries, broken = _remembered_libraries([*needed, *extensions], memo)
     if missing := [path for path in needed if path in broken]:
         raise SetupError(f"a shared library that {missing[0]} needs is missing; see `ldd` on it")
     modules |= {f"{home}/lib-dynload/{p.name}": p for p in extensions if p not in broken}
@@ -157,6 +163,21 @@ def _stdlib_files(root: Path) -> Iterator[tuple[str, Path]]:
 
 def _extension_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.so") if not _EXTENSION_LEFT_OUT.match(path.name))
+
+
+def _remembered_libraries(
+    files: Sequence[Path], memo: FileMemo
+) -> tuple[dict[str, Path], set[Path]]:
+    def find() -> tuple[dict[str, Any], list[Path]]:
+        libraries, broken = _shared_libraries(files)
+        names = {name: str(path) for name, path in libraries.items()}
+        return {"libraries": names, "broken": sorted(map(str, broken))}, [*libraries.values()]
+
+    found = memo.recall(_LIBRARIES_OF, files, find)
+    if found["broken"]:
+        memo.forget(_LIBRARIES_OF)  # what is missing may be installed at any time
+    libraries = {name: Path(path) for name, path in found["libraries"].items()}
+    return libraries, {Path(path) for path in found["broken"]}
 
 
 def _shared_libraries(files: Sequence[Path]) -> tuple[dict[str, Path], set[Path]]:
