@@ -38,7 +38,8 @@ R = TypeVar("R")
 C = TypeVar("C")
 
 FIRST_BACKOFF_S: Final = 0.001
-LAST_BACKOFF_S: Final = 0.05
+LAST_BACKOFF_S: Final = 0.01
+"""Short, as everybody waits, and asking a socket on which nobody listens costs next to nothing."""
 HELLO_LIMIT_S: Final = 5.0
 SWEEP_S: Final = 1.0
 LIMITS_S: Final = {

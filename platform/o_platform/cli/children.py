@@ -27,6 +27,8 @@ _PLAIN: Final = ("PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR")
 _OURS: Final = (*_PLAIN, "O_*", "!O_DATABASE_URL")
 _WITH_DATABASE: Final = (*_OURS, "DATABASE_URL", "O_DATABASE_URL")
 _ENGINE: Final = ("DOCKER_*",)
+_SPARE_SERVES_S: Final = 0.3
+"""By then the spare of a killed process answers; its successor takes seconds of CPU time to start."""
 _POSTGRES_GRACE_S: Final = 60.0
 _UNPRIVILEGED_PORT: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
@@ -154,6 +156,7 @@ def _bridge(settings: Settings, env_set: Mapping[str, str]) -> ChildSpec:
         env_set=dict(env_set),
         stop_command=_python("o_platform.cli.sweep"),
         stop_command_s=30.0,
+        respawn_delay_s=_SPARE_SERVES_S,
         oom_score_adj=-500,
     )
 
@@ -166,6 +169,7 @@ def _control(settings: Settings, env_set: Mapping[str, str]) -> ChildSpec:
         ready_timeout_s=60.0,
         env=(*_WITH_DATABASE, *_ENGINE),
         env_set=dict(env_set),
+        respawn_delay_s=_SPARE_SERVES_S,
         oom_score_adj=-300,
     )
 

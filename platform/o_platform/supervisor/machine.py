@@ -214,7 +214,7 @@ def _died(step: _Step, child: Child, code: int, how: str, fields: _Fields) -> No
     name, spec = child.spec.name, step.state.spec
     failures = 0 if _was_stable(child, spec, step.now) else child.failures
     idle_exit = child.spec.kind is ChildKind.ON_DEMAND and code == 0
-    delay = _backoff_s(spec, failures)
+    delay = _backoff_s(spec, failures) if failures else child.spec.respawn_delay_s
     step.update(name, phase=Phase.BACKOFF, deadline=step.now + delay)
     if not idle_exit:
         step.update(name, failures=failures + 1, restarts=child.restarts + 1)
@@ -247,8 +247,6 @@ def _was_stable(child: Child, spec: SupervisorSpec, now: float) -> bool:
 
 
 def _backoff_s(spec: SupervisorSpec, failures: int) -> float:
-    if failures == 0:
-        return 0.0
     return min(spec.backoff_max_s, spec.backoff_min_s * 2.0 ** min(failures - 1, 30))
 
 

@@ -84,6 +84,9 @@ class ChildSpec:
     stop_command: tuple[str, ...] = ()
     """Runs before the stop signal when all is stopped (not at a restart), as ourselves."""
     stop_command_s: float = 10.0
+    respawn_delay_s: float = 0.0
+    """Before the first respawn, for a child whose forked spare serves at once: what a start costs
+    is not taken from it in the moments when everybody is waiting."""
     oom_score_adj: int = 0
     """-1000 … 1000: the kernel's preference for it when memory runs out. Below 0 needs root."""
 
@@ -114,7 +117,8 @@ class SupervisorSpec:
     boot_tries: int = 3
     """A child that dies this often before the first complete start stops everything."""
     backoff_min_s: float = 0.1
-    """Delay of the second respawn in a row; the first has none. Doubles up to `backoff_max_s`."""
+    """Delay of the second respawn in a row (of the first: see `ChildSpec.respawn_delay_s`). Doubles
+    up to `backoff_max_s`."""
     backoff_max_s: float = 3.0
     stable_s: float = 5.0
     """A child that was ready this long has its back-off forgotten."""

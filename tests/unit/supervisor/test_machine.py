@@ -186,6 +186,20 @@ def test_first_death_respawns_at_once_the_next_ones_after_a_growing_delay() -> N
     assert "app" in world.alive
 
 
+def test_a_child_whose_spare_serves_respawns_a_little_later() -> None:
+    world = running(make_spec(child("app", respawn_delay_s=0.3)))
+    for delay in (0.3, 0.1, 0.2):
+        world.die("app")
+        assert "app" not in world.alive
+        assert next_deadline(world.state) == pytest.approx(world.now + delay)
+        world.wait(delay)
+        assert "app" in world.alive
+        world.ready("app")
+    world.wait(world.spec.stable_s)
+    world.die("app")
+    assert next_deadline(world.state) == pytest.approx(world.now + 0.3)
+
+
 def test_one_for_one_leaves_the_others_alone() -> None:
     world = running(make_spec())
     world.die("db")
