@@ -19,6 +19,7 @@ from o_platform.bridge.control import ControlSession
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.documents import Documents
 from o_platform.bridge.durable import DurableRecords
+from o_platform.bridge.fencing import Tokens
 from o_platform.bridge.host_calls import HostCalls
 from o_platform.bridge.listeners import InstanceSocket, Listeners, serve
 from o_platform.bridge.mcp import McpCalls
@@ -27,7 +28,7 @@ from o_platform.bridge.postgres import AWAY, Pauses, Postgres
 from o_platform.bridge.records import Records
 from o_platform.bridge.repository import fetch_instances, record_malformed
 from o_platform.bridge.search import Search
-from o_platform.bridge.service import Tokens, TurnService
+from o_platform.bridge.service import TurnService
 from o_platform.bridge.sessions import InstanceSession
 from o_platform.bridge.shadow import ShadowRecords
 from o_platform.bridge.snapshots import Snapshots

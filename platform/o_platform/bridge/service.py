@@ -11,11 +11,9 @@ All of it happens on one event loop: a method runs to its end before the next fr
 
 from __future__ import annotations
 
-import itertools
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Collection, Coroutine
-from typing import Final
 
 from o_contracts.bridge import (
     TURN_ABANDON,
@@ -27,56 +25,30 @@ from o_contracts.bridge import (
     TurnCommit,
     TurnCommitted,
     TurnOpen,
-    TurnOpened,
     TurnPublish,
 )
 from o_contracts.control import RunningTurn
-from o_contracts.ids import is_conversation, new_id
+from o_contracts.ids import new_id
 from o_contracts.messages import Usage
 from o_platform.agents.request_keys import request_key
 from o_platform.agents.turns import FinishedRun
+from o_platform.bridge.answers import finished_run, send_outcome, send_turn
 from o_platform.bridge.approvals import refusal
 from o_platform.bridge.background import Background
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
-from o_platform.bridge.holdings import Holdings, OverloadedError
-from o_platform.bridge.lanes import Lanes
+from o_platform.bridge.fencing import BusyError, FencedError, Tokens
+from o_platform.bridge.holdings import OverloadedError
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.recent import Recent
 from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused, Settle
+from o_platform.bridge.table import TurnTable
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Opening, State, Turn, TurnKey, cancelled
-from o_platform.bridge.views import AgentView, shown_messages
-from o_platform.errors import BadInputError, ConflictError, OError
+from o_platform.bridge.views import AgentView
+from o_platform.errors import BadInputError, OError
 
 _log = logging.getLogger(__name__)
-_NOTHING: Final[list[str]] = []
-
-
-class BusyError(ConflictError):
-    """The turns queued before this one took too long."""
-
-    code = "busy"
-    retryable = True
-
-
-class FencedError(ConflictError):
-    """The token is not that of a running turn of this connection: open the turn again."""
-
-    code = "fenced"
-    retryable = True
-
-
-class Tokens:
-    """Fencing tokens, never given twice, also across restarts."""
-
-    def __init__(self, epoch: int) -> None:
-        """`epoch` is this start's number (`next_epoch`)."""
-        self._next = itertools.count((epoch << 32) + 1)
-
-    def fresh(self) -> int:
-        """A token greater than every one before."""
-        return next(self._next)
 
 
 class TurnService:
@@ -104,10 +76,7 @@ class TurnService:
         self._loop = loop
         self._wait_s = wait_s
         self._background = background
-        self._turns: dict[TurnKey, Turn] = {}
-        self._running: dict[int, Turn] = {}
-        self._held = Holdings()
-        self._lanes = Lanes()
+        self._table = TurnTable(counters)
         self._recent = Recent()
 
     def open(self, opening: Opening) -> None:
@@ -119,11 +88,11 @@ class TurnService:
             self._answer(opening, finished)
             return
         try:
-            self._held.admit(opening)
+            self._table.admit(opening)
         except OverloadedError as error:
             opening.connection.fail(opening.exchange, TURN_OPEN, error)
             return
-        turn = self._turns.get(key)
+        turn = self._table.get(key)
         if turn is None:
             self._enqueue(key, opening)
         else:
@@ -181,7 +150,7 @@ class TurnService:
 
     def cancel(self, connection: Connection, exchange: int) -> None:
         """Forget a `turn.open` of this connection that is not answered yet."""
-        for turn in self._held.of(connection):
+        for turn in self._table.of(connection):
             turn.joiners = [j for j in turn.joiners if not j.is_from(connection, exchange)]
             if turn.state is State.WAITING and turn.opening.is_from(connection, exchange):
                 self._give_up(turn)
@@ -192,13 +161,7 @@ class TurnService:
         One that waits is over at once; one that runs is told so, and commits what it has. Returns
         the runs.
         """
-        chosen = [
-            turn
-            for turn in self._turns.values()
-            if agent_id in (turn.key.thread_id, self._agent_of(turn))
-            and turn.state in {State.WAITING, State.RUNNING}
-            and (not run_ids or turn.run_id in run_ids)
-        ]
+        chosen = self._table.cancellable(agent_id, run_ids)
         for turn in chosen:
             turn.is_cancelled = True
             if turn.state is State.WAITING:
@@ -209,47 +172,27 @@ class TurnService:
 
     async def _cancel_waiting(self, turn: Turn) -> None:
         """End a turn that has not begun; its request is answered so, should it be repeated."""
-        await self.records.end_waiting(turn, self._agent_of(turn))
+        await self.records.end_waiting(turn, self._table.agent_of(turn))
         if turn.state is State.WAITING:
             record = FinishedTurn([], "cancelled", Usage(), 0)
             self._finish(turn, FinishedRun(turn.run_id, record))
 
     def listed(self) -> list[RunningTurn]:
         """The turns that have no outcome yet, oldest first."""
-        return [
-            RunningTurn(
-                turn.run_id,
-                self._agent_of(turn),
-                turn.state is not State.WAITING,
-                turn.created_us,
-                turn.opening.caller.variant,
-                turn.opening.caller.instance_id,
-                turn.key.thread_id if is_conversation(turn.key.thread_id) else None,
-                bool(turn.opening.request.background),
-            )
-            for turn in self._turns.values()
-        ]
-
-    def _agent_of(self, turn: Turn) -> str:
-        """Whose turn it is: the one that holds its thread knows."""
-        holder = self._lanes.holder(turn.key.thread_id)
-        return turn.agent_id if holder is None else holder.agent_id
+        return self._table.listed()
 
     def closed(self, connection: Connection) -> None:
         """The connection is gone: what it ran is given up, what it waited for is forgotten."""
-        for turn in self._held.forget(connection):
+        for turn in self._table.forget(connection):
             turn.joiners = [j for j in turn.joiners if j.connection is not connection]
             if turn.opening.connection is connection and turn.state is not State.COMMITTING:
                 self._give_up(turn)
 
     def running(self, token: int, connection: Connection) -> Turn | None:
         """The turn that this connection runs under this token."""
-        turn = self._running.get(token)
-        if turn is None or turn.opening.connection is not connection:
-            return None
-        if turn.state is not State.RUNNING:
-            return None
-        turn.active_at = self._loop.time()
+        turn = self._table.running(token, connection)
+        if turn is not None:
+            turn.active_at = self._loop.time()
         return turn
 
     def fenced(self, run_id: str) -> FencedError:
@@ -271,26 +214,27 @@ class TurnService:
         return key
 
     def _is_remembered(self, key: TurnKey) -> bool:
-        return key in self._turns or self._recent.ended_lately(key, self._loop.time())
+        return key in self._table or self._recent.ended_lately(key, self._loop.time())
 
     def _join(self, turn: Turn, opening: Opening) -> None:
         self._counters.joined += 1
-        turn.joiners.append(opening)
-        self._held.add(opening.connection, turn)
+        self._table.join(turn, opening)
         self._loop.call_later(self._wait_s, self._joined_too_long, turn, opening)
 
     def _joined_too_long(self, turn: Turn, opening: Opening) -> None:
         if opening in turn.joiners:
             turn.joiners.remove(opening)
-            opening.connection.fail(opening.exchange, TURN_OPEN, self._busy(turn.key))
+            opening.connection.fail(
+                opening.exchange, TURN_OPEN, BusyError.after(self._wait_s, turn.key.thread_id)
+            )
 
     def _enqueue(self, key: TurnKey, opening: Opening) -> None:
-        turn = self._turns[key] = self._new_turn(key, opening)
-        self._held.add(opening.connection, turn)
+        turn = self._new_turn(key, opening)
+        self._table.add(turn)
         if self.records.needs_look_up(turn):
             turn.looking_up = True
             self._tasks.spawn(self._prepare(turn, self._look_up(turn)))
-        if self._lanes.enter(turn):
+        if self._table.queue(turn):
             self._grant(turn)
         else:
             turn.timer = self._loop.call_later(self._wait_s, self._waited, turn)
@@ -306,12 +250,12 @@ class TurnService:
         return turn
 
     def _waited(self, turn: Turn) -> None:
-        holder = self._lanes.holder(turn.key.thread_id)
+        holder = self._table.holder(turn)
         if holder is not None and self._is_silent(holder):
             _log.warning("turn fenced: its runner is silent", extra={"run_id": holder.run_id})
             self._give_up(holder)
         if not turn.granted:
-            self._fail(turn, self._busy(turn.key))
+            self._fail(turn, BusyError.after(self._wait_s, turn.key.thread_id))
 
     def _is_silent(self, turn: Turn) -> bool:
         idle_s = self._loop.time() - turn.active_at
@@ -375,20 +319,10 @@ class TurnService:
         if self._is_background(turn) and turn.published is None:
             self._tasks.spawn(self._prepare(turn, self._make_known(turn, view)))
             return
-        turn.state = State.RUNNING
-        turn.token = self._tokens.fresh()
+        self._table.start(turn, self._tokens.fresh())
         turn.view = view
         turn.started_at = turn.active_at = self._loop.time()
-        self._running[turn.token] = turn
-        self._counters.open_turns += 1
-        if opening.request.have_version == view.version:
-            body = TurnOpened(
-                turn.run_id, view.version, turn.token, published=turn.published or _NOTHING
-            )
-            opening.connection.reply(opening.exchange, TURN_OPEN, body)
-        else:
-            wanted = shown_messages(view.base.model, opening.request.history)
-            self._send_context(turn, view, wanted)
+        send_turn(turn, view)
 
     def _is_background(self, turn: Turn) -> bool:
         return self._background is not None and bool(turn.opening.request.background)
@@ -400,18 +334,6 @@ class TurnService:
         if turn.state is State.WAITING:
             turn.published = published
             self._start(turn, view)
-
-    def _send_context(self, turn: Turn, view: AgentView, history: int) -> None:
-        connection, exchange = turn.opening.connection, turn.opening.exchange
-        context = view.shown(history)
-        body = TurnOpened(
-            turn.run_id, view.version, turn.token, context, published=turn.published or _NOTHING
-        )
-        if not context.messages:
-            connection.reply(exchange, TURN_OPEN, body)
-        elif not connection.try_reply(exchange, TURN_OPEN, body):
-            # A history of very long messages: the newest half of them has to do.
-            self._send_context(turn, view, len(context.messages) // 2)
 
     # Ending
 
@@ -440,7 +362,7 @@ class TurnService:
             case Committed(version):
                 self._counters.committed += 1
                 connection.reply(exchange, TURN_COMMIT, TurnCommitted(version))
-                self._finish(turn, _finished_run(turn, body))
+                self._finish(turn, finished_run(turn, body))
             case Duplicate(finished):
                 connection.reply(exchange, TURN_COMMIT, TurnCommitted(0, finished.turn))
                 self._finish(turn, finished)
@@ -451,8 +373,7 @@ class TurnService:
 
     def _answer(self, opening: Opening, finished: FinishedRun) -> None:
         self._counters.answered_from_record += 1
-        body = TurnOpened(finished.run_id, finished=finished.turn)
-        opening.connection.reply(opening.exchange, TURN_OPEN, body)
+        send_outcome(opening, finished)
 
     def _finish(self, turn: Turn, finished: FinishedRun) -> None:
         """The turn has an outcome: everybody who waits for it gets it."""
@@ -490,49 +411,23 @@ class TurnService:
             opening.connection.fail(opening.exchange, TURN_OPEN, error)
 
     def _hand_over(self, turn: Turn, heir: Opening) -> None:
-        self._stop_running(turn)
+        self._table.hand_over(turn, heir)
         turn.stops = None
-        self._held.discard(turn.opening.connection, turn)
-        turn.opening = heir
-        self._held.add(heir.connection, turn)
         turn.view = turn.overlay = turn.published = None
         turn.asked = 0
         turn.served = []
-        turn.state = State.WAITING
         self._counters.resumed += 1
         if turn.granted:
             self._grant(turn)
 
     def _remove(self, turn: Turn) -> None:
-        self._stop_running(turn)
         if turn.timer is not None:
             turn.timer.cancel()
-        turn.state = State.OVER
-        del self._turns[turn.key]
-        self._held.discard(turn.opening.connection, turn)
-        for joiner in turn.joiners:
-            self._held.discard(joiner.connection, turn)
-        following = self._lanes.leave(turn)
+        following = self._table.remove(turn)
         if following is not None:
             self._grant(following)
-
-    def _stop_running(self, turn: Turn) -> None:
-        if self._running.pop(turn.token, None) is not None:
-            self._counters.open_turns -= 1
 
     def _waiting_for(self, turn: Turn) -> list[Opening]:
         if turn.state is State.WAITING:
             return [turn.opening, *turn.joiners]
         return turn.joiners
-
-    def _busy(self, key: TurnKey) -> BusyError:
-        return BusyError(
-            f"{key.thread_id} is still busy with earlier turns after {self._wait_s:g} s; "
-            "try again later",
-            agent_id=key.thread_id,
-        )
-
-
-def _finished_run(turn: Turn, body: TurnCommit) -> FinishedRun:
-    record = FinishedTurn(body.messages, body.stop_reason, body.usage, len(body.steps))
-    return FinishedRun(turn.run_id, record)

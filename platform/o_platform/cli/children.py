@@ -28,7 +28,7 @@ _OURS: Final = (*_PLAIN, "O_*", "!O_DATABASE_URL")
 _WITH_DATABASE: Final = (*_OURS, "DATABASE_URL", "O_DATABASE_URL")
 _ENGINE: Final = ("DOCKER_*",)
 _SPARE_SERVES_S: Final = 0.3
-"""By then the spare of a killed process answers; its successor takes seconds of CPU time to start."""
+"""By then the spare of a killed process answers; its successor takes seconds of CPU time."""
 _POSTGRES_GRACE_S: Final = 60.0
 _UNPRIVILEGED_PORT: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
