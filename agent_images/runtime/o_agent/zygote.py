@@ -24,19 +24,17 @@ import selectors
 import signal
 import socket
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from o_agent.deaths import DEATHS, WINDOW_S, Intensity, describe_status
 from o_agent.engine import CALLS, Engine
 from o_agent.environment import Environment
 from o_agent.genome import INVALID_GENOME_EXIT
 from o_agent.worker import BACKLOG, DRAIN_S, GO, PULSE_S, exit_worker, run_worker
 from o_sandbox.tiers import EngineSockets
 
-DEATHS: Final = 20
-WINDOW_S: Final = 10.0
 READY_LIMIT_S: Final = 20.0
 """How long a genome may take to load."""
 STOP_LIMIT_S: Final = DRAIN_S + 1.5
@@ -80,25 +78,6 @@ class EnginePair(NamedTuple):
 
     python: Engine
     modules: Engine
-
-
-class Intensity:
-    """Counts deaths in a sliding window."""
-
-    __slots__ = ("_deaths", "_limit", "_window_s")
-
-    def __init__(self, limit: int = DEATHS, window_s: float = WINDOW_S) -> None:
-        """More than `limit` deaths within `window_s` are too many."""
-        self._deaths: deque[float] = deque()
-        self._limit = limit
-        self._window_s = window_s
-
-    def is_exceeded(self, now_s: float) -> bool:
-        """Count a death at `now_s` and say whether that was one too many."""
-        self._deaths.append(now_s)
-        while self._deaths[0] <= now_s - self._window_s:
-            self._deaths.popleft()
-        return len(self._deaths) > self._limit
 
 
 def open_listener(path: Path) -> socket.socket:
@@ -388,14 +367,6 @@ class Zygote:
             self._selector.unregister(worker.pulse_fd)
             os.close(worker.pulse_fd)
             worker.pulse_fd = None
-
-
-def describe_status(status: int) -> str:
-    """A wait status in words: `exit code 78`, `signal SIGKILL`."""
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exit code {code}"
-    return f"signal {signal.Signals(-code).name}"
 
 
 def _ignore(*_: object) -> None:

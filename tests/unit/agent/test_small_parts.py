@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from o_agent.deaths import Intensity, describe_status
 from o_agent.environment import Environment, EnvironmentProblem, take_environment
 from o_agent.sdk import Tool, made_of
 from o_agent.tool_runner import Runnable, ToolRunner
-from o_agent.zygote import Intensity, describe_status
 from o_contracts.messages import ToolCall
 from o_sandbox.authoring import describe
 from o_sandbox.tiers import local_tiers
