@@ -103,17 +103,8 @@ class TurnClient:
         """
         path = f"/v1/agents/{agent_id}/messages/stream"
         request = self._client.build_request("POST", path, json=body, headers=sender.headers())
-        try:
-            answer = await self._client.send(request, stream=True)
-        except httpx.TransportError as error:
-            raise _away(error) from error
-        try:
-            if answer.status_code != HTTPStatus.OK:
-                await answer.aread()
-                raise _refusal(answer)
+        async with self._answered(request) as answer:
             yield _events(answer)
-        finally:
-            await answer.aclose()
 
     async def drive(self, thread_id: str, body: str, sender: Sender) -> None:
         """Run a background turn; returns when its stream has ended as streams end.
@@ -129,6 +120,12 @@ class TurnClient:
         )
         headers = {"content-type": "application/json", **sender.headers()}
         request = self._client.build_request("POST", path, content=body, headers=headers)
+        async with self._answered(request) as answer:
+            await _read_to_end(answer)
+
+    @asynccontextmanager
+    async def _answered(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        """The answer to a request for a stream, which is not read yet."""
         try:
             answer = await self._client.send(request, stream=True)
         except httpx.TransportError as error:
@@ -137,7 +134,7 @@ class TurnClient:
             if answer.status_code != HTTPStatus.OK:
                 await answer.aread()
                 raise _refusal(answer)
-            await _read_to_end(answer)
+            yield answer
         finally:
             await answer.aclose()
 

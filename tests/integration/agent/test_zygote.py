@@ -30,6 +30,18 @@ import time
 
 from o_agent.sdk import tool
 '''
+HANG = (
+    TOOL_HEADER
+    + '''
+
+@tool(tier="container")
+def hang() -> str:
+    """Never return."""
+    while True:
+        time.sleep(60)
+'''
+)
+CALL_HANG = LlmResult(tool_calls=[ToolCall("c", "hang", "{}")], finish_reason="tool_calls")
 
 
 def genome_with(folder: Path, files: dict[str, str]) -> Path:
@@ -225,21 +237,9 @@ def look() -> str:
 def test_tools_that_never_return_cost_neither_a_worker_nor_a_turn(
     start_instance: Callable[..., Any], frame_bridge: Any, tmp_path: Path
 ) -> None:
-    code = (
-        TOOL_HEADER
-        + '''
-
-@tool(tier="container")
-def hang() -> str:
-    """Never return."""
-    while True:
-        time.sleep(60)
-'''
-    )
-    call = LlmResult(tool_calls=[ToolCall("c", "hang", "{}")], finish_reason="tool_calls")
-    frame_bridge.llm = lambda request: call if request.seq == 0 else LlmResult("ok")
+    frame_bridge.llm = lambda request: CALL_HANG if request.seq == 0 else LlmResult("ok")
     params = "[params.tool_timeout_s]\nvalue = 0.05\nmin = 0.01\nmax = 1\n"
-    genome = genome_with(tmp_path, {"genome.toml": params, "tools/hang.py": code})
+    genome = genome_with(tmp_path, {"genome.toml": params, "tools/hang.py": HANG})
     instance = start_instance(genome)
     instance.wait_ready()
     agent_id = frame_bridge.add_agent()
@@ -253,21 +253,9 @@ def hang() -> str:
 def test_a_tool_that_hangs_ends_when_its_turn_is_cancelled(
     start_instance: Callable[..., Any], frame_bridge: Any, tmp_path: Path
 ) -> None:
-    code = (
-        TOOL_HEADER
-        + '''
-
-@tool(tier="container")
-def hang() -> str:
-    """Never return."""
-    while True:
-        time.sleep(60)
-'''
-    )
-    call = LlmResult(tool_calls=[ToolCall("c", "hang", "{}")], finish_reason="tool_calls")
-    frame_bridge.llm = lambda request: call
+    frame_bridge.llm = lambda request: CALL_HANG
     params = "[params.tool_timeout_s]\nvalue = 60\nmin = 0.01\nmax = 60\n"
-    genome = genome_with(tmp_path, {"genome.toml": params, "tools/hang.py": code})
+    genome = genome_with(tmp_path, {"genome.toml": params, "tools/hang.py": HANG})
     instance = start_instance(genome)
     instance.wait_ready()
     frame_bridge.cancelled_while_watched = True
