@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.keeper import EngineKeeper
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
-from o_sandbox.protocol import Grants, OnOutput, SandboxError
+from o_sandbox.protocol import SCRATCH, Grants, OnOutput, SandboxError
 from o_sandbox.tool import Tool
 from o_sandbox.wire import Run
 
@@ -70,8 +71,60 @@ class Engines:
             await asyncio.to_thread(self._keepers[number].ensure)
 
 
+class EngineSandbox(ABC):
+    """What the tiers that run in engines have in common; see `Sandbox`."""
+
+    def __init__(self, settings: EngineSettings, engines: int, paths: Sequence[Path]) -> None:
+        """`engines` processes of its own with these settings; or, with `paths`, others' engines."""
+        self._engines = Engines(settings, engines, paths)
+
+    @abstractmethod
+    def require(self, tool: Tool) -> None:
+        """Refuse a tool that this tier does not run.
+
+        Raises:
+            ValueError: says why.
+        """
+
+    async def start(self) -> None:
+        """Start the engines it keeps; the first time on a machine, compile.
+
+        Raises:
+            SandboxUnavailableError: an engine does not start.
+        """
+        await self._engines.start()
+
+    async def run(
+        self,
+        tool: Tool,
+        args: Mapping[str, Any],
+        limits: Limits,
+        grants: Grants,
+        *,
+        on_output: OnOutput | None = None,
+        circumstances: Circumstances | None = None,
+    ) -> Outcome:
+        """Call the tool's function once; see `Sandbox.run`.
+
+        Raises:
+            ValueError: this tier does not run the tool, or `args` are not JSON-ready.
+            SandboxError: the engine failed twice, or after the tool had called the host.
+        """
+        self.require(tool)
+        request = run_request(tool, args, limits, circumstances or Circumstances.fresh(), grants)
+        return await self._engines.run(request, grants, on_output)
+
+    async def close(self) -> None:
+        """Hang up, and end the engines it keeps."""
+        await self._engines.close()
+
+
 def run_request(
-    tool: Tool, args: Mapping[str, Any], limits: Limits, circumstances: Circumstances
+    tool: Tool,
+    args: Mapping[str, Any],
+    limits: Limits,
+    circumstances: Circumstances,
+    grants: Grants,
 ) -> Run:
     """A call as an engine is told of it.
 
@@ -87,4 +140,5 @@ def run_request(
         limits=limits,
         seed=circumstances.seed,
         now_ns=circumstances.now_ns,
+        scratch=SCRATCH in grants,
     )

@@ -12,17 +12,13 @@ which may not make code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from o_sandbox.cache import default_folder
-from o_sandbox.circumstances import Circumstances
 from o_sandbox.engine.settings import EngineSettings
-from o_sandbox.engines import Engines, run_request
-from o_sandbox.limits import Limits
-from o_sandbox.outcome import Outcome
-from o_sandbox.protocol import Grants, OnOutput
+from o_sandbox.engines import EngineSandbox
 from o_sandbox.tool import Tool
 
 MAX_CODE_BYTES: Final = 8 * 1024 * 1024
@@ -38,7 +34,7 @@ def module_settings() -> EngineSettings:
     )
 
 
-class ModuleSandbox:
+class ModuleSandbox(EngineSandbox):
     """Runs foreign code in engines that it keeps, or in engines kept by another process."""
 
     def __init__(
@@ -49,39 +45,15 @@ class ModuleSandbox:
         paths: Sequence[Path] = (),
     ) -> None:
         """`engines` processes of its own with these settings; or, with `paths`, others' engines."""
-        self._engines = Engines(settings or module_settings(), engines, paths)
+        super().__init__(settings or module_settings(), engines, paths)
 
-    async def start(self) -> None:
-        """Start the engines it keeps.
-
-        Raises:
-            SandboxUnavailableError: an engine does not start.
-        """
-        await self._engines.start()
-
-    async def run(
-        self,
-        tool: Tool,
-        args: Mapping[str, Any],
-        limits: Limits,
-        grants: Grants,
-        *,
-        on_output: OnOutput | None = None,
-        circumstances: Circumstances | None = None,
-    ) -> Outcome:
-        """Call the tool's function once; see `Sandbox.run`.
+    def require(self, tool: Tool) -> None:
+        """Refuse Python, and what would take too long to compile.
 
         Raises:
-            ValueError: the tool is Python, or too large, or `args` are not JSON-ready.
-            SandboxError: the engine failed twice, or after the tool had called the host.
+            ValueError: the tool is Python, or too large.
         """
         if tool.language == "python":
             raise ValueError("the tier `module` runs no Python; use `wasm`")
         if len(tool.code) > MAX_CODE_BYTES:
             raise ValueError(f"the tool has {len(tool.code)} bytes; {MAX_CODE_BYTES} are the most")
-        request = run_request(tool, args, limits, circumstances or Circumstances.fresh())
-        return await self._engines.run(request, grants, on_output)
-
-    async def close(self) -> None:
-        """Hang up, and end the engines it keeps."""
-        await self._engines.close()

@@ -8,7 +8,7 @@ host failed.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from o_sandbox.circumstances import Circumstances
 from o_sandbox.limits import Limits
@@ -23,6 +23,10 @@ HostFunction = Callable[[Mapping[str, Any]], Awaitable[Any]]
 as `HostCallError` is shown to the guest; anything else is the host's failure."""
 Grants = Mapping[str, HostFunction]
 """What a tool may call, by name (`http.fetch`, `secrets.use`, `memory.insert`, `o.sleep`, …)."""
+
+
+SCRATCH: Final = "scratch"
+"""The grant of a scratch folder. The sandbox gives it itself: the function is never called."""
 
 
 class SandboxError(Exception):

@@ -29,7 +29,7 @@ class Run(Struct, frozen=True, tag="run", array_like=True):
     """Call a tool once.
 
     `code` is source as UTF-8, or a binary; `arguments` a JSON object as text. `seed` and `now_ns`
-    (Unix time) are all that the guest learns of chance and time.
+    (Unix time) are all that the guest learns of chance and time. `scratch`: it has the folder.
     """
 
     name: str

@@ -24,14 +24,13 @@ from o_sandbox.authoring import Definition, ToolDefinitionError, describe_functi
 from o_sandbox.circumstances import Circumstances
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
-from o_sandbox.protocol import Grants, HostCallError, Sandbox, SandboxError
+from o_sandbox.protocol import SCRATCH, Grants, HostCallError, Sandbox, SandboxError
 from o_sandbox.tool import Tool as SandboxTool
 from o_sandbox.tool import code_of
 
 MAX_LINES: Final = 200
 """Lines of standard output or error that are kept with a return."""
 SLEEP: Final = "o.sleep"
-SCRATCH: Final = "scratch"
 OUTSIDE: Final = frozenset({"http.fetch", "llm.complete"})
 """Grants of what happens outside the platform."""
 _log = logging.getLogger("o_agent.tools")

@@ -29,15 +29,19 @@ PYTHON_TIERS: frozenset[Tier] = frozenset({"restricted", "wasm", "container"})
 MODULE_TIERS: frozenset[Tier] = frozenset({"module"})
 
 _MIB = 1024 * 1024
-_USUAL = Limits(
-    wall_s=1.0, cpu_s=0.5, memory_bytes=96 * _MIB, output_bytes=64 * 1024, host_calls=20
-)
-_TIGHT = Limits(
-    wall_s=0.4, cpu_s=0.2, memory_bytes=64 * _MIB, output_bytes=64 * 1024, host_calls=20
-)
-_PATIENT = Limits(
-    wall_s=1.5, cpu_s=1.0, memory_bytes=64 * _MIB, output_bytes=64 * 1024, host_calls=20
-)
+_SCRATCH_BYTES = _MIB
+
+
+def _bounds(wall_s: float, cpu_s: float, memory_mib: int) -> Limits:
+    return Limits(
+        wall_s=wall_s, cpu_s=cpu_s, memory_bytes=memory_mib * _MIB, output_bytes=64 * 1024,
+        host_calls=20, scratch_bytes=_SCRATCH_BYTES,
+    )  # fmt: skip
+
+
+_USUAL = _bounds(1.0, 0.5, 96)
+_TIGHT = _bounds(0.4, 0.2, 64)
+_PATIENT = _bounds(1.5, 1.0, 64)
 """For families that need some time to reach what they are after."""
 _BUDGETS = {"memory": _PATIENT}
 _LANGUAGES: dict[str, Language] = {
@@ -158,12 +162,10 @@ def _tiers(options: dict[str, str], language: Language) -> frozenset[Tier]:
 
 
 def _limits(options: dict[str, str], usual: Limits) -> Limits:
-    limits = Limits(
-        wall_s=float(options.pop("wall", usual.wall_s)),
-        cpu_s=float(options.pop("cpu", usual.cpu_s)),
-        memory_bytes=int(options.pop("memory", usual.memory_bytes // _MIB)) * _MIB,
-        output_bytes=usual.output_bytes,
-        host_calls=usual.host_calls,
+    limits = _bounds(
+        float(options.pop("wall", usual.wall_s)),
+        float(options.pop("cpu", usual.cpu_s)),
+        int(options.pop("memory", usual.memory_bytes // _MIB)),
     )
     if options:
         raise ValueError(f"unknown options {sorted(options)}")

@@ -1,6 +1,7 @@
 """What payloads are granted: enough to abuse, nothing that reaches the host.
 
-`attack.echo` gives back its arguments, `attack.refuse` refuses, `attack.wait` never answers. The
+`attack.echo` gives back its arguments, `attack.refuse` refuses, `attack.wait` never answers, and
+`scratch` gives a folder of one MiB where a tier has one. The
 names `secrets.use`, `http.fetch`, `memory.read` and `llm.complete` are not granted: payloads that
 call them must be denied.
 """
@@ -11,7 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from o_sandbox.protocol import Grants, HostCallError
+from o_sandbox.protocol import SCRATCH, Grants, HostCallError
 
 
 async def _echo(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,4 +27,6 @@ async def _wait(arguments: Mapping[str, Any]) -> None:
     await asyncio.Event().wait()
 
 
-GRANTS: Final[Grants] = {"attack.echo": _echo, "attack.refuse": _refuse, "attack.wait": _wait}
+GRANTS: Final[Grants] = {
+    "attack.echo": _echo, "attack.refuse": _refuse, "attack.wait": _wait, SCRATCH: _refuse,
+}  # fmt: skip

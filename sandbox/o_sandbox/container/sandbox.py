@@ -15,16 +15,13 @@ from o_sandbox.container.options import Options
 from o_sandbox.jail import LayerName
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
-from o_sandbox.protocol import Grants, OnOutput
+from o_sandbox.protocol import SCRATCH, Grants, OnOutput
 from o_sandbox.tool import Tool
 from o_sandbox.worker.call import request
 from o_sandbox.worker.process import Program, Worker
 
 REQUIRED: Final[frozenset[LayerName]] = frozenset({"rlimits", "landlock", "seccomp"})
 """Plain Python can open any path that its user can: without Landlock nothing keeps it from that."""
-SCRATCH: Final = "scratch"
-"""The grant of a folder to write to, the guest's `TMPDIR` and working folder."""
-_MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 _log = logging.getLogger("o_sandbox.container")
 
 
@@ -81,7 +78,7 @@ class ContainerSandbox:
         """Nothing outlives its call."""
 
     def _program(self, limits: Limits, scratch: str) -> Program:
-        file_bytes = _MAX_FILE_BYTES if scratch else 0
+        file_bytes = limits.scratch_bytes if scratch else 0
         options = Options(self._required, limits.memory_bytes, limits.cpu_s, scratch, file_bytes)
         environment = {
             "LANG": "C.UTF-8",

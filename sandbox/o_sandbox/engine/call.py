@@ -15,6 +15,8 @@ import wasmtime
 
 from o_sandbox.engine.entropy import Chance, Clock
 from o_sandbox.engine.meter import Meter
+from o_sandbox.engine.scratch import PREFIX, Scratch, ScratchError
+from o_sandbox.protocol import SCRATCH
 from o_sandbox.wire import Answer, Ask, Output, Run
 
 SLEEP: Final = "o.sleep"
@@ -45,6 +47,7 @@ class Call:
         self.run, self.meter = run, meter
         self._caller = caller
         self.chance, self.clock = Chance(run.seed), Clock(run.now_ns)
+        self._scratch = Scratch(run.limits.scratch_bytes) if run.scratch else None
 
     def emit(self, channel: str, text: str) -> None:
         """Pass on a piece of output, as far as the limit lets it.
@@ -61,11 +64,15 @@ class Call:
             raise wasmtime.WasmtimeError("too much output")
 
     def ask(self, name: str, arguments: str) -> Answer:
-        """Let the caller answer a call of the host.
+        """Let the caller answer a call of the host, or the scratch folder one of its own.
 
         Raises:
             WasmtimeError: the call has to end.
         """
+        if name.startswith(PREFIX):
+            if self._scratch is not None:
+                return _kept(self._scratch, name, arguments)
+            name, arguments = SCRATCH, "{}"  # so that the caller denies, and records it
         if not self.meter.add_host_call():
             raise wasmtime.WasmtimeError("too many calls of the host")
         if not 0 < len(name) <= _MAX_NAME:
@@ -89,6 +96,13 @@ class Call:
         said = f"the tool blocks; wait with `o.sleep`, which needs the grant `{SLEEP}`"
         self.meter.end("denied", said)
         return wasmtime.WasmtimeError("blocking wait")
+
+
+def _kept(scratch: Scratch, name: str, arguments: str) -> Answer:
+    try:
+        return Answer(True, scratch.answer(name, arguments))
+    except ScratchError as error:
+        return Answer(False, str(error))
 
 
 def current() -> Call:

@@ -18,7 +18,6 @@ from o_sandbox.engine.pool import Pool
 from o_sandbox.engine.settings import EngineSettings
 
 PACKAGES = "/packages"
-SCRATCH = "/scratch"
 _INSTANCES = 200
 _TABLES = 40
 _TABLE_ELEMENTS = 60_000

@@ -29,8 +29,6 @@ class EngineSettings(Struct, frozen=True):
     resident_bytes: int = 4 * 1024 * 1024
     tick_s: float = 0.01
     packages: str | None = None
-    scratch: str | None = None
-    scratch_bytes: int = 16 * 1024 * 1024
     required: frozenset[LayerName] = frozenset({"rlimits", "landlock", "seccomp"})
 
     def to_json(self) -> str:

@@ -18,10 +18,12 @@ import yaml  # noqa: E402, F401
 from dateutil import parser, relativedelta, rrule, tz  # noqa: E402, F401
 
 import call  # noqa: E402
+import files  # noqa: E402
 import world  # noqa: E402
 import wit_world  # noqa: E402
 
 world.furnish(UNAVAILABLE)
+files.furnish()
 
 
 class WitWorld(wit_world.WitWorld):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from o_sandbox.keeper import EngineKeeper
 from o_sandbox.limits import Limits
-from o_sandbox.module import MAX_CODE_BYTES, ModuleSandbox, module_settings
+from o_sandbox.module import MAX_CODE_BYTES, ModuleSandbox
 from o_sandbox.outcome import Outcome, Reason
 from o_sandbox.protocol import Grants, HostCallError
 from o_sandbox.tool import Language, Tool
@@ -66,14 +66,6 @@ COMPONENT = """
   (func (export "same") (param "text" string) (result string)
     (canon lift (core func $i "same") (memory $memory) (realloc $realloc))))
 """
-
-
-@pytest.fixture(scope="module")
-def modules() -> Iterator[EngineKeeper]:
-    keeper = EngineKeeper(module_settings())
-    keeper.ensure()
-    yield keeper
-    keeper.close()
 
 
 @pytest.fixture

@@ -746,3 +746,39 @@ var attack = new Proxy(function () {}, { get() { throw 1 }, apply() { throw 2 } 
 // %% entry-takes-over
 // Ends the function that its source is wrapped in, if it is.
 }); globalThis.taken = true; (function () {
+
+// %% scratch-climb
+// Reads the canary by dots out of the scratch folder.
+function attack({ t }) {
+  return o.scratch.read({ path: "../".repeat(30) + t.file })
+}
+
+// %% scratch-hole
+// Writes far behind a file's end.
+function attack({ t }) {
+  o.scratch.write({ path: "hole", content: "x", at: 3 * 2 ** 20 })
+  return t.claim
+}
+
+// %% scratch-quota [wall=3 cpu=2]
+// Fills the scratch folder beyond its quota, a file after the other.
+function attack({ t }) {
+  for (let n = 0; n < 20; n++) o.scratch.write({ path: `f${n}`, content: "x".repeat(2 ** 16) })
+  return t.claim
+}
+
+// %% scratch-small-files [wall=3 cpu=2]
+// Fills it with names only.
+function attack({ t }) {
+  for (let n = 0; n < 2100; n++) o.scratch.write({ path: `f${n}` })
+  return t.claim
+}
+
+// %% scratch-odd-arguments
+// Sends what is no path and no place.
+function attack({ t }) {
+  for (const odd of [{}, { path: 1 }, { path: "x", at: 1.5 }, { path: "x", at: 2 ** 60 }, { path: "x", more: 1 }]) {
+    try { o.scratch.write(odd) } catch (error) { if (error.name !== "HostError") return t.claim; continue }
+    return t.claim
+  }
+}
