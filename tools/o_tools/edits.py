@@ -7,9 +7,10 @@ the other change silently).
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from typing import Annotated, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, StructMeta
 
 from o_tools.errors import ToolError
 from o_tools.patch import apply_patch
@@ -17,20 +18,24 @@ from o_tools.patch import apply_patch
 Label = Annotated[str, Meta(description="Label of the memory block to edit.")]
 
 
-class Edit(Struct, frozen=True):
+class _AbstractStruct(StructMeta, ABCMeta):
+    """Lets a struct have abstract methods."""
+
+
+class Edit(Struct, metaclass=_AbstractStruct, frozen=True):
     """A change of one block's text."""
 
     rebases: ClassVar[bool] = True
 
     label: Label
 
+    @abstractmethod
     def apply(self, value: str) -> str:
         """The new text of the block, given its present one.
 
         Raises:
             ToolError: the edit does not fit this text.
         """
-        raise NotImplementedError
 
 
 class MemoryInsert(Edit, frozen=True):
