@@ -1,24 +1,32 @@
 """Compiled code on disk. Loading it is running it, so it must come from nobody else.
 
-An entry's name says what it depends on and ends in the SHA-256 of its content. An entry is used
-only if it and every folder above it can be written by this user or root alone, it is no link, and
-its content is what the name says; otherwise it is removed and made anew.
+An entry's name says what it depends on and ends in a digest of its content: the SHA-256 of those of
+its pieces, which threads compute side by side. An entry is used only if it and every folder above
+it can be written by this user or root alone, it is no link, and its content is what the name says;
+otherwise it is removed and made anew. Entries of other versions, engines and settings are kept as
+long as they are among the few that were used last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import mmap
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 from typing import Final
 
 ENVIRONMENT: Final = "O_SANDBOX_CACHE"
 PACKED: Final = Path(__file__).parent / "_compiled"
 """Entries that came with the package, as in the image of an instance."""
+KEPT: Final = 4
+"""Entries of one artifact; installations of several versions may share the folder."""
 _SUFFIX: Final = ".cwasm"
+_PIECE_BYTES: Final = 2 * 1024 * 1024
+_HASHERS: Final = 2
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -46,6 +54,8 @@ class CompiledCache:
     def find(self, key: str) -> int | None:
         """A file descriptor of the entry, checked and ready to be loaded; the caller closes it.
 
+        It counts as used now.
+
         Raises:
             UnsafeCacheError: others may write the folder.
         """
@@ -55,12 +65,16 @@ class CompiledCache:
         for path in self.entries(key):
             descriptor = _opened(path)
             if descriptor is not None:
+                with contextlib.suppress(OSError):  # the folder of an image cannot be written
+                    os.utime(descriptor)
                 return descriptor
             _remove(path)
         return None
 
     def add(self, key: str, content: bytes | bytearray) -> Path:
-        """Keep an entry, in place of older ones of this key.
+        """Keep an entry, in place of older ones of this key and of artifacts used long ago.
+
+        A key begins with the name of its artifact and a hyphen.
 
         Raises:
             UnsafeCacheError: others may write the folder.
@@ -68,7 +82,7 @@ class CompiledCache:
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         require_private(self.folder)
-        path = self.folder / f"{key}.{hashlib.sha256(content).hexdigest()}{_SUFFIX}"
+        path = self.folder / f"{key}.{_digest(memoryview(content))}{_SUFFIX}"
         with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
             file.write(content)
             file.flush()
@@ -77,11 +91,18 @@ class CompiledCache:
         for other in self.entries(key):
             if other != path:
                 _remove(other)
+        for stale in self._by_use(key.partition("-")[0])[KEPT:]:
+            _remove(stale)
         return path
 
     def entries(self, key: str) -> list[Path]:
         """The files that claim to be this entry: unchecked, one at most unless others add some."""
         return sorted(self.folder.glob(f"{key}.*{_SUFFIX}"))
+
+    def _by_use(self, name: str) -> list[Path]:
+        """Entries of an artifact, the one that was used last first."""
+        found = self.folder.glob(f"{name}-*{_SUFFIX}")
+        return sorted(found, key=lambda path: path.lstat().st_mtime_ns, reverse=True)
 
 
 def require_private(folder: Path) -> None:
@@ -128,17 +149,29 @@ def _is_genuine(descriptor: int, digest: str) -> bool:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_mode & _OTHERS_WRITE or not _ours(status):
         return False
-    total = hashlib.sha256()
-    for piece in _pieces(descriptor):
-        total.update(piece)
-    return total.hexdigest() == digest
+    if not status.st_size:
+        return False
+    with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as content, memoryview(content) as view:
+        return _digest(view) == digest
 
 
-def _pieces(descriptor: int) -> Iterator[bytes]:
-    offset = 0
-    while piece := os.pread(descriptor, 1 << 20, offset):
-        yield piece
-        offset += len(piece)
+def _digest(content: memoryview) -> str:
+    """The digest of an entry; no thread is left when it is there."""
+    starts = range(0, len(content), _PIECE_BYTES)
+    found = [b""] * len(starts)
+
+    def hash_every_other(first: int) -> None:
+        for number in range(first, len(starts), _HASHERS):
+            start = starts[number]
+            with content[start : start + _PIECE_BYTES] as piece:
+                found[number] = hashlib.sha256(piece).digest()
+
+    threads = [threading.Thread(target=hash_every_other, args=(n,)) for n in range(_HASHERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return hashlib.sha256(b"".join(found)).hexdigest()
 
 
 def _remove(path: Path) -> None:

@@ -42,6 +42,7 @@ class EngineKeeper:
         self._lock = threading.Lock()
         self.layers: list[Layer] = []
         self.starts = 0
+        self.load_s = 0.0
 
     def ensure(self) -> None:
         """Return with an engine that serves; starts one if none lives. Blocks.
@@ -102,7 +103,8 @@ class EngineKeeper:
             raise SandboxUnavailableError(
                 "the sandbox's engine did not start; what it said on standard error tells why"
             )
-        self.layers = msgspec.json.decode(line, type=Ready).layers
+        ready = msgspec.json.decode(line, type=Ready)
+        self.layers, self.load_s = ready.layers, ready.load_s
         for layer in missing(self.layers):
             log.warning("the engine's jail lacks %s: %s", layer.name, layer.detail)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
+import resource
+import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
+from o_benchmarks.sandboxes.rivals import Timed
 from o_benchmarks.suite.figures import Figures
 from o_sandbox.attacks.footprint import Footprint
 from o_sandbox.cache import default_folder
 from o_sandbox.container.sandbox import ContainerSandbox
 from o_sandbox.engine.settings import EngineSettings
+from o_sandbox.keeper import EngineKeeper
 from o_sandbox.limits import Limits
 from o_sandbox.module import ModuleSandbox
 from o_sandbox.protocol import Sandbox
@@ -25,14 +27,13 @@ from o_sandbox.wasm import WasmSandbox
 LIMITS: Final = Limits(wall_s=60.0, cpu_s=60.0)
 _PYTHON: Final = Tool("double", "def double(x):\n    return x * 2")
 _SCRIPT: Final = Tool("double", "const double = ({ x }) => x * 2", "double", "javascript", "module")
-_PROGRAM: Final = "import json, sys; print(json.dumps(json.loads(sys.argv[1])['x'] * 2))"
 _MORE_IDLE: Final = 40
 _AT_ONCE: Final = 8
 Call = Callable[[], Awaitable[object]]
 
 
-async def measure_latency(rounds: int) -> Figures:
-    """A trivial call in each tier, with an empty pool, and in a process as one would start it."""
+async def measure_latency(rounds: int, others: Mapping[str, Timed]) -> Figures:
+    """A trivial call in each tier, with an empty pool, and by the `others`."""
     async with AsyncExitStack() as stack:
         tiers = {
             "wasm.warm": (await _started(stack, WasmSandbox(_engine(idle=4))), _PYTHON),
@@ -41,8 +42,31 @@ async def measure_latency(rounds: int) -> Figures:
             "module.javascript": (await _started(stack, ModuleSandbox()), _SCRIPT),
             "container": (await _started(stack, ContainerSandbox()), _PYTHON),
         }
-        calls = {name: _call(sandbox, tool) for name, (sandbox, tool) in tiers.items()}
-        return await _interleaved(calls | {"subprocess": _process}, rounds)
+        calls = {name: _timed(_call(sandbox, tool)) for name, (sandbox, tool) in tiers.items()}
+        return await _interleaved(calls | dict(others), rounds)
+
+
+async def measure_first_use() -> Figures:
+    """From an installed package to an engine that serves: with an empty cache, and again.
+
+    `load` is what the engine itself needs from its start on, `start` includes starting Python;
+    `cpu` is the CPU time of all of it, which does not depend on what else the machine does.
+    """
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="o-bench-") as folder:
+        settings = EngineSettings(cache=folder)
+        for name in ("empty", "again"):
+            keeper = EngineKeeper(settings)
+            started, cpu_before = time.perf_counter(), _cpu_of_ended()
+            try:
+                await asyncio.to_thread(keeper.ensure)
+                took_s = time.perf_counter() - started
+            finally:
+                await asyncio.to_thread(keeper.close)
+            figures[f"first_use.{name}.start_s"] = took_s
+            figures[f"first_use.{name}.cpu_s"] = _cpu_of_ended() - cpu_before
+            figures[f"first_use.{name}.load_ms"] = keeper.load_s * 1000
+    return figures
 
 
 async def measure_sustained(seconds: float) -> Figures:
@@ -105,20 +129,27 @@ def _call(sandbox: Sandbox, tool: Tool) -> Call:
     return call
 
 
-async def _process() -> None:
-    command = [sys.executable, "-I", "-c", _PROGRAM, '{"x": 21}']
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    await process.communicate()
+def _cpu_of_ended() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
-async def _interleaved(calls: dict[str, Call], rounds: int) -> Figures:
+def _timed(call: Call) -> Timed:
+    async def timed() -> float:
+        started = time.perf_counter()
+        await call()
+        return (time.perf_counter() - started) * 1000
+
+    return timed
+
+
+async def _interleaved(calls: dict[str, Timed], rounds: int) -> Figures:
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 3):
         for name, call in calls.items():
-            started = time.perf_counter()
-            await call()
+            took_ms = await call()
             if number >= 3:
-                times[name].append((time.perf_counter() - started) * 1000)
+                times[name].append(took_ms)
     figures = {}
     for name, taken in times.items():
         figures[f"{name}.p50_ms"] = _percentile(taken, 50)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,19 @@ def replay(
 
     if not tool_files.replay(recording):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `o sandbox bench --quick`")
+def bench(
+    quick: Annotated[bool, typer.Option(help="Few repetitions, for a first look.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder of `sandboxes.json`, the figures.")] = Path(
+        "bench-out"
+    ),
+) -> None:
+    """Measure calls in each tier beside a process, `docker exec` and other sandboxes."""
+    command = [sys.executable, "-m", "o_benchmarks.sandboxes", "--out", str(out)]
+    done = subprocess.run([*command, *["--quick"] * quick], check=False)  # noqa: S603
+    raise typer.Exit(done.returncode)
 
 
 @app.command(

@@ -11,8 +11,8 @@ TARGETS: Final = {
     "x86_64": "x86_64-unknown-linux-gnu",
     "aarch64": "aarch64-unknown-linux-gnu",
 }
-_RECIPE: Final = "1"
-"""Changes when `configuration` must give other compiled code."""
+_RECIPE: Final = "2"
+"""Changes when `configuration` must give other compiled code, or entries another digest."""
 
 
 def target() -> str:
