@@ -2,6 +2,11 @@
  * host for a name to put before it. Build it without a C library:
  *
  *   clang --target=wasm32 -nostdlib -O2 -Wl,--no-entry -o shout.wasm shout.c
+ *
+ * or, where no clang is at hand, by that of the PyPI package `ziglang`:
+ *
+ *   python -m ziglang cc --target=wasm32-freestanding -nostdlib -O2 -Wl,--no-entry \
+ *     -o shout.wasm shout.c
  */
 typedef unsigned int size;
 typedef unsigned long long packed;
