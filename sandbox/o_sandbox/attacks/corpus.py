@@ -8,7 +8,7 @@ A cell begins with a header in the comment syntax of its language, as in noteboo
 
 After `->` come the detectors that must fire in the control run. Brackets hold what differs from the
 group's defaults: seconds of wall time and CPU, MiB of memory, tiers. The suffix of the file is its
-language: `.payloads` is Python, `.hex` a binary module.
+language: `.payloads` is Python, `.hex` a binary module, `.component` one in text.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ _LANGUAGES: dict[str, Language] = {
     "wat": "wat",
     "js": "javascript",
     "hex": "wasm",
+    "component": "component",
 }
 _HEADER = re.compile(
     r"^(?P<comment>#|;;|//) %% (?P<name>[a-z0-9_-]+)(?: -> (?P<fires>[a-z, ]+?))?"

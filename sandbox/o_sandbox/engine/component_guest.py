@@ -23,6 +23,7 @@ from wasmtime import component as wasm
 from o_sandbox.engine import imports
 from o_sandbox.engine.abi import AbiError
 from o_sandbox.engine.call import Call
+from o_sandbox.engine.component_value import BoundedFunction, OversizedError
 from o_sandbox.engine.ending import Ended
 
 
@@ -41,8 +42,11 @@ def run(
     kind = function.type(store)
     given = msgspec.json.decode(call.run.arguments, type=dict[str, Any])
     arguments = _arguments(kind.params, given)
+    bounded = BoundedFunction.of(function, call.run.limits.output_bytes)
     try:
-        value = function(store, *arguments)
+        value = bounded(store, *arguments)
+    except OversizedError:
+        return _too_much(call)
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise AbiError(f"the arguments do not fit the function: {error}") from None
     return _answer(call, kind.result, value)
@@ -120,9 +124,12 @@ def _answer(call: Call, kind: Any, value: Any) -> Ended:
     if is_error:
         return Ended("error", error=plain if isinstance(plain, str) else _text(plain))
     if not call.meter.add_output(len(_text(plain).encode())):
-        limit = call.meter.limits.output_bytes
-        return Ended("output", error=f"more than {limit} bytes of output")
+        return _too_much(call)
     return Ended("ok", value=plain)
+
+
+def _too_much(call: Call) -> Ended:
+    return Ended("output", error=f"more than {call.meter.limits.output_bytes} bytes of output")
 
 
 def _told(kind: wasm.ResultType, value: Any) -> tuple[bool, Any]:

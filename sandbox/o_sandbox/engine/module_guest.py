@@ -104,6 +104,8 @@ def _reply(call: Call, memory: GuestMemory, packed: int) -> Ended:
 
 def _explained(error: Exception, call: Call) -> Ended:
     text = str(error)
+    if call.meter.stop is None and "implementation was not found" in text:
+        return Ended("error", error=f"the component cannot be linked: {text.splitlines()[0]}")
     if call.meter.stop is None and "unknown import" in text:
         cause = text[text.index("unknown import") :].splitlines()[0]
         return Ended("error", error=f"the module cannot be linked: {cause}")

@@ -69,6 +69,33 @@ COMPONENT = """
 """
 
 
+MANY = """
+(component
+  (core module $m
+    (memory (export "memory") 2)
+    (func (export "f") (result i32) (local $n i32)
+      (memory.fill (i32.const 65536) (i32.const 9) (i32.const 65536))
+      (loop $on
+        (i32.store (i32.add (i32.const 1024) (i32.mul (local.get $n) (i32.const 8)))
+          (i32.const 65536))
+        (i32.store (i32.add (i32.const 1028) (i32.mul (local.get $n) (i32.const 8)))
+          (i32.const {size}))
+        (local.set $n (i32.add (local.get $n) (i32.const 1)))
+        (br_if $on (i32.lt_u (local.get $n) (i32.const {count}))))
+      (i32.store (i32.const 0) (i32.const 16))  ;; the outer list: one record at 16
+      (i32.store (i32.const 4) (i32.const 1))
+      (i32.store (i32.const 20) (i32.const 1024))
+      (i32.store (i32.const 24) (i32.const {count}))
+      (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (type $record (record (field "ok" (option u8)) (field "bytes" (list (list u8)))))
+  (export $r "reply" (type $record))
+  (func $f (result (list $r)) (canon lift (core func $i "f") (memory $memory)))
+  (export "f" (func $f)))
+"""
+
+
 @pytest.fixture
 async def sandbox(modules: EngineKeeper) -> AsyncIterator[ModuleSandbox]:
     made = ModuleSandbox(paths=[modules.path])
@@ -214,6 +241,21 @@ async def test_components_take_arguments_by_the_names_of_their_wit(sandbox: Modu
     assert "expected str" in wrong.error
     assert "no argument 'more'" in strange.error
     assert {missing.reason, wrong.reason, strange.reason} == {"error"}
+
+
+async def test_a_component_s_value_is_counted_before_it_is_made(sandbox: ModuleSandbox) -> None:
+    small = await _run(sandbox, MANY.format(count=2, size=3), "f", "component", {})
+    assert small.value == [{"ok": None, "bytes": [[9, 9, 9], [9, 9, 9]]}]
+    # One page of memory, named so often that objects for it would take the engine a second.
+    large = await _run(sandbox, MANY.format(count=14, size=65536), "f", "component", {}, cpu_s=0.6)
+    assert (large.reason, large.value) == ("output", None), large
+    assert large.used.cpu_s < 0.6
+
+
+async def test_a_component_that_wants_more_than_there_is_is_told_so(sandbox: ModuleSandbox) -> None:
+    strange = '(component (import "a:b/c@1.0.0" (instance (export "d" (func)))))'
+    outcome = await _run(sandbox, strange, "f", "component", {})
+    assert (outcome.reason, "`a:b/c@1.0.0`" in outcome.error) == ("error", True), outcome
 
 
 async def test_calls_run_side_by_side_and_stop_with_their_caller(sandbox: ModuleSandbox) -> None:
