@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from o_platform.agents.service import AgentView
-from o_platform.agents.tool_service import derive
+from o_platform.agents.tool_service import ToolFields, derive
 from o_platform.errors import BadInputError, NotOfferedError, UnavailableError
 from o_platform.tooling.fetch import Fetcher
 from o_platform.tooling.local import local_grants
@@ -31,21 +31,48 @@ class ToolRuns:
         self._fetcher = fetcher
 
     async def run_source(
-        self, source: str, arguments: Mapping[str, Any], name: str | None, tier: Tier | None
+        self,
+        source: str,
+        arguments: Mapping[str, Any],
+        name: str,
+        tier: Tier | None,
+        language: Language,
     ) -> Outcome:
         """Run source once; it is granted waiting and nothing else.
+
+        Args:
+            source: text; a binary in base64.
+            arguments: checked if the source says what they must be.
+            name: the function to call; of Python it may be empty if there is one only.
+            tier: the sandbox; None for what the source says, or the language needs.
+            language: of the source.
 
         Raises:
             BadInputError: it defines no tool, or the arguments do not fit.
             UnavailableError: there is no sandbox of this tier.
         """
-        given = {"name": name or "", "description": "-"}
-        derived = derive({"source_code": source, "json_schema": given})
-        code = SandboxTool(
-            derived["name"], derived["code"], derived["entry"], tier=tier or derived["tier"]
+        if language != "python" and not name.isidentifier():
+            raise BadInputError(
+                f"say which function of the {language} source to call, in `name`", field="name"
+            )
+        fields: ToolFields = {
+            "source_code": source,
+            "language": language,
+            "json_schema": {"name": name, "description": "-", "parameters": {}},
+        }
+        if tier is not None:
+            fields["tier"] = tier
+        derived = derive(fields)
+        tool = SandboxTool(
+            derived["name"],
+            code_of(derived["code"], language),
+            derived["entry"],
+            language,
+            derived["tier"],
         )
-        checked = _checked(source, derived["name"], arguments)
-        return await self._run(code, checked, local_grants(["o.sleep"], {}, self._fetcher))
+        is_python = language == "python"
+        checked = _checked(source, tool.name, arguments) if is_python else dict(arguments)
+        return await self._run(tool, checked, local_grants(["o.sleep"], {}, self._fetcher))
 
     async def run_of_agent(
         self,

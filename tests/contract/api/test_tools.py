@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
 import pytest
 from letta_client import APIStatusError, Letta
+from wasmtime import wat2wasm
 
 pytestmark = pytest.mark.contract
 
@@ -149,3 +151,54 @@ def test_source_is_tried_out(http: httpx.Client) -> None:
     failed = http.post("/v1/tools/run", json=broken).json()
     assert failed["status"] == "error"
     assert "ZeroDivisionError" in failed["tool_return"]
+
+
+WASM = base64.b64encode(
+    wat2wasm(
+        """(module (memory (export "memory") 1)
+          (func (export "alloc") (param i32) (result i32) (i32.const 64))
+          (func (export "echo") (param i32 i32) (result i64)
+            (i64.or (i64.shl (i64.extend_i32_u (local.get 0)) (i64.const 32))
+                    (i64.extend_i32_u (local.get 1)))))"""
+    )
+).decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        ({"source_code": "const f = ({ x }) => x * 2", "source_type": "javascript"}, "42"),
+        ({"source_code": WASM, "source_type": "wasm", "name": "echo"}, '{"x": 21}'),
+        (
+            {
+                "source_code": "const f = ({ x }) => [x]",
+                "source_type": "javascript",
+                "json_schema": {"name": "f"},
+                "name": None,
+            },
+            "[21]",
+        ),
+    ],
+)
+def test_source_in_other_languages_is_tried_out(
+    http: httpx.Client, body: dict[str, Any], value: str
+) -> None:
+    ran = http.post("/v1/tools/run", json={"args": {"x": 21}, "name": "f", **body})
+    assert ran.status_code == 200, ran.text
+    assert (ran.json()["status"], ran.json()["tool_return"]) == ("success", value)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"source_type": "javascript"}, 422, "say which function"),
+        ({"source_type": "javascript", "name": "f", "tier": "wasm"}, 422, "tier `module`"),
+        ({"source_type": "wasm", "name": "f"}, 422, "no base64"),
+        ({"source_type": "ruby", "name": "f"}, 501, "not offered"),
+    ],
+)
+def test_source_that_cannot_be_tried_out_is_refused(
+    http: httpx.Client, body: dict[str, Any], status: int, says: str
+) -> None:
+    answer = http.post("/v1/tools/run", json={"source_code": "const f = () => 1", **body})
+    assert (answer.status_code, says in answer.text) == (status, True), answer.text

@@ -26,6 +26,7 @@ from o_platform.api.tools.schemas import (
     ToolSearch,
     ToolUpdate,
     added_tool_state,
+    language_of,
 )
 from o_platform.api.tools.search import found_tools
 from o_platform.errors import NotFoundError
@@ -73,7 +74,9 @@ async def search_tools(body: ToolSearch, tools: ToolsDep, agents: AgentsDep) -> 
 @router.post("/tools/run")
 async def run_tool(body: ToolRun, runs: ToolRunsDep) -> ToolReturnMessageState:
     """Run source once in a sandbox, without keeping it."""
-    outcome = await runs.run_source(body.source_code, body.args, body.name, body.tier)
+    outcome = await runs.run_source(
+        body.source_code, body.args, body.function, body.tier, language_of(body.source_type)
+    )
     return return_message(outcome, body.name)
 
 

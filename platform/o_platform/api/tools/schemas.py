@@ -183,6 +183,11 @@ class ToolRun(Input):
     npm_requirements: list[Requirement] | None = None
     tier: TierName | None = None
 
+    @property
+    def function(self) -> str:
+        """The function to call, as `name` or the schema says; empty if neither does."""
+        return self.name or str((self.json_schema or {}).get("name") or "")
+
 
 class ToolReturnState(BaseModel):
     """What one call returned."""
