@@ -427,8 +427,9 @@ def start_instance(short_tmp: Path, frame_bridge: FrameBridge) -> Iterator[Calla
     """Starts an instance of a genome (the seed by default); its bridge is `frame_bridge`."""
     started: list[Instance] = []
 
-    def start(genome: Path = SEED_GENOME, **variables: str) -> Instance:
-        started.append(Instance(short_tmp, genome, variables))
+    def start(genome: Path = SEED_GENOME, folder: str = ".", **variables: str) -> Instance:
+        (short_tmp / folder).mkdir(exist_ok=True)
+        started.append(Instance(short_tmp / folder, genome, variables))
         return started[-1]
 
     yield start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,11 @@ import httpx
 import psycopg
 import pytest
 
+from o_contracts.frames import decode_body
 from o_contracts.ids import new_agent_id, new_id
+from o_contracts.llm import LlmRequest, LlmResult
+from o_contracts.messages import ToolCall
+from o_platform.llm.server import Exchange, FrameServer, listening_socket
 from o_platform.testing.vault import revealed
 
 pytestmark = pytest.mark.integration
@@ -29,6 +35,16 @@ SEED = (
     "INSERT INTO instances (id, lineage, variant, role, runtime, status, limits)"
     " VALUES ('abcdef012345', 'default', 'v', 'stable', 'process', 'starting', '{}')",
 )
+
+
+SHADOW = "abcdef012346"
+ASKER = """
+import uuid
+import o
+def asker() -> str:
+    "Ask something else every time."
+    return o.llm.complete(prompt=str(uuid.uuid4()))["text"]
+"""
 
 
 class RealBridge:
@@ -74,6 +90,87 @@ def real_bridge(
     bridge = RealBridge(database_url, short_tmp)
     yield bridge
     bridge.close()
+
+
+class CountingModel:
+    """A gateway on a thread, whose model calls the tool `asker`, and counts what that asks."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self.asked: list[str] = []
+        self._loop = asyncio.new_event_loop()
+        serving = FrameServer(self._answer).serve(listening_socket(str(socket_path)))
+        self._serving = self._loop.create_task(serving)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._serving.cancel)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._serving)
+        self._loop.close()
+
+    async def _answer(self, exchange: Exchange) -> LlmResult:
+        request = decode_body(exchange.frame, LlmRequest)
+        exchange.streaming = request.stream
+        last = request.messages[-1]
+        if not request.tools:
+            self.asked.append(str(last.content))
+            return LlmResult(f"answer {len(self.asked)} to {last.content}", model="test/m")
+        if last.role == "tool":
+            return LlmResult(f"said: {last.content}", model="test/m")
+        return LlmResult(tool_calls=[ToolCall("call-1", "asker", "{}")], model="test/m")
+
+
+def test_a_shadow_replays_what_the_original_turn_was_answered(
+    start_instance: Callable[..., Any],
+    real_bridge: RealBridge,
+    database_rows: psycopg.Connection[Any],
+    short_tmp: Path,
+) -> None:
+    database_rows.execute(
+        "INSERT INTO instances (id, lineage, variant, role, runtime, status, limits)"
+        " VALUES (%s, 'default', 'v', 'shadow', 'process', 'starting', '{}')",
+        (SHADOW,),
+    )
+    database_rows.execute(
+        "INSERT INTO tools (id, name, description, source_code, code, entry, json_schema, tags,"
+        " tier, grants, return_char_limit, enable_parallel_execution, metadata)"
+        " VALUES (%s, 'asker', 'Ask.', %s, %s, 'asker', %s, '{}', 'wasm', '{llm.complete}', 1000,"
+        " false, '{}')",
+        (new_id("tool"), ASKER, ASKER, '{"parameters": {"type": "object", "properties": {}}}'),
+    )
+    agent_id = add_agent(database_rows)
+    database_rows.execute("UPDATE agents SET model = 'test/m', tools = '{asker}'")
+    real_bridge.kill()
+    real_bridge.start()
+    model = CountingModel(short_tmp / "llm.sock")
+    try:
+        stable = start_instance(O_BRIDGE_SOCKET=str(real_bridge.socket))
+        theirs = real_bridge.socket.parents[2] / SHADOW / "out" / "bridge.sock"
+        shadow = start_instance(folder="shadow", O_BRIDGE_SOCKET=str(theirs))
+        for instance in (stable, shadow):
+            instance.logs.append(real_bridge.log)
+            instance.wait_ready(30)
+        with ThreadPoolExecutor(2) as pool:
+            turns = [
+                pool.submit(one.say, agent_id, "go", **{"x-request-id": "r1"})
+                for one in (shadow, stable)
+            ]
+            copied, original = ([m["content"] for m in _said(turn.result(60))] for turn in turns)
+    finally:
+        model.close()
+    assert original == copied == [f"said: answer 1 to {model.asked[0]}"]
+    assert len(model.asked) == 1, "the shadow asked again"
+    (count,) = database_rows.execute("SELECT count(*) FROM runs").fetchone() or (None,)
+    assert count == 1, "the shadow left something behind"
+
+
+def _said(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    kind = "assistant_message"
+    return [message for message in answer["messages"] if message["message_type"] == kind]
 
 
 def add_agent(rows: psycopg.Connection[Any]) -> str:
