@@ -40,6 +40,10 @@ CALLS: Final = BASIC | {
     "getsockopt", "prctl", "sched_getaffinity", "set_robust_list", "setsockopt", "shutdown",
 }  # fmt: skip
 """System calls of an engine that serves no folder."""
+READING: Final[frozenset[str]] = frozenset(
+    {"fstat", "getdents64", "newfstatat", "openat", "openat2", "readlinkat", "statx"}
+)
+"""What an engine with a folder of packages needs besides; Landlock lets it open nothing else."""
 _SPARE_FILES: Final = 64
 log = logging.getLogger("o_sandbox.engine")
 
@@ -114,10 +118,12 @@ def _opened(name: ArtifactName, cache: CompiledCache) -> Iterator[str]:
 
 
 def _jail(settings: EngineSettings) -> Jail:
+    packages = (settings.packages,) if settings.packages else ()
     return Jail(
-        calls=CALLS,
+        calls=CALLS | (READING if packages else frozenset()),
         threads=True,
         executable_memory=settings.guests == "modules",
+        readable=packages,
         open_files=_SPARE_FILES + 2 * settings.calls,
         processes=1024,
         required=settings.required,

@@ -18,7 +18,8 @@ class EngineSettings(Struct, frozen=True):
     `idle` instances wait for a call; at most `calls` run at once. `memory_bytes` is the most that a
     call may ask for, `resident_bytes` how much of a dropped instance's memory is cleaned by copying
     instead of being given back. `tick_s` is how often a running guest is looked at. `required`
-    names the layers of the jail without which it must not serve.
+    names the layers of the jail without which it must not serve. `packages` is a folder of
+    pure-Python packages, which Python tools may read and import.
     """
 
     cache: str

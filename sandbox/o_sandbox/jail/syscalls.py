@@ -32,7 +32,7 @@ _X86_64: Final[Mapping[str, int]] = {
     "eventfd": 284, "timerfd_settime": 286, "accept4": 288, "eventfd2": 290, "epoll_create1": 291,
     "dup3": 292, "pipe2": 293, "prlimit64": 302, "getcpu": 309, "renameat2": 316, "seccomp": 317,
     "getrandom": 318, "memfd_create": 319, "membarrier": 324, "statx": 332, "rseq": 334,
-    "clone3": 435, "close_range": 436, "epoll_pwait2": 441,
+    "clone3": 435, "close_range": 436, "openat2": 437, "epoll_pwait2": 441,
 }  # fmt: skip
 _AARCH64: Final[Mapping[str, int]] = {
     "getcwd": 17, "eventfd2": 19, "epoll_create1": 20, "epoll_ctl": 21, "epoll_pwait": 22,
@@ -55,7 +55,7 @@ _AARCH64: Final[Mapping[str, int]] = {
     "shutdown": 210, "sendmsg": 211, "recvmsg": 212, "brk": 214, "munmap": 215, "mremap": 216,
     "clone": 220, "mmap": 222, "mprotect": 226, "madvise": 233, "accept4": 242,
     "prlimit64": 261, "renameat2": 276, "seccomp": 277, "getrandom": 278, "memfd_create": 279,
-    "membarrier": 283, "statx": 291, "rseq": 293, "clone3": 435, "close_range": 436,
+    "membarrier": 283, "statx": 291, "rseq": 293, "clone3": 435, "close_range": 436, "openat2": 437,
     "epoll_pwait2": 441,
 }  # fmt: skip
 _MACHINES: Final[Mapping[str, tuple[int, Mapping[str, int]]]] = {
