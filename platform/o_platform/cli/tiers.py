@@ -76,7 +76,8 @@ def _with_code(subject: str, confined: str, name: ArtifactName) -> Finding:
     except UnsafeCacheError as error:
         return Finding("weak", subject, "its compiled code is not safe", str(error))
     if found is None:
-        return Finding("good", subject, f"{confined}; compiled at first use, some 15 s")
+        took = "some 15 s" if name == "python" else "some seconds"
+        return Finding("good", subject, f"{confined}; compiled at first use, {took}")
     os.close(found)
     return Finding("good", subject, f"{confined}; compiled in {_short(folder)}")
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
-from o_platform.cli.terminal import done, print_json, say, warn
+from o_platform.cli.terminal import done, failed, print_json, say, warn
 from o_platform.errors import BadInputError, OError, SetupError
 from o_platform.tooling.fetch import Fetcher
-from o_platform.tooling.grants import named, unknown_grants
+from o_platform.tooling.grants import FETCH, SECRET, named, unknown_grants
 from o_platform.tooling.local import LOCAL_GRANTS, local_grants
 from o_sandbox import recording as recordings
 from o_sandbox.authoring import Definition, ToolDefinitionError, describe, describe_function
@@ -26,6 +26,8 @@ from o_sandbox.recording import Recording, RecordingError
 from o_sandbox.tiers import local_tiers
 from o_sandbox.tool import Language, Tier, Tool
 
+_DETAILS: Final = {FETCH: "DOMAIN", SECRET: "NAME"}
+"""What follows the name of a grant."""
 _LANGUAGES: Final[Mapping[str, Language]] = {
     ".py": "python", ".js": "javascript", ".wat": "wat", ".wasm": "wasm",
 }  # fmt: skip
@@ -218,9 +220,19 @@ def _print(channel: Channel, text: str) -> None:
 
 
 def _show(outcome: Outcome) -> None:
+    used = outcome.used
+    cost = f"{used.cpu_s:.3f} s CPU, {used.host_calls} host calls"
     if outcome.is_ok:
         print_json(outcome.value)
-    else:
-        warn(f"{outcome.reason}: {outcome.error}")
-    used = outcome.used
-    done(outcome.reason, used.wall_s, f"{used.cpu_s:.3f} s CPU, {used.host_calls} host calls")
+        done(outcome.reason, used.wall_s, cost)
+        return
+    warn(f"{outcome.reason}: {outcome.error}")
+    for name in sorted({call.name for call in outcome.calls if call.outcome == "denied"}):
+        if name in LOCAL_GRANTS:
+            say(f"  give it what it asks for with `--grant {_spelled(name)}`")
+    failed(outcome.reason, f"{used.wall_s:.1f} s   {cost}")
+
+
+def _spelled(name: str) -> str:
+    """A grant as an option takes it."""
+    return f"{name}:{_DETAILS[name]}" if name in _DETAILS else name

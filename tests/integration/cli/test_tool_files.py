@@ -54,6 +54,23 @@ def test_a_tool_is_checked_run_recorded_and_replayed(tmp_path: Path) -> None:
     assert (ran.exit_code, ran.output.splitlines()[0]) == (0, "42")
     failed = _o("tool", "run", script, "triple")
     assert (failed.exit_code, "defines no function triple" in failed.output) == (1, True)
+    assert "✗ error" in failed.output
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        ("o.scratch.write(path='a')", "--grant scratch`"),
+        ("o.http.fetch(url='https://a.example')", "--grant http.fetch:DOMAIN`"),
+    ],
+)
+def test_what_a_denied_tool_asks_for_is_named(tmp_path: Path, call: str, hint: str) -> None:
+    file = tmp_path / "f.py"
+    file.write_text(f'import o\ndef f():\n    "Do."\n    {call}\n')
+    ran = _o("tool", "run", file)
+    assert (ran.exit_code, "✗ denied" in ran.output, hint in ran.output) == (1, True, True)
+    allowed = _o("tool", "run", file, "--grant", "scratch")
+    assert ("--grant scratch`" in allowed.output) is False
 
 
 @pytest.mark.parametrize(
