@@ -70,7 +70,9 @@ class Scratch:
         """
         body = _CALLS.get(name)
         if body is None:
-            raise ScratchError(f"ENOSYS: there is no `{name}`, only {', '.join(_CALLS)}")
+            raise ScratchError(
+                f"ENOSYS: there is no `{name[:_NAME_BYTES]}`, only {', '.join(_CALLS)}"
+            )
         try:
             given = _decoder.decode(arguments)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
