@@ -17,7 +17,7 @@ from o_platform.agents.cache import ContextCache
 from o_platform.agents.inputs import Author, BlockChanges, NewBlock
 from o_platform.agents.paging import Page
 from o_platform.agents.service import existing_agent
-from o_platform.agents.unit import in_unit
+from o_platform.agents.unit import HoldersChangedError, in_unit
 from o_platform.db.engine import Database
 from o_platform.db.models import Block, BlockVersion
 from o_platform.errors import NotFoundError
@@ -195,13 +195,13 @@ async def _relabel(session: AsyncSession, block: Block, label: str) -> None:
 
 
 async def _locked(session: AsyncSession, block_id: str) -> tuple[Block, list[str]]:
-    # Agents before the block, as everyone locks; then those that got it meanwhile.
+    # Agents before the block, as everyone locks; none can get it any more then.
     before = await block_repository.fetch_holders(session, block_id)
     await repository.lock_agents(session, before)
     block = _existing(await block_repository.lock_block(session, block_id), block_id)
     holders = await block_repository.fetch_holders(session, block_id)
-    if holders != before:
-        await repository.lock_agents(session, holders)
+    if not set(holders) <= set(before):
+        raise HoldersChangedError
     return block, holders
 
 

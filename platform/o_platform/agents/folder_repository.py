@@ -21,12 +21,16 @@ READING_TOOLS: Final = ("open_files", "grep_files", "semantic_search_files")
 async def fetch_folder(session: AsyncSession, folder_id: str, *, lock: bool = False) -> Folder:
     """The folder with this id, locked until the transaction ends if asked.
 
+    Who attaches it to an agent meanwhile does not wait: they have locked the agent, which whoever
+    locks a folder wants next.
+
     Raises:
         NotFoundError: there is none.
     """
     folder = await session.get(
-        Folder, folder_id, with_for_update=True if lock else None, populate_existing=lock
-    )
+        Folder, folder_id, with_for_update={"key_share": True} if lock else None,
+        populate_existing=lock,
+    )  # fmt: skip
     if folder is None:
         raise NotFoundError(f"no folder has the id {folder_id!r}", folder_id=folder_id)
     return folder

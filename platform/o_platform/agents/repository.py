@@ -97,6 +97,8 @@ async def bump_agents(session: AsyncSession, agent_ids: Sequence[str]) -> None:
     """Raise the version of these agents' contexts and announce it on commit."""
     if not agent_ids:
         return
+    if len(agent_ids) > 1:
+        await lock_agents(session, agent_ids)
     await session.execute(
         update(Agent)
         .where(Agent.id.in_(agent_ids))

@@ -1,7 +1,7 @@
 """The SQL of memory edits that take effect with the commit of their turns.
 
 Everything that a batch will change is locked first and in order of ids (agents, then blocks), so
-that batches do not deadlock; then the blocks are read as they are now, and written with the next
+that nobody deadlocks (`unit`); then the blocks are read as they are now, and written with the next
 version. An agent that shares a block with the one that edited it gets a new version too, because
 its context changed.
 """
@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 from o_contracts.messages import Block
 from o_platform.agents.block_history import KEPT_VERSIONS
 from o_platform.agents.turns import opened_blocks
+from o_platform.agents.unit import HoldersChangedError
 from o_platform.db.sealed_columns import BLOCK_VALUE, VERSION_VALUE
 from o_platform.db.sealing import Vault
 
@@ -48,10 +49,12 @@ ORDER BY id FOR NO KEY UPDATE
 """
 
 _LOCK_BLOCKS = """
-SELECT id, label, value, char_limit, description, read_only, version,
-  ARRAY(SELECT agent_id FROM agent_blocks WHERE block_id = blocks.id)
+SELECT id, label, value, char_limit, description, read_only, version
 FROM blocks WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
+
+# On its own: a statement that had to wait for its locks sees other tables as of before.
+_HOLDERS = "SELECT block_id, agent_id FROM agent_blocks WHERE block_id = ANY(%s)"
 
 _WRITE_BLOCKS = """
 UPDATE blocks SET value = new.value, version = version + new.edits, updated_at = now()
@@ -85,26 +88,36 @@ RETURNING id
 """
 
 
-async def lock_agents(
-    connection: AsyncConnection, agent_ids: Sequence[str], block_ids: Sequence[str]
-) -> set[str]:
-    """Lock these agents and all that share these blocks; returns the ids of those there are."""
-    values = {"agents": list(agent_ids), "blocks": list(block_ids)}
-    cursor = await connection.execute(_LOCK_AGENTS, values)
-    return {row[0] async for row in cursor}
+class Locked(NamedTuple):
+    """What is locked: ids of agents, and blocks by id, without those that are gone."""
+
+    agents: frozenset[str]
+    blocks: dict[str, LockedBlock]
 
 
-async def lock_blocks(
-    connection: AsyncConnection, vault: Vault, block_ids: Sequence[str]
-) -> dict[str, LockedBlock]:
-    """Lock these blocks; returns them by id as they are now, without those that are gone."""
+async def lock(
+    connection: AsyncConnection, vault: Vault, agent_ids: Sequence[str], block_ids: Sequence[str]
+) -> Locked:
+    """Lock these agents and blocks, and all agents that share one of the blocks.
+
+    Raises:
+        HoldersChangedError: an agent got one before it was locked; end the transaction, try again.
+    """
+    names = {"agents": list(agent_ids), "blocks": list(block_ids)}
+    cursor = await connection.execute(_LOCK_AGENTS, names)
+    agents = frozenset([row[0] async for row in cursor])
+    if not block_ids:
+        return Locked(agents, {})
     cursor = await connection.execute(_LOCK_BLOCKS, (list(block_ids),))
-    rows = await cursor.fetchall()
-    blocks = opened_blocks(vault, (Block(*row[:-1]) for row in rows))
-    return {
-        block.id: LockedBlock(block, frozenset(row[-1]))
-        for block, row in zip(blocks, rows, strict=True)
-    }
+    blocks = opened_blocks(vault, [Block(*row) async for row in cursor])
+    holders: dict[str, set[str]] = {block.id: set() for block in blocks}
+    cursor = await connection.execute(_HOLDERS, (list(holders),))
+    async for block_id, agent_id in cursor:
+        holders[block_id].add(agent_id)
+    if not all(held <= agents for held in holders.values()):
+        raise HoldersChangedError
+    held = {block.id: LockedBlock(block, frozenset(holders[block.id])) for block in blocks}
+    return Locked(agents, held)
 
 
 async def requests_with_run(

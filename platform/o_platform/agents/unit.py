@@ -1,7 +1,9 @@
-"""Running a change again when PostgreSQL ended it to resolve a deadlock.
+"""Running a change again that could not have its locks.
 
-Writers lock in one order, but who holds a block is known only once it is locked, so a circle is
-possible; PostgreSQL then ends one of them, which had no effect and is simply run again.
+Writers lock agents in the order of their ids, then blocks. Who holds a block is certain only once
+it is locked; if somebody got it meanwhile, the change gives its locks back and is run again, as to
+lock one agent more now might close a circle of waiting. Should PostgreSQL find such a circle all
+the same, it ends one of the changes, which had no effect and is run again, too.
 """
 
 from __future__ import annotations
@@ -17,24 +19,31 @@ from o_platform.db.engine import Database
 from o_platform.errors import DatabaseUnavailableError
 
 MAX_TRIES: Final = 4
+"""Of a change that PostgreSQL ends."""
 T = TypeVar("T")
 
 
+class HoldersChangedError(Exception):
+    """An agent got the block before it was locked."""
+
+
 async def in_unit(database: Database, change: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    """The result of `change`, run in one transaction, again if it was the victim of a deadlock.
+    """The result of `change`, run in one transaction, again if it could not have its locks.
 
     Raises:
         DatabaseUnavailableError: PostgreSQL cannot be reached, or `MAX_TRIES` were not enough.
     """
-    for _ in range(MAX_TRIES - 1):
+    tries = 0
+    while True:
         try:
             async with database.unit_of_work() as session:
                 return await change(session)
+        except HoldersChangedError:
+            continue
         except DatabaseUnavailableError as error:
-            if not _was_victim(error):
+            tries += 1
+            if tries == MAX_TRIES or not _was_victim(error):
                 raise
-    async with database.unit_of_work() as session:
-        return await change(session)
 
 
 def _was_victim(error: DatabaseUnavailableError) -> bool:

@@ -88,7 +88,8 @@ class GroupCommit(Generic[W]):
             else:
                 later.append(pending)
         self._pending = later
-        return list(batch.values())
+        # In the order in which everyone locks agents.
+        return sorted(batch.values(), key=lambda pending: pending.item.agent_id)
 
     async def _write_until_settled(self, batch: list[_Pending[W]]) -> None:
         pauses = Pauses()

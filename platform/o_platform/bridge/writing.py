@@ -7,6 +7,7 @@ means that nobody else changed the agent, anything else that caches of it must b
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,12 +33,12 @@ from o_platform.agents.turn_blocks import Reshaping, reshape, taken_label
 from o_platform.agents.turn_edits import (
     BlockValue,
     LockedBlock,
-    lock_agents,
-    lock_blocks,
+    lock,
     requests_with_run,
     write_blocks,
 )
 from o_platform.agents.turns import begin_window, fetch_finished
+from o_platform.agents.unit import HoldersChangedError
 from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.overlay import BlockEdits, MemoryConflictError, Overlay
 from o_platform.bridge.postgres import AWAY, Postgres
@@ -48,6 +49,7 @@ from o_platform.errors import NotFoundError
 from o_platform.memory.passages import insert_passage
 
 PAST_WAIT_S: Final = 10.0
+_log = logging.getLogger(__name__)
 
 
 class EndedTurn(NamedTuple):
@@ -121,10 +123,20 @@ class EditWriter:
 
     async def write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
         """Write the batch in one transaction; outcomes in its order."""
+        while True:
+            try:
+                return await self._write(batch)
+            except HoldersChangedError:
+                _log.debug("an agent got a block of the batch; it is locked again")
+
+    async def _write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
         async with self._database.unit_of_work() as session:
             connection = await _driver_connection(session)
-            fresh = await _without_run(connection, batch)
-            edits = await _fitting_edits(connection, self._vault, fresh)
+            touched = [block_id for turn in batch for block_id in turn.touched]
+            agents = [turn.agent_id for turn in batch]
+            locked = await lock(connection, self._vault, agents, touched)
+            fresh = await _without_run(connection, batch, locked.agents)
+            edits = await _fitting_edits(connection, self._vault, fresh, locked.blocks)
             sharing = edits.sharing
             if edits.values:
                 sharing |= await write_blocks(connection, self._vault, edits.values)
@@ -155,23 +167,25 @@ class _Edits:
     """Ids of agents that share what was renamed."""
 
 
-async def _without_run(connection: AsyncConnection, batch: Sequence[EndedTurn]) -> list[EndedTurn]:
-    """Lock the agents; the turns whose agent exists and whose request has no run yet."""
-    blocks = [block_id for turn in batch for block_id in turn.touched]
-    alive = await lock_agents(connection, [turn.agent_id for turn in batch], blocks)
+async def _without_run(
+    connection: AsyncConnection, batch: Sequence[EndedTurn], alive: frozenset[str]
+) -> list[EndedTurn]:
+    """The turns whose agent exists (it is locked) and whose request has no run yet."""
     requests = {(turn.agent_id, turn.record.request_key): turn for turn in batch}
     done = await requests_with_run(connection, list(requests))
     return [turn for name, turn in requests.items() if name not in done and turn.agent_id in alive]
 
 
 async def _fitting_edits(
-    connection: AsyncConnection, vault: Vault, turns: Sequence[EndedTurn]
+    connection: AsyncConnection,
+    vault: Vault,
+    turns: Sequence[EndedTurn],
+    locked: dict[str, LockedBlock],
 ) -> _Edits:
     """What to write to the blocks, and the turns whose edits do not fit what they are now.
 
     Blocks that turns made, removed or renamed have become so when it returns.
     """
-    locked = await lock_blocks(connection, vault, [id_ for turn in turns for id_ in turn.touched])
     edits = _Edits()
     for turn in turns:
         try:
