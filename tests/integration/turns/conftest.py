@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,19 @@ class TurnPlatform:
 
     def kill_workers(self) -> None:
         """Kill the worker of every instance; PID 1 promotes the spare."""
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+
+    def workers(self) -> list[int]:
+        """The pid of every instance's worker."""
+        found = []
         for handle in self.handles():
             pid = int(handle.partition(":")[0])
             listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
             for child in listed:
                 if Path(f"/proc/{child}/comm").read_text().strip() == "o-worker":
-                    os.kill(int(child), signal.SIGKILL)
+                    found.append(int(child))
+        return found
 
     def handles(self) -> list[str]:
         """Pid and start time of every instance's PID 1."""
@@ -103,14 +110,10 @@ class TurnPlatform:
         return self.http.post(f"/v1/agents/{agent_id}/messages", json=body, headers=headers)
 
 
-@pytest.fixture(scope="session")
-def platform(postgres: EmbeddedServer) -> Iterator[TurnPlatform]:
-    require("envoy")
-    with (
-        ExitStack() as stack,
-        cloned_database(postgres) as url,
-        short_folder() as folder,
-    ):
+@contextmanager
+def running_platform(url: str) -> Iterator[TurnPlatform]:
+    """A platform on this (migrated) database for the time of the block."""
+    with ExitStack() as stack, short_folder() as folder:
         ours = {
             "DATABASE_URL": url,
             "O_HOME": str(folder / "h"),
@@ -134,6 +137,13 @@ def platform(postgres: EmbeddedServer) -> Iterator[TurnPlatform]:
             asyncio.run(until(lambda: _is_healthy(running), START_S))
             stack.callback(_remove_instances, settings, running.handles())
             yield running
+
+
+@pytest.fixture(scope="session")
+def platform(postgres: EmbeddedServer) -> Iterator[TurnPlatform]:
+    require("envoy")
+    with cloned_database(postgres) as url, running_platform(url) as running:
+        yield running
 
 
 def _is_healthy(running: TurnPlatform) -> bool:
