@@ -25,7 +25,7 @@ class Footprint:
 
 def cpu_us(roots: Mapping[str, int]) -> dict[str, float]:
     """CPU time used so far by the processes with these ids and their children, in microseconds."""
-    return {name: sum(map(_used_us, _family(pid))) for name, pid in roots.items()}
+    return {name: sum(map(_used_us, family(pid))) for name, pid in roots.items()}
 
 
 def cpu_between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -40,7 +40,7 @@ def footprint(pid: int, *, with_children: bool = True) -> Footprint:
         PermissionError: only the owner of a process, and root, may read its PSS.
     """
     pss = rss = processes = 0
-    for member in (process.pid for process in _family(pid)) if with_children else (pid,):
+    for member in (process.pid for process in family(pid)) if with_children else (pid,):
         try:
             sizes = parse_rollup(Path(f"/proc/{member}/smaps_rollup").read_text())
         except (FileNotFoundError, ProcessLookupError):
@@ -58,7 +58,8 @@ def parse_rollup(text: str) -> dict[str, int]:
     return sizes
 
 
-def _family(pid: int) -> Iterator[psutil.Process]:
+def family(pid: int) -> Iterator[psutil.Process]:
+    """A process and all that it has started."""
     try:
         process = psutil.Process(pid)
         yield process

@@ -16,6 +16,7 @@ from o_benchmarks.demo.chaos import first_process
 from o_benchmarks.demo.installation import Installation, InstallationError, answer, temporary_home
 from o_benchmarks.suite.clients import Address
 from o_benchmarks.suite.population import add_agents, write_ids
+from o_platform.llm.builtin import DEFAULT_SCRIPT
 from o_platform.settings import Settings
 from o_platform.supervisor.client import SupervisorClient
 from o_platform.traffic.admin import EnvoyAdmin
@@ -26,8 +27,8 @@ LINEAGE: Final = "default"
 CHILDREN: Final = ("envoy", "postgres", "bridge", "control")
 CONDITION_LIMIT_S: Final = 120.0
 _LOOK_S: Final = 0.02
-_SCRIPT: Final = "rules: [{name: all, reply: {text: hello}}]"
-"""For the scripted model, which no agent of the benchmarks uses."""
+_SCRIPT: Final = DEFAULT_SCRIPT.read_text()
+"""For the scripted model, which agents of the soak use."""
 
 
 @dataclass(frozen=True, slots=True)
