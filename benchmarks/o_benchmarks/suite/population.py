@@ -1,7 +1,8 @@
 """Agents by the thousand, inserted straight into the database.
 
 One agent is made through the API; the others are copies of its rows with ids of their own, so that
-they are what the API makes, whatever columns that has by now.
+they are what the API makes, whatever columns that has by now. A block's text is sealed for its own
+row, so each copy has it opened and sealed anew.
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ from typing import Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from o_contracts.ids import DEFAULT_LINEAGE_KEY, new_agent_id
+from o_contracts.ids import DEFAULT_LINEAGE_KEY, new_agent_id, new_id
+from o_platform.db.sealed_columns import BLOCK_VALUE
+from o_platform.db.sealing import Vault
 
 _BATCH: Final = 20_000
+_HELD: Final = (
+    "SELECT blocks.id, value FROM blocks JOIN agent_blocks ON block_id = blocks.id"
+    " WHERE agent_id = %s ORDER BY position"
+)
 
 
-def add_agents(database_url: str, template_id: str, count: int) -> list[str]:
+def add_agents(database_url: str, vault: Vault, template_id: str, count: int) -> list[str]:
     """Insert `count` copies of an agent and of its blocks; returns their ids."""
     ids = [new_agent_id(DEFAULT_LINEAGE_KEY) for _ in range(count)]
     with psycopg.connect(database_url) as connection:
         for start in range(0, count, _BATCH):
-            _copy(connection, template_id, ids[start : start + _BATCH])
+            _copy(connection, vault, template_id, ids[start : start + _BATCH])
             connection.commit()
         connection.autocommit = True
         for table in ("agents", "blocks", "agent_blocks"):
@@ -36,7 +43,7 @@ def write_ids(path: Path, ids: list[str]) -> Path:
     return path
 
 
-def _copy(connection: psycopg.Connection, template_id: str, ids: list[str]) -> None:
+def _copy(connection: psycopg.Connection, vault: Vault, template_id: str, ids: list[str]) -> None:
     _insert(
         connection,
         "agents",
@@ -44,29 +51,35 @@ def _copy(connection: psycopg.Connection, template_id: str, ids: list[str]) -> N
         " WHERE agents.id = %(template)s",
         ("id",),
         template_id,
-        ids,
+        ids=ids,
     )
-    _insert(
-        connection,
-        "blocks",
-        # Plain, as rows from before there were keys: a sealed text is bound to its own row.
-        "SELECT 'block-' || md5(new.id || held.position)::uuid, 'a block', {others}"
-        " FROM blocks JOIN agent_blocks held ON held.block_id = blocks.id,"
-        " unnest(%(ids)s::text[]) AS new(id) WHERE held.agent_id = %(template)s",
-        ("id", "value"),
-        template_id,
-        ids,
-    )
-    _insert(
-        connection,
-        "agent_blocks",
-        "SELECT new.id, 'block-' || md5(new.id || agent_blocks.position)::uuid, {others}"
-        " FROM agent_blocks, unnest(%(ids)s::text[]) AS new(id)"
-        " WHERE agent_blocks.agent_id = %(template)s",
-        ("agent_id", "block_id"),
-        template_id,
-        ids,
-    )
+    held = connection.execute(_HELD, (template_id,)).fetchall()
+    for block_id, stored in held:
+        value = BLOCK_VALUE.opened(vault, stored, block_id)
+        copies = [new_id("block") for _ in ids]
+        _insert(
+            connection,
+            "blocks",
+            "SELECT new.id, new.value, {others} FROM blocks,"
+            " unnest(%(blocks)s::text[], %(values)s::text[]) AS new(id, value)"
+            " WHERE blocks.id = %(template)s",
+            ("id", "value"),
+            block_id,
+            blocks=copies,
+            values=[BLOCK_VALUE.sealed(vault, value, copy) for copy in copies],
+        )
+        _insert(
+            connection,
+            "agent_blocks",
+            "SELECT new.agent_id, new.block_id, {others} FROM agent_blocks,"
+            " unnest(%(ids)s::text[], %(blocks)s::text[]) AS new(agent_id, block_id)"
+            " WHERE agent_blocks.block_id = %(template)s AND agent_blocks.agent_id = %(agent)s",
+            ("agent_id", "block_id"),
+            block_id,
+            ids=ids,
+            blocks=copies,
+            agent=template_id,
+        )
 
 
 def _insert(
@@ -75,7 +88,7 @@ def _insert(
     query: LiteralString,
     replaced: tuple[LiteralString, ...],
     template_id: str,
-    ids: list[str],
+    **values: object,
 ) -> None:
     """Insert what `query` selects: the `replaced` columns, then all others as they are."""
     others = [name for name in _columns(connection, table) if name not in replaced]
@@ -83,7 +96,7 @@ def _insert(
     selected = sql.SQL(", ").join(sql.Identifier(table, name) for name in others)
     statement = sql.SQL("INSERT INTO {} ({}) ").format(sql.Identifier(table), names)
     statement += sql.SQL(query).format(others=selected)
-    connection.execute(statement, {"ids": ids, "template": template_id})
+    connection.execute(statement, {"template": template_id, **values})
 
 
 def _columns(connection: psycopg.Connection, table: str) -> list[str]:

@@ -136,8 +136,8 @@ class Testbed:
             self._template = await self._create_agent()
         missing = count - len(self._ids)
         if missing > 0:
-            url = self.installation.database_url
-            self._ids += await asyncio.to_thread(add_agents, url, self._template, missing)
+            url, vault = self.installation.database_url, self.installation.vault
+            self._ids += await asyncio.to_thread(add_agents, url, vault, self._template, missing)
         return write_ids(self._home / f"agents-{count}.txt", self._ids[:count])
 
     async def agent_ids(self, count: int) -> list[str]:

@@ -1,25 +1,33 @@
-"""The SQL of what agents have open and look for in documents; plain psycopg, for turns."""
+"""The SQL of what agents have open and look for in documents; plain psycopg, for turns.
+
+Documents are sealed at rest, so PostgreSQL cuts nothing out of them. It still matches lines for
+`grep`, whose patterns come from models: its regular expressions can be stopped. The lines reach it
+as parameters, a few at a time, and are nowhere kept.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 from psycopg import AsyncConnection
 
 from o_platform.agents.document_blocks import LISTED_FILES, MAX_OPEN, WINDOW_CHARS, Document
+from o_platform.db.sealed_columns import FILE_CONTENT
+from o_platform.db.sealing import Vault
 
-GREP_TIMEOUT_MS: Final = 5_000
+GREP_LIMIT_S: Final = 5.0
+MATCHED_LINES: Final = 500
+MATCHED_CHARS: Final = 200_000
+"""Lines that are matched at once, and characters of them (a longer line goes alone)."""
 _ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
 _EDGES: Final = {r"\b": r"\y", r"\B": r"\Y"}
 SQL_WINDOW: Final = (
     f"coalesce((a.config ->> 'per_file_view_window_char_limit')::int, {WINDOW_CHARS})"
 )
-_LINES = """left(array_to_string(
-        (string_to_array({text}, E'\\n'))[{first} + 1 : coalesce({last}, {first} + {chars} + 1)],
-        E'\\n'), {chars} + 1)"""
-
 SQL_FOLDERS: Final = f"""
   'folders', (
     SELECT json_agg(json_build_object(
@@ -30,10 +38,7 @@ SQL_FOLDERS: Final = f"""
         SELECT coalesce(json_agg(json_build_object(
           'id', d.id, 'name', d.name, 'lines', d.lines, 'is_open', d.is_open,
           'first_line', d.first_line, 'last_line', d.last_line,
-          'text', CASE WHEN d.is_open THEN
-            {
-    _LINES.format(text="d.content", first="d.first_line", last="d.last_line", chars=SQL_WINDOW)
-} END
+          'text', CASE WHEN d.is_open THEN d.content END
         ) ORDER BY d.opened_at, d.name), '[]')
         FROM (
           SELECT files.*, o.file_id IS NOT NULL AS is_open, coalesce(o.first_line, 0) AS first_line,
@@ -44,12 +49,14 @@ SQL_FOLDERS: Final = f"""
     ) ORDER BY f.name)
     FROM agent_folders af JOIN folders f ON f.id = af.folder_id WHERE af.agent_id = a.id),
 """  # noqa: S608 — made of constants
-"""The folders that an agent `a` reads, in an object's constructor; null if there are none."""
+"""The folders that an agent `a` reads, in an object's constructor; null if there are none.
+
+The text of an open document is all of it, as it is stored: see `opened_window`.
+"""
 
 _FIND = f"""
-SELECT f.name, d.id, d.name, d.lines, true, %(first)s::int, %(last)s::int,
-  {_LINES.format(text="d.content", first="%(first)s::int", last="%(last)s::int", chars=SQL_WINDOW)},
-  {SQL_WINDOW}, coalesce((a.config ->> 'max_files_open')::int, {MAX_OPEN})
+SELECT f.name, d.id, d.name, d.lines, d.content, {SQL_WINDOW},
+  coalesce((a.config ->> 'max_files_open')::int, {MAX_OPEN})
 FROM agents a
 JOIN agent_folders af ON af.agent_id = a.id
 JOIN folders f ON f.id = af.folder_id
@@ -59,20 +66,20 @@ WHERE a.id = %(agent_id)s AND d.lines > 0
 ORDER BY f.name || '/' || d.name = %(path)s DESC, f.name LIMIT 1
 """  # noqa: S608 — made of constants
 
-_GREP = """
-WITH hit AS (
-  SELECT f.name || '/' || d.name AS path, d.id, line.number
-  FROM agent_folders af
-  JOIN folders f ON f.id = af.folder_id
-  JOIN files d ON d.folder_id = f.id,
-  unnest(string_to_array(d.content, E'\\n')) WITH ORDINALITY AS line(text, number)
-  WHERE af.agent_id = %(agent_id)s AND d.content IS NOT NULL AND line.text ~* %(pattern)s
-    AND (%(include)s = '' OR f.name || '/' || d.name ~ %(include)s)
-  ORDER BY path, line.number LIMIT %(limit)s OFFSET %(offset)s)
-SELECT hit.path, hit.number,
-  (string_to_array(d.content, E'\\n'))[
-    greatest(hit.number - %(around)s, 1) : hit.number + %(around)s]
-FROM hit JOIN files d ON d.id = hit.id ORDER BY hit.path, hit.number
+_READABLE = """
+SELECT d.id, f.name || '/' || d.name AS path
+FROM agent_folders af
+JOIN folders f ON f.id = af.folder_id
+JOIN files d ON d.folder_id = f.id
+WHERE af.agent_id = %(agent_id)s AND d.content IS NOT NULL
+  AND (%(include)s = '' OR f.name || '/' || d.name ~ %(include)s)
+ORDER BY path
+"""
+
+_MATCH = """
+SELECT number FROM (SELECT %(lines)s::text[] AS lines) AS given,
+  generate_series(1, cardinality(given.lines)) AS number
+WHERE given.lines[number] ~* %(pattern)s ORDER BY number
 """
 
 _OPEN = """
@@ -107,22 +114,33 @@ class GrepHit(NamedTuple):
     lines: list[str]
 
 
+def opened_window(vault: Vault, document: Document, chars: int) -> Document:
+    """A document with the lines it is open at instead of all of its text as it is stored.
+
+    They end one character after `chars` at the latest.
+    """
+    text = FILE_CONTENT.opened(vault, document.text or "", document.id)
+    return msgspec.structs.replace(
+        document, text=_lines(text, document.first_line, document.last_line, chars)
+    )
+
+
 async def find_document(
-    connection: AsyncConnection, agent_id: str, path: str, window: Window
+    connection: AsyncConnection, vault: Vault, agent_id: str, path: str, window: Window
 ) -> FoundDocument | None:
     """The agent's document of this path, or of this name in one of its folders."""
-    values = {
-        "agent_id": agent_id, "path": path, "first": window.first_line, "last": window.last_line
-    }  # fmt: skip
+    values = {"agent_id": agent_id, "path": path}
     row = await (await connection.execute(_FIND, values)).fetchone()
     if row is None:
         return None
-    folder_name, *fields, window_chars, max_open = row
-    return FoundDocument(folder_name, Document(*fields), window_chars, max_open)
+    folder_name, file_id, name, lines, stored, chars, max_open = row
+    document = Document(file_id, name, lines, True, *window, stored)
+    return FoundDocument(folder_name, opened_window(vault, document, chars), chars, max_open)
 
 
 async def grep(
     connection: AsyncConnection,
+    vault: Vault,
     agent_id: str,
     pattern: str,
     *,
@@ -135,16 +153,64 @@ async def grep(
 
     Raises:
         psycopg.errors.InvalidRegularExpression: `pattern` or `include` is none.
-        psycopg.errors.QueryCanceled: it took longer than `GREP_TIMEOUT_MS`.
+        psycopg.errors.QueryCanceled, TimeoutError: it took longer than `GREP_LIMIT_S`.
     """
-    values = {
-        "agent_id": agent_id, "pattern": _as_sql(pattern), "include": _as_sql(include),
-        "around": around, "limit": limit, "offset": offset,
-    }  # fmt: skip
-    async with connection.transaction():
-        await connection.execute(f"SET LOCAL statement_timeout = {GREP_TIMEOUT_MS}")
-        rows = await (await connection.execute(_GREP, values)).fetchall()
-    return [GrepHit(*row) for row in rows]
+    hits: list[GrepHit] = []
+    passed = 0
+    async with asyncio.timeout(GREP_LIMIT_S), connection.transaction():
+        await connection.execute(f"SET LOCAL statement_timeout = {GREP_LIMIT_S * 1000:.0f}")
+        await connection.execute("SELECT '' ~* %s", (_as_sql(pattern),))
+        values = {"agent_id": agent_id, "include": _as_sql(include)}
+        documents = await (await connection.execute(_READABLE, values)).fetchall()
+        for file_id, path in documents:
+            lines = await _lines_of(connection, vault, file_id)
+            for first, batch in _batches(lines):
+                for number in await _matching(connection, batch, _as_sql(pattern)):
+                    passed += 1
+                    if passed > offset:
+                        at = first + number
+                        near = lines[max(at - around, 0) : at + around + 1]
+                        hits.append(GrepHit(path, at + 1, near))
+                    if len(hits) == limit:
+                        return hits
+    return hits
+
+
+async def _lines_of(connection: AsyncConnection, vault: Vault, file_id: str) -> list[str]:
+    query = "SELECT content FROM files WHERE id = %s"
+    row = await (await connection.execute(query, (file_id,))).fetchone()
+    if row is None or row[0] is None:
+        return []
+    text = await asyncio.to_thread(FILE_CONTENT.opened, vault, row[0], file_id)
+    return str(text).split("\n")
+
+
+async def _matching(connection: AsyncConnection, lines: Sequence[str], pattern: str) -> list[int]:
+    """The numbers (from 0) of the lines that match."""
+    values = {"lines": list(lines), "pattern": pattern}
+    return [row[0] - 1 async for row in await connection.execute(_MATCH, values)]
+
+
+def _batches(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Parts of the lines, each with the number of its first one."""
+    first, batch, chars = 0, list[str](), 0
+    for number, line in enumerate(lines):
+        if batch and (len(batch) == MATCHED_LINES or chars + len(line) > MATCHED_CHARS):
+            yield first, batch
+            first, batch, chars = number, [], 0
+        batch.append(line)
+        chars += len(line)
+    yield first, batch
+
+
+def _lines(text: str, first: int, last: int | None, chars: int) -> str:
+    start = 0
+    for _ in range(first):
+        start = text.find("\n", start) + 1
+        if start == 0:
+            return ""
+    shown = text[start : start + chars + 1]
+    return shown if last is None else "\n".join(shown.split("\n")[: last - first])
 
 
 def _as_sql(pattern: str) -> str:

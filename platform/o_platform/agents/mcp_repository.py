@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.agents import repository
 from o_platform.db.models import Agent, McpServer, McpTool
+from o_platform.db.sealed_columns import SERVER_CONFIG
+from o_platform.db.sealing import Vault
 from o_platform.errors import NotFoundError
 
 _TARGET = """
@@ -32,11 +34,14 @@ class McpTarget(NamedTuple):
 
 
 async def find_target(
-    connection: AsyncConnection, agent_id: str, tool_name: str
+    connection: AsyncConnection, vault: Vault, agent_id: str, tool_name: str
 ) -> McpTarget | None:
     """The MCP tool that the agent has under this name."""
     row = await (await connection.execute(_TARGET, (agent_id, tool_name))).fetchone()
-    return None if row is None else McpTarget(*row)
+    if row is None:
+        return None
+    server_id, name, kind, config, tool = row
+    return McpTarget(server_id, name, kind, SERVER_CONFIG.opened(vault, config, server_id), tool)
 
 
 async def fetch_server(session: AsyncSession, server_id: str, *, lock: bool = False) -> McpServer:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import undefer
 
 from o_platform.agents import folder_repository, repository
 from o_platform.agents.cache import ContextCache
@@ -25,6 +24,7 @@ from o_platform.agents.service import existing_agent, locked_agent
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
 from o_platform.db.models import Agent, AgentFolder, File, Folder, OpenFile
+from o_platform.db.sealed_columns import FILE_CONTENT, vault_of
 from o_platform.errors import NotFoundError
 
 
@@ -105,8 +105,6 @@ class ReadingService:
             if is_open is not None:
                 held = File.id.in_(opened)
                 wanted = wanted.where(held if is_open else ~held)
-            if is_open:
-                wanted = wanted.options(undefer(File.content))
             files = await fetch_page(session, wanted, File.id, (File.created_at, File.id), page)
             return await _read(session, agent, files)
 
@@ -213,7 +211,8 @@ async def _read(session: AsyncSession, agent: Agent, files: Sequence[File]) -> l
         window = found.opened.get(file.id)
         text = None
         if window is not None:
-            content = await session.scalar(select(File.content).where(File.id == file.id))
+            stored = await session.scalar(select(File.content).where(File.id == file.id))
+            content = FILE_CONTENT.opened(vault_of(session), stored, file.id)
             text = _visible(file, content or "", window, chars)
         read.append(ReadFile(file, found.folders[file.folder_id], window, text))
     return read

@@ -17,7 +17,7 @@ from o_contracts.bridge import FinishedTurn
 from o_contracts.ids import is_conversation
 from o_contracts.messages import AgentContext, Block, Message, StopReason, ToolSpec, Usage
 from o_platform.agents.document_blocks import ReadFolder, document_blocks
-from o_platform.agents.document_repository import SQL_FOLDERS
+from o_platform.agents.document_repository import SQL_FOLDERS, opened_window
 from o_platform.db.sealed_columns import BLOCK_VALUE, MESSAGE_BODY, SECRET_VALUE
 from o_platform.db.sealing import Place, Vault, place
 from o_tools.catalogue import specs_of
@@ -360,7 +360,17 @@ def _blocks(vault: Vault, row: _ContextRow) -> list[Block]:
     own = opened_blocks(vault, row.blocks)
     if not row.folders:
         return own
-    return [*own, *document_blocks(row.folders, {block.label for block in own})]
+    folders = [
+        msgspec.structs.replace(
+            folder,
+            files=[
+                opened_window(vault, file, folder.window_chars) if file.is_open else file
+                for file in folder.files
+            ],
+        )
+        for folder in row.folders
+    ]
+    return [*own, *document_blocks(folders, {block.label for block in own})]
 
 
 def _specs(

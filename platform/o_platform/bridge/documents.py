@@ -88,7 +88,8 @@ class Documents:
 
         async def read(connection: AsyncConnection) -> list[GrepHit]:
             return await grep(
-                connection, agent_id, call.pattern, include=call.include or "",
+                connection, self._database.vault, agent_id, call.pattern,
+                include=call.include or "",
                 around=1 if call.context_lines is None else call.context_lines,
                 limit=HITS_AT_ONCE + 1, offset=call.offset or 0,
             )  # fmt: skip
@@ -97,7 +98,7 @@ class Documents:
             hits = await self._postgres.run(read, wait_s=WAIT_S)
         except InvalidRegularExpression as error:
             raise ToolError(f"the pattern is no regular expression: {error}") from None
-        except QueryCanceled:
+        except (QueryCanceled, TimeoutError):
             raise ToolError("the pattern takes too long; use a simpler one") from None
         around = 1 if call.context_lines is None else call.context_lines
         shown = [_shown(hit, around) for hit in hits[:HITS_AT_ONCE]]
@@ -132,7 +133,7 @@ class Documents:
         window, path = _window(request), request.file_name
 
         async def read(connection: AsyncConnection) -> FoundDocument | None:
-            return await find_document(connection, agent_id, path, window)
+            return await find_document(connection, self._database.vault, agent_id, path, window)
 
         found = await self._postgres.run(read, wait_s=WAIT_S)
         if found is None:

@@ -32,7 +32,7 @@ class McpCalls:
     """Answers calls of tools whose home is an MCP server."""
 
     def __init__(self, postgres: Postgres, vault: Vault, sessions: McpSessions) -> None:
-        """`vault` seals what is kept; `sessions` are the connections to servers."""
+        """`vault` seals results and opens how servers are reached; `sessions` reach them."""
         self._postgres = postgres
         self._vault = vault
         self._sessions = sessions
@@ -66,7 +66,7 @@ class McpCalls:
 
     async def _target(self, agent_id: str, name: str) -> McpTarget:
         async def read(connection: AsyncConnection) -> McpTarget | None:
-            return await find_target(connection, agent_id, name)
+            return await find_target(connection, self._vault, agent_id, name)
 
         target = await self._postgres.run(read, wait_s=_WAIT_S)
         if target is None:

@@ -35,9 +35,12 @@ SERVER_OPTIONS: dict[str, str] = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
     "log_min_duration_statement": "1s",
+    "log_parameter_max_length": "0",
     "unix_socket_permissions": "0700",
 }
-"""Why: one machine is shared with the whole platform; fsync and synchronous_commit stay on."""
+"""Why: one machine is shared with the whole platform; fsync and synchronous_commit stay on. Slow
+statements are logged without their parameters, which may be texts that are sealed at rest.
+"""
 
 
 def server_binary(name: str) -> str:

@@ -4,6 +4,10 @@ The job after an upgrade and after a rotation. It goes through the tables by the
 a time, and the database knows how far it has come (`EncryptionKey.progress`), so that it goes on
 after a restart. A row is changed only if nobody did meanwhile; whoever did has used the key in
 force. Marks of passages are made anew with it, too.
+
+What was on its way when the key was made may have been sealed with the former one, and written
+behind the job's back. So in the end, when nothing of that time can be under way any more, it looks
+once more for rows that the key in force did not seal.
 """
 
 from __future__ import annotations
@@ -11,10 +15,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, cast
 
 import msgspec
-from sqlalchemy import ColumnElement, Table, func, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Table,
+    Text,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy import cast as cast_sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.messages import Message
@@ -26,6 +42,7 @@ from o_platform.db.sealing import Vault, sealed_with
 from o_platform.errors import OError
 
 BATCH: Final = 500
+"""Rows at a time, unless a column says fewer."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,9 +59,15 @@ class Progress:
 class Resealing:
     """The job; each `step` is a batch."""
 
-    def __init__(self, database: Database) -> None:
-        """Seals with the current key of the database's vault."""
+    def __init__(self, database: Database, *, in_flight_s: float = 0.0) -> None:
+        """Seals with the current key of the database's vault.
+
+        Args:
+            database: what is gone through.
+            in_flight_s: how long what was sealed before there was the key may take to be written.
+        """
         self._database = database
+        self._in_flight = timedelta(seconds=in_flight_s)
 
     async def step(self) -> bool:
         """Do the next batch; returns whether there was anything to do."""
@@ -54,11 +77,15 @@ class Resealing:
             if key is None or key.sealed_at is not None:
                 return False
             for sealed in SEALED:
-                part = dict(key.progress.get(sealed.table) or await _begun(session, sealed))
+                part = dict(key.progress.get(sealed.name) or await _begun(session, sealed))
                 if not part.get("complete"):
                     await _seal_next(session, vault, sealed, part)
-                    key.progress = {**key.progress, sealed.table: part}
+                    key.progress = {**key.progress, sealed.name: part}
                     return True
+            if not await _is_older(session, key, self._in_flight):
+                return False
+            for sealed in SEALED:
+                await _seal_rest(session, vault, sealed)
             key.sealed_at = func.now()
             _log.info("everything is sealed with the key %s", key.id)
             return True
@@ -78,7 +105,7 @@ class Resealing:
 
 def progress_of(key: EncryptionKey) -> list[Progress]:
     """How far each table has come."""
-    parts = ((sealed.table, key.progress.get(sealed.table) or {}) for sealed in SEALED)
+    parts = ((sealed.name, key.progress.get(sealed.name) or {}) for sealed in SEALED)
     return [
         Progress(table, part.get("done", 0), part.get("total", 0), bool(part.get("complete")))
         for table, part in parts
@@ -90,6 +117,32 @@ async def _begun(session: AsyncSession, sealed: SealedColumn) -> dict[str, Any]:
     return {"done": 0, "total": total or 0, "after": None}
 
 
+async def _is_older(session: AsyncSession, key: EncryptionKey, age: timedelta) -> bool:
+    older = select(EncryptionKey.id).where(
+        EncryptionKey.id == key.id, EncryptionKey.created_at <= func.now() - age
+    )
+    return await session.scalar(older) is not None
+
+
+async def _seal_rest(session: AsyncSession, vault: Vault, sealed: SealedColumn) -> None:
+    """Seal anew what the key in force did not; few rows, or none."""
+    column = _table(sealed).c[sealed.column]
+    due = column.is_not(None) & ~func.starts_with(cast_sql(column, Text), _begin(sealed, vault))
+    after: list[Any] | None = None
+    while rows := await _fetch(session, sealed, after, due):
+        for row in rows:
+            await _seal_row(session, vault, sealed, row)
+        after = list(rows[-1].key)
+
+
+def _begin(sealed: SealedColumn, vault: Vault) -> str:
+    """What a value begins with that the key in force sealed, as PostgreSQL writes it as text."""
+    begins = sealed_with(vault.current)
+    if isinstance(_table(sealed).c[sealed.column].type, LargeBinary):
+        return f"\\x{begins.encode().hex()}"
+    return f'"{begins}' if sealed.is_json else begins
+
+
 async def _seal_next(
     session: AsyncSession, vault: Vault, sealed: SealedColumn, part: dict[str, Any]
 ) -> None:
@@ -98,14 +151,21 @@ async def _seal_next(
         if _is_due(row.stored, vault):
             await _seal_row(session, vault, sealed, row)
     part["done"] += len(rows)
-    part["complete"] = len(rows) < BATCH
+    part["complete"] = len(rows) < _at_once(sealed)
     if rows:
         part["after"] = list(rows[-1].key)
 
 
+def _at_once(sealed: SealedColumn) -> int:
+    return min(BATCH, sealed.batch)
+
+
 def _is_due(stored: Any, vault: Vault) -> bool:
+    begins = sealed_with(vault.current)
+    if isinstance(stored, bytes):
+        return not stored.startswith(begins.encode())
     if isinstance(stored, str):
-        return not stored.startswith(sealed_with(vault.current))
+        return not stored.startswith(begins)
     return stored is not None
 
 
@@ -127,11 +187,16 @@ def _order(sealed: SealedColumn) -> list[Any]:
 
 
 async def _fetch(
-    session: AsyncSession, sealed: SealedColumn, after: list[Any] | None
+    session: AsyncSession,
+    sealed: SealedColumn,
+    after: list[Any] | None,
+    which: ColumnElement[bool] | None = None,
 ) -> Sequence[_Row]:
     table = _table(sealed)
     order, names = _order(sealed), [table.c[name] for name in sealed.row]
-    wanted = select(*order, *names, table.c[sealed.column]).order_by(*order).limit(BATCH)
+    wanted = select(*order, *names, table.c[sealed.column]).order_by(*order).limit(_at_once(sealed))
+    if which is not None:
+        wanted = wanted.where(which)
     if after is not None:
         wanted = wanted.where(_follows(order, after))
     width = len(order)
@@ -155,7 +220,7 @@ async def _seal_row(session: AsyncSession, vault: Vault, sealed: SealedColumn, r
         return
     table = _table(sealed)
     column = table.c[sealed.column]
-    values: dict[Any, Any] = {column: sealed.sealed(vault, value, *row.name)}
+    values: dict[Any, Any] = {column: sealed.as_stored(vault, value, *row.name)}
     if sealed is PASSAGE_TEXT:
         values[table.c.words] = marks.vector(vault, value)
     elif sealed is MESSAGE_BODY:

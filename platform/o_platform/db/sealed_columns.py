@@ -25,6 +25,8 @@ from o_platform.db.models import (
     Base,
     Block,
     BlockVersion,
+    File,
+    McpServer,
     Message,
     Passage,
     RunEvent,
@@ -34,29 +36,46 @@ from o_platform.db.sealing import Place, Vault, is_sealed, place
 
 VAULT: Final = "vault"
 """Where a session has its vault (`Session.info`)."""
-_PLAIN: Final = "_o_plain_values"
+_PLAIN: Final = "_o_plain_"
+"""Begins the name under which a row keeps a column's plain value while it is flushed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
-    """A column, and the columns that name its row. `is_json`: it holds a JSON value."""
+    """A column, and the columns that name its row. `is_json`: it holds a JSON value.
+
+    `part` names it where its table has another one; `batch`: rows that are sealed anew at once.
+    """
 
     model: type[Base]
     column: str
     row: tuple[str, ...]
     is_json: bool = False
+    part: str = ""
+    batch: int = 500
 
     @property
     def table(self) -> str:
         """Name of the table."""
         return str(self.model.__tablename__)
 
+    @property
+    def name(self) -> str:
+        """Names it among all sealed columns."""
+        return f"{self.table} {self.part}".rstrip()
+
     def place(self, *row: object) -> Place:
         """The place of a value, by its row's name."""
         return place(self.table, "/".join(map(str, row)), self.column)
 
+    def as_stored(self, vault: Vault, value: Any, *row: object) -> str | bytes:
+        """A value as it is stored; bytes stay bytes."""
+        if isinstance(value, bytes):
+            return vault.seal_bytes(value, self.place(*row))
+        return self.sealed(vault, value, *row)
+
     def sealed(self, vault: Vault, value: Any, *row: object) -> str:
-        """A value as it is stored."""
+        """A text or a JSON value as it is stored."""
         text = msgspec.json.encode(value).decode() if self.is_json else str(value)
         return vault.seal(text, self.place(*row))
 
@@ -66,6 +85,8 @@ class SealedColumn:
         Raises:
             SealedValueError, EncryptionKeyError: it cannot be opened.
         """
+        if isinstance(stored, bytes):
+            return vault.open_bytes(stored, self.place(*row))
         if not isinstance(stored, str) or not is_sealed(stored):
             return stored
         text = vault.open(stored, self.place(*row))
@@ -80,9 +101,12 @@ SECRET_VALUE: Final = SealedColumn(AgentSecret, "value", ("agent_id", "name"))
 BACKGROUND_BODY: Final = SealedColumn(BackgroundRun, "body", ("run_id",))
 EVENT_DATA: Final = SealedColumn(RunEvent, "data", ("run_id", "seq"))
 SCHEDULED_TURN: Final = SealedColumn(Schedule, "turn", ("id",), is_json=True)
+SERVER_CONFIG: Final = SealedColumn(McpServer, "config", ("id",), is_json=True)
+FILE_CONTENT: Final = SealedColumn(File, "content", ("id",), batch=4)
+FILE_DATA: Final = SealedColumn(File, "data", ("id",), part="uploads", batch=4)
 SEALED: Final = (
-    BLOCK_VALUE, VERSION_VALUE, PASSAGE_TEXT, SECRET_VALUE, SCHEDULED_TURN, BACKGROUND_BODY,
-    EVENT_DATA, MESSAGE_BODY,
+    BLOCK_VALUE, VERSION_VALUE, PASSAGE_TEXT, SECRET_VALUE, SERVER_CONFIG, SCHEDULED_TURN,
+    BACKGROUND_BODY, EVENT_DATA, FILE_CONTENT, FILE_DATA, MESSAGE_BODY,
 )  # fmt: skip
 """Every sealed column but the journal's, whose rows live for a day at most (`agents.turns`)."""
 
@@ -105,7 +129,7 @@ def _row(sealed: SealedColumn, target: Base) -> Sequence[object]:
 
 def _open(sealed: SealedColumn, target: Base, session: Session | None) -> None:
     stored = target.__dict__.get(sealed.column)
-    if isinstance(stored, str) and is_sealed(stored):
+    if isinstance(stored, bytes) or (isinstance(stored, str) and is_sealed(stored)):
         value = sealed.opened(_vault(session), stored, *_row(sealed, target))
         set_committed_value(target, sealed.column, value)
 
@@ -116,9 +140,9 @@ def _seal(sealed: SealedColumn, target: Base) -> None:
     plain = getattr(target, sealed.column)
     if plain is None:
         return
-    setattr(target, _PLAIN, plain)
+    setattr(target, _PLAIN + sealed.column, plain)
     vault = _vault(object_session(target))
-    setattr(target, sealed.column, sealed.sealed(vault, plain, *_row(sealed, target)))
+    setattr(target, sealed.column, sealed.as_stored(vault, plain, *_row(sealed, target)))
     if isinstance(target, Passage):
         target.words = marks.vector(vault, plain)
     elif isinstance(target, Message):
@@ -131,8 +155,9 @@ def _tool_of(body: dict[str, Any]) -> str | None:
 
 
 def _restore(sealed: SealedColumn, target: Base) -> None:
-    if _PLAIN in target.__dict__:
-        set_committed_value(target, sealed.column, target.__dict__.pop(_PLAIN))
+    kept = _PLAIN + sealed.column
+    if kept in target.__dict__:
+        set_committed_value(target, sealed.column, target.__dict__.pop(kept))
 
 
 def _listen(sealed: SealedColumn) -> None:

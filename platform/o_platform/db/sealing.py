@@ -19,6 +19,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import count
 from typing import Final, NewType
 
 from cryptography.exceptions import InvalidTag
@@ -205,21 +206,22 @@ def _refused(where: Place) -> SealedValueError:
 
 
 class _Nonces:
-    """Nonces that this process has not used; a fork begins its own."""
+    """Nonces that this process has not used, in whichever thread; a fork begins its own."""
 
-    __slots__ = ("_count", "_pid", "_prefix")
+    __slots__ = ("_series",)
 
     def __init__(self) -> None:
-        self._pid = 0
-        self._count = 0
-        self._prefix = b""
+        self._series = (0, b"", count())
 
     def next(self) -> bytes:
-        if self._pid != os.getpid() or self._count >= _COUNTS:
-            self._pid, self._count, self._prefix = os.getpid(), 0, os.urandom(8)
-        nonce = self._prefix + self._count.to_bytes(4, "big")
-        self._count += 1
-        return nonce
+        # A series is replaced whole, and a count's next number goes to one thread alone.
+        pid, prefix, numbers = self._series
+        number = next(numbers)
+        if pid != os.getpid() or number >= _COUNTS:
+            prefix, numbers = os.urandom(8), count()
+            number = next(numbers)
+            self._series = (os.getpid(), prefix, numbers)
+        return prefix + number.to_bytes(4, "big")
 
 
 def _derived(material: bytes, purpose: bytes) -> bytes:

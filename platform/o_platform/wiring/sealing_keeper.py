@@ -15,6 +15,8 @@ from o_platform.errors import ConflictError
 from o_platform.wiring.announcements import listening
 
 LOOK_S: Final = 60.0
+IN_FLIGHT_S: Final = 60.0
+"""Turns wait for PostgreSQL for 25 s at most, and its own limit for idle transactions is this."""
 
 
 class SealingKeeper:
@@ -25,7 +27,7 @@ class SealingKeeper:
         self._database = database
         self._bridge = bridge
         self._source = source
-        self._job = Resealing(database)
+        self._job = Resealing(database, in_flight_s=IN_FLIGHT_S)
 
     async def run(self) -> None:
         """Look and work until cancelled; it rests after a batch as long as that took."""
@@ -37,6 +39,9 @@ class SealingKeeper:
                     await asyncio.sleep(loop.time() - began)
                 else:
                     await announcements.wait(LOOK_S)
+                    if self._source.is_file:
+                        # Another control plane may have made a key.
+                        self._database.vault.reload()
 
     async def keys(self) -> Sequence[EncryptionKey]:
         """The keys that the database has seen, the newest first, each with its progress."""

@@ -150,7 +150,8 @@ def test_what_cannot_be_read_is_refused(letta: Letta, http: httpx.Client) -> Non
         with pytest.raises(UnprocessableEntityError):
             upload(letta, folder, name, data)
     assert list(letta.folders.files.list(folder)) == []
-    missing = http.post(f"/v1/folders/{folder[:-1]}0/upload", files={"file": ("a.txt", b"x")})
+    other = "source-00000000-0000-4000-8000-000000000000"
+    missing = http.post(f"/v1/folders/{other}/upload", files={"file": ("a.txt", b"x")})
     assert missing.status_code == 404
 
 

@@ -19,7 +19,10 @@ from o_benchmarks.suite.population import add_agents
 from o_benchmarks.suite.processes import cpu_us, footprint
 from o_benchmarks.suite.raw_path import raw_path
 from o_contracts.ids import is_valid_id, new_agent_id
+from o_platform.db.sealed_columns import BLOCK_VALUE
+from o_platform.db.sealing import is_sealed
 from o_platform.testing import require
+from o_platform.testing.vault import vault_of_tests
 
 pytestmark = pytest.mark.integration
 BURN = """
@@ -73,7 +76,7 @@ def test_cpu_time_of_children_that_ended_is_not_lost() -> None:
 
 
 def test_a_population_is_made_of_what_the_api_made(database_url: str) -> None:
-    template = new_agent_id(1)
+    template, vault = new_agent_id(1), vault_of_tests()
     with psycopg.connect(database_url) as connection:
         connection.execute("INSERT INTO lineages (name, key) VALUES ('default', 1)")
         connection.execute(
@@ -84,13 +87,14 @@ def test_a_population_is_made_of_what_the_api_made(database_url: str) -> None:
         )
         connection.execute(
             "INSERT INTO blocks (id, label, value, char_limit, read_only, metadata, tags) VALUES"
-            " ('block-1', 'human', 'Ada', 100, false, '{}', '{}')"
+            " ('block-1', 'human', %s, 100, false, '{}', '{}')",
+            (BLOCK_VALUE.sealed(vault, "Ada", "block-1"),),
         )
         connection.execute(
             "INSERT INTO agent_blocks VALUES (%s, 'human', 'block-1', 0)", (template,)
         )
 
-    ids = add_agents(database_url, template, 50)
+    ids = add_agents(database_url, vault, template, 50)
 
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
@@ -101,4 +105,8 @@ def test_a_population_is_made_of_what_the_api_made(database_url: str) -> None:
     assert sorted(ids) == sorted(row[0] for row in rows)
     assert len({row[2] for row in rows}) == 50
     assert all(is_valid_id(row[2], "block") for row in rows)
-    assert {(tuple(row[1]), row[3]) for row in rows} == {(("a", "b"), "a block")}
+    assert all(is_sealed(row[3]) for row in rows)
+    opened = [BLOCK_VALUE.opened(vault, row[3], row[2]) for row in rows]
+    assert {(tuple(row[1]), v) for row, v in zip(rows, opened, strict=True)} == {
+        (("a", "b"), "Ada")
+    }

@@ -10,7 +10,11 @@ from psycopg.types.json import Jsonb
 
 from o_contracts.bridge import TurnCommitted
 from o_contracts.ids import new_id
+from o_platform.agents import document_repository
+from o_platform.agents.document_repository import MATCHED_LINES
+from o_platform.db.sealed_columns import FILE_CONTENT
 from o_platform.memory.embeddings import embed
+from o_platform.testing.vault import vault_of_tests
 
 pytestmark = pytest.mark.integration
 TOOLS = ["open_files", "grep_files", "semantic_search_files"]
@@ -30,13 +34,7 @@ def reader(rows: Any) -> str:
          "folder_id": folder},
     )  # fmt: skip
     for name in ("a.md", "b.md", "c.txt"):
-        content = "\n".join(f"{name} line {n}" for n in range(1, 51))
-        rows._insert(
-            "files",
-            {"id": new_id("file"), "folder_id": folder, "name": name, "original_name": name,
-             "media_type": "text/plain", "size_bytes": 1, "status": "embedding",
-             "content": content, "lines": 50},
-        )  # fmt: skip
+        add_file(rows, folder, name, 50)
     text, passage = "The volcano sleeps.", new_id("passage")
     meta = Jsonb({"path": "docs/a.md", "line": 7})
     rows._insert(
@@ -50,6 +48,19 @@ def reader(rows: Any) -> str:
          "embedding": str(embed(text)), "tags": [], "created_at": "2026-01-01T00:00:00Z"},
     )  # fmt: skip
     return str(agent)
+
+
+def add_file(rows: Any, folder: str, name: str, lines: int) -> None:
+    """A document whose lines are numbered; `a.md` is one from before documents were sealed."""
+    file_id, content = new_id("file"), "\n".join(f"{name} line {n}" for n in range(1, lines + 1))
+    if name != "a.md":
+        content = FILE_CONTENT.sealed(vault_of_tests(), content, file_id)
+    rows._insert(
+        "files",
+        {"id": file_id, "folder_id": folder, "name": name, "original_name": name,
+         "media_type": "text/plain", "size_bytes": 1, "status": "embedding",
+         "content": content, "lines": lines},
+    )  # fmt: skip
 
 
 def opening(*names: str, **fields: Any) -> str:
@@ -120,3 +131,34 @@ async def test_lines_and_passages_are_found(
         assert part in told.result.tool_return
     await worker.commit(reader, turn)
     assert rows.all("SELECT file_id FROM open_files") == []
+
+
+async def test_a_long_document_is_searched_and_opened_where_it_is_long(
+    bridge: Any, new_worker: Any, rows: Any, reader: str
+) -> None:
+    folder = rows.one("SELECT id FROM folders")
+    add_file(rows, folder, "long.txt", 3 * MATCHED_LINES)
+    worker = await new_worker()
+    turn = await worker.open(reader)
+    last = MATCHED_LINES
+    call = json.dumps({"pattern": rf"long.txt line ({last}|{last + 1}|{3 * last})$"})
+    found = await worker.tool(turn, "grep_files", call)
+    marked = [row for row in found.result.tool_return.split("\n") if row.startswith(">")]
+    assert marked == [f"> {n}: long.txt line {n}" for n in (last, last + 1, 3 * last)]
+    assert f"  {last}: long.txt line {last}\n> {last + 1}" in found.result.tool_return
+    opened = await worker.tool(turn, "open_files", opening("long.txt", offset=3 * last - 1), seq=1)
+    assert opened.blocks[0].value.split("\n")[1:] == [f"{3 * last}: long.txt line {3 * last}"]
+
+
+async def test_a_search_that_takes_too_long_is_ended(
+    bridge: Any, new_worker: Any, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await new_worker()
+    turn = await worker.open(reader)
+    with monkeypatch.context() as patch:
+        patch.setattr(document_repository, "GREP_LIMIT_S", 0.0)
+        told = await worker.tool(turn, "grep_files", '{"pattern": "line 50"}')
+    assert told.result.status == "error"
+    assert "the pattern takes too long" in told.result.tool_return
+    found = await worker.tool(turn, "grep_files", '{"pattern": "line 50"}', seq=1)
+    assert found.result.tool_return.count("> 50: ") == 3

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.orm import undefer
 
 from o_contracts.bridge import LLM_COMPLETE
 from o_contracts.llm import LlmMessage, LlmRequest
@@ -18,7 +19,15 @@ from o_contracts.messages import Message
 from o_platform.agents.new_agents import message_row
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.db.engine import Database
-from o_platform.db.models import AgentSecret, Block, Passage, Schedule
+from o_platform.db.models import (
+    AgentSecret,
+    Block,
+    File,
+    Folder,
+    McpServer,
+    Passage,
+    Schedule,
+)
 from o_platform.testing.peer import RefusedError
 from o_platform.testing.waiting import until
 
@@ -49,6 +58,14 @@ async def test_nothing_that_was_said_or_kept_is_in_the_files_of_the_database(
         turn = {"messages": [{"role": "user", "content": secret}]}
         session.add(Schedule(id="s-1", agent_id=agent, rule={}, turn=turn))
         session.add(message_row(agent, said))
+        session.add(McpServer(id="m", name="m", kind="sse", config={"auth_token": secret}))
+        session.add(Folder(id="source-1", name="docs", chunk_size=100))
+        await session.flush()
+        for name, kept in {"a.md": {"content": secret}, "b.pdf": {"data": secret.encode()}}.items():
+            session.add(
+                File(id=name, folder_id="source-1", name=name, original_name=name, size_bytes=1,
+                     media_type="", status="pending", **kept)
+            )  # fmt: skip
     rows.attach(agent, "block-1", "human")
     worker = await new_worker()
     turn = await worker.open(agent)
@@ -66,7 +83,8 @@ async def test_nothing_that_was_said_or_kept_is_in_the_files_of_the_database(
         connection.execute("CHECKPOINT")
     assert list(files_with(postgres.data, shown)), "the check sees what is not sealed"
     assert list(files_with(postgres.data, secret)) == []
-    for table in ("messages", "blocks", "block_versions", "passages", "agent_secrets", "journal"):
+    for table in ("messages", "blocks", "block_versions", "passages", "agent_secrets", "journal",
+                  "files", "mcp_servers"):  # fmt: skip
         held = rows.all(f"SELECT {table}::text FROM {table}")  # noqa: S608
         assert held
         assert secret not in str(held)
@@ -79,6 +97,16 @@ async def test_nothing_that_was_said_or_kept_is_in_the_files_of_the_database(
     async with database.unit_of_work() as session:
         assert (await session.get_one(AgentSecret, (agent, "KEY"))).value == secret
         assert secret in str((await session.get_one(Schedule, "s-1")).turn)
+        assert (await session.get_one(McpServer, "m")).config == {"auth_token": secret}
+        both = (undefer(File.content), undefer(File.data))
+        text = await session.get_one(File, "a.md", options=both)
+        upload = await session.get_one(File, "b.pdf", options=both)
+        assert (text.content, text.data) == (secret, None)
+        assert (upload.content, upload.data) == (None, secret.encode())
+        # Two sealed columns of one row, changed at once.
+        upload.content, upload.data = f"text of {secret}", None
+        await session.flush()
+        assert (upload.content, upload.data) == (f"text of {secret}", None)
 
 
 async def test_a_ciphertext_moved_to_another_row_is_refused(

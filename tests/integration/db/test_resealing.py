@@ -7,13 +7,25 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
+from sqlalchemy.orm import undefer
 
 from o_contracts.messages import Message as ContractMessage
 from o_platform.agents.new_agents import message_row
 from o_platform.db import resealing
 from o_platform.db.engine import Database
 from o_platform.db.keys import KeySource, add_key, key_file, open_vault, settle_keys
-from o_platform.db.models import Agent, Archive, Block, Lineage, Message, Passage
+from o_platform.db.migrate import alembic_config
+from o_platform.db.models import (
+    Agent,
+    Archive,
+    Block,
+    File,
+    Lineage,
+    McpServer,
+    Message,
+    Passage,
+)
 from o_platform.db.resealing import Resealing, progress_of
 from o_platform.db.sealing import Vault, sealed_with
 from o_platform.errors import SetupError
@@ -29,7 +41,12 @@ INSERT INTO messages (id, agent_id, type, body)
 INSERT INTO blocks (id, label, value, char_limit, read_only, metadata, tags)
   VALUES ('block-1', 'human', 'plain', 10, false, '{}', '{}');
 INSERT INTO passages (id, archive_id, text, words, tags, metadata)
-  VALUES ('passage-1', 'archive-1', 'plain dogs', to_tsvector('plain dogs'), '{}', '{}')
+  VALUES ('passage-1', 'archive-1', 'plain dogs', to_tsvector('plain dogs'), '{}', '{}');
+INSERT INTO mcp_servers (id, name, kind, config) VALUES ('m', 'm', 'sse', '{"token": "plain"}');
+INSERT INTO folders (id, name, chunk_size) VALUES ('source-1', 'docs', 100);
+INSERT INTO files
+  (id, folder_id, name, original_name, media_type, size_bytes, status, content, data)
+  VALUES ('file-1', 'source-1', 'a', 'a', '', 1, 'pending', 'plain text', 'plain upload')
 """
 
 
@@ -70,7 +87,10 @@ def stored(url: str) -> list[str]:
             row[0]
             for row in connection.execute(
                 "SELECT body #>> '{}' FROM messages UNION ALL SELECT value FROM blocks"
-                " UNION ALL SELECT text FROM passages"
+                " UNION ALL SELECT text FROM passages UNION ALL SELECT content FROM files"
+                " WHERE content IS NOT NULL"
+                " UNION ALL SELECT encode(data, 'escape') FROM files WHERE data IS NOT NULL"
+                " UNION ALL SELECT config #>> '{}' FROM mcp_servers"
             )
         ]
 
@@ -125,8 +145,73 @@ async def test_plain_rows_are_sealed_and_then_a_rotation_goes_on_where_it_was(
         assert (await session.get_one(Message, 7)).body["content"] == "plain 7"
     alone = Database(database.url, Vault([added]))
     assert await words_find(alone, "dog") == ["plain dogs"]
+    async with alone.unit_of_work() as session:
+        assert (await session.get_one(McpServer, "m")).config == {"token": "plain"}
+        both = [undefer(File.content), undefer(File.data)]
+        file = await session.get_one(File, "file-1", options=both)
+        assert (file.content, file.data) == ("plain text", b"plain upload")
     await alone.close()
     await other.close()
+
+
+async def test_what_was_on_its_way_during_a_rotation_is_found_in_the_end(
+    installation: Any,
+) -> None:
+    database, source = installation
+    await run(database)
+    late = Database(database.url, Vault([database.vault.current]))
+    added = add_key(source)
+    database.vault.reload()
+    await Resealing(database).register()
+    patient = Resealing(database, in_flight_s=3600)
+    while await patient.step():
+        pass
+    (newest, _) = await patient.keys()
+    assert newest.sealed_at is None, "something may be under way yet"
+    async with late.unit_of_work() as session:
+        said = ContractMessage("message-late", "user_message", 1, "late")
+        session.add(message_row("agent-1", said))
+        session.add(
+            Block(
+                id="block-late", label="b", value="late", char_limit=10, description=None,
+                read_only=False, meta={}, tags=[],
+            )
+        )  # fmt: skip
+        session.add(
+            File(
+                id="file-late", folder_id="source-1", name="late", original_name="late",
+                media_type="", size_bytes=1, status="pending", data=b"late upload",
+            )
+        )  # fmt: skip
+    await late.close()
+    assert {text[:12] for text in stored(database.url)} == {
+        sealed_with(added), sealed_with(late.vault.current)
+    }  # fmt: skip
+    await run(database)
+    assert all(text.startswith(sealed_with(added)) for text in stored(database.url))
+    (newest, _) = await Resealing(database).keys()
+    assert newest.sealed_at is not None
+    alone = Database(database.url, Vault([added]))
+    async with alone.unit_of_work() as session:
+        assert (await session.get_one(Block, "block-late")).value == "late"
+        file = await session.get_one(File, "file-late", options=[undefer(File.data)])
+        assert file.data == b"late upload"
+    await alone.close()
+
+
+async def test_columns_sealed_since_an_upgrade_are_come_to(installation: Any) -> None:
+    database, _ = installation
+    await run(database)
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        config = alembic_config(database.url)
+        command.downgrade(config, "0015")
+        plain = "UPDATE files SET content = 'plain text' RETURNING id"
+        assert connection.execute(plain).rowcount == 1
+        connection.execute("UPDATE encryption_keys SET progress = progress - 'files'")
+        command.upgrade(config, "head")
+    assert any("plain" in text for text in stored(database.url))
+    await run(database)
+    assert not any("plain" in text for text in stored(database.url))
 
 
 async def test_a_missing_or_wrong_key_stops_the_start(installation: Any, tmp_path: Path) -> None:

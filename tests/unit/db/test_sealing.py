@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -67,6 +68,17 @@ def test_both_keys_read_during_a_rotation_and_the_new_one_seals() -> None:
     assert vault.current is NEW
     with pytest.raises(EncryptionKeyError, match=f"the key {OLD.id}, which is not among"):
         Vault([NEW]).open(before, HERE)
+
+
+def test_nonces_are_never_used_twice_by_threads() -> None:
+    vault = Vault([OLD])
+
+    def sealed(_: int) -> list[str]:
+        return [vault.seal("same", HERE) for _ in range(2000)]
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [value for values in pool.map(sealed, range(8)) for value in values]
+    assert len(set(made)) == len(made)
 
 
 def test_nonces_are_never_used_twice_in_a_process_nor_after_a_fork() -> None:

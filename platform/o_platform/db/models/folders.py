@@ -35,7 +35,8 @@ class Folder(Base):
 class File(Base):
     """A document. `status`: pending (to be cut up), embedding (it is, into passages), or error.
 
-    `data` is the document as it came, until it has been read; `content` its text from then on.
+    `data` is the document as it came, until it has been read; `content` its text from then on. Both
+    are sealed at rest.
     """
 
     __tablename__ = "files"

@@ -12,7 +12,10 @@ from o_platform.db.models.base import Base, now
 
 
 class McpServer(Base):
-    """A server. `kind`: stdio, sse or streamable_http; `config` is how to reach it."""
+    """A server. `kind`: stdio, sse or streamable_http; `config` is how to reach it.
+
+    `config` is sealed at rest: a JSON string.
+    """
 
     __tablename__ = "mcp_servers"
 
