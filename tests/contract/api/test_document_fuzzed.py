@@ -32,43 +32,50 @@ def test_nothing_made_from_the_document_fails_the_server(http: httpx.Client) -> 
     block = agent.json()["memory"]["blocks"][0]
     known = {"agent_id": agent.json()["id"], "block_id": block["id"], "block_label": "human"}
     document = schemathesis.openapi.from_path(SNAPSHOT)
-    tried = [
-        _try(found.ok(), mode, http, known)
+    answers = [
+        answer
         for found in document.get_all_operations()
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         if found.ok().label != BINARY
+        for answer in tried(found.ok(), mode, http, known)
     ]
-    assert sum(tried) > 200
+    assert len(answers) > 200
     assert http.get("/v1/health").status_code == 200
 
 
-def _try(operation: Any, mode: GenerationMode, http: httpx.Client, known: dict[str, str]) -> int:
-    """Send what can be made; how many requests that were."""
-    sent = 0
+def tried(
+    operation: Any,
+    mode: GenerationMode,
+    http: httpx.Client,
+    known: dict[str, str],
+    *,
+    examples: int = EXAMPLES,
+) -> list[httpx.Response]:
+    """Send what can be made; the answers, each of which is one that a client is told."""
+    answers: list[httpx.Response] = []
 
     @settings(
-        max_examples=EXAMPLES, database=None, derandomize=True, deadline=None,
+        max_examples=examples, database=None, derandomize=True, deadline=None,
         phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode), is_known=st.booleans())
     def send(case: Any, is_known: bool) -> None:
-        nonlocal sent
-        sent += 1
         if is_known:
             case.path_parameters |= {k: v for k, v in known.items() if k in case.path_parameters}
-        response = http.request(**_request(case))
+        response = http.request(**_request(case, http))
         assert _is_told(response), (operation.label, response.status_code, response.text)
+        answers.append(response)
 
     try:
         send()
     except Unsatisfiable:
         # There is nothing that the document forbids.
         assert mode is GenerationMode.NEGATIVE
-    return sent
+    return answers
 
 
-def _request(case: Any) -> dict[str, Any]:
-    request = dict(case.as_transport_kwargs(base_url="http://control"))
+def _request(case: Any, http: httpx.Client) -> dict[str, Any]:
+    request = dict(case.as_transport_kwargs(base_url=str(http.base_url).rstrip("/")))
     headers = {k: v for k, v in request.pop("headers").items() if k not in UNSENT}
     request.pop("cookies")
     if "files" in request:
