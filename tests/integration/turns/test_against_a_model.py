@@ -26,7 +26,7 @@ from tests.integration.turns.conftest import TurnPlatform
 
 pytestmark = pytest.mark.integration
 
-SEQUENCES: Final = 12
+SEQUENCES: Final = 9
 STEPS: Final = 25
 TIGHT: Final = 30
 """A limit that notes soon come up to."""
