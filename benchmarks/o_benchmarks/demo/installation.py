@@ -10,17 +10,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import httpx
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from o_platform.cli.children import embedded_server
 from o_platform.db.keys import KeySource, open_vault
 from o_platform.db.sealing import Vault
-from o_platform.settings import Settings
+from o_platform.settings import Limits, Settings
 
 CANARY_VARIABLE = "O_DEMO_SECRET"
 CANARY_VALUE = "this-must-never-leave-the-host"
@@ -31,6 +33,33 @@ class InstallationError(Exception):
     """`o` failed; the message ends with what it printed."""
 
 
+class IsolatedSettings(Settings):
+    """Settings that are what they are given, or the defaults: no environment variable counts."""
+
+    limits: Limits = Field(default_factory=Limits.model_construct)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What it is given, alone."""
+        return (init_settings,)
+
+
+def isolated_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what another installation is set up by: `DATABASE_URL` and `O_…`."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name != "DATABASE_URL" and not name.upper().startswith("O_")
+    }
+
+
 class Installation:
     """Starts, inspects and stops one platform through the `o` command and its operator API."""
 
@@ -38,15 +67,15 @@ class Installation:
         """`home` must be empty; `script` is the YAML of `o/scripted`."""
         self.home = home
         self.port = free_port()
-        self.environment = os.environ | {
+        self.environment = isolated_environment(os.environ) | {
             "O_HOME": str(home),
             "O_LISTEN": f"127.0.0.1:{self.port}",
             "O_SCRIPTED_MODEL": str(script),
             "O_EVOLUTION_MODEL": "o/scripted",
             CANARY_VARIABLE: CANARY_VALUE,
         }
-        for name in ("DATABASE_URL", "O_DATABASE_URL", "O_RUN_DIR"):
-            self.environment.pop(name, None)
+        self.settings = IsolatedSettings(home=home)
+        """Where its files and sockets are."""
 
     @property
     def base_url(self) -> str:
@@ -56,9 +85,9 @@ class Installation:
     @property
     def database_url(self) -> str:
         """URL of its embedded PostgreSQL."""
-        server = embedded_server(Settings(home=self.home, DATABASE_URL=None))
+        server = embedded_server(self.settings)
         if server is None:
-            raise InstallationError("the demo runs on the embedded PostgreSQL; unset DATABASE_URL")
+            raise InstallationError(f"{self.home} has no embedded PostgreSQL")
         return server.url
 
     @property

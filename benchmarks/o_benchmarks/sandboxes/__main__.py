@@ -22,8 +22,8 @@ from o_benchmarks.sandboxes.measures import (
     measure_sustained,
 )
 from o_benchmarks.sandboxes.rivals import process_call, rivals
-from o_benchmarks.suite.__main__ import load_average, machine
 from o_benchmarks.suite.figures import Report, Target, rounded
+from o_benchmarks.suite.machine import load_average, machine
 
 TARGETS: Final = {
     target.figure: target

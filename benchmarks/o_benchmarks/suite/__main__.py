@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import platform
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,13 +17,17 @@ from rich.markup import escape
 from o_benchmarks.demo.installation import InstallationError
 from o_benchmarks.suite.abort import measure_aborts
 from o_benchmarks.suite.comparison import compare
+from o_benchmarks.suite.crud import measure_crud
 from o_benchmarks.suite.figures import Figures, Report
 from o_benchmarks.suite.footprints import measure_memory, measure_starts
 from o_benchmarks.suite.generator import GeneratorError, find_generator
+from o_benchmarks.suite.growth import measure_population
+from o_benchmarks.suite.machine import load_average, machine
 from o_benchmarks.suite.outages import measure_outages
+from o_benchmarks.suite.streams import measure_streams
 from o_benchmarks.suite.tables import print_comparison, print_report
 from o_benchmarks.suite.testbed import FULL, QUICK, Extent, Testbed, running_testbed
-from o_benchmarks.suite.throughput import measure_population, measure_turns
+from o_benchmarks.suite.throughput import measure_turns
 from o_benchmarks.suite.variants import measure_genomes, measure_mirrored
 from o_benchmarks.suite.weights import measure_weights
 
@@ -43,12 +45,20 @@ class Measurement:
     name: str
     title: str
     measure: Callable[[Testbed], Awaitable[Figures]]
+    limit_s: float = MEASUREMENT_LIMIT_S
 
 
 MEASUREMENTS: Final = (
     Measurement("starts", "first and second start", measure_starts),
     Measurement("turns", "durable turns at 1, 16, 32 and 64, and the raw path", measure_turns),
-    Measurement("population", "turns among 1 000 and 100 000 agents", measure_population),
+    Measurement("crud", "requests that the control plane answers", measure_crud),
+    Measurement("streams", "first tokens, and 2 000 open streams", measure_streams),
+    Measurement(
+        "population",
+        "turns among few and among many agents and messages",
+        measure_population,
+        limit_s=1_800,
+    ),
     Measurement("memory", "memory by process", measure_memory),
     Measurement("genomes", "genome → image → first 200", measure_genomes),
     Measurement("mirrored", "turns while all are mirrored", measure_mirrored),
@@ -85,34 +95,13 @@ async def _measure(
 ) -> None:
     """Add a measurement's figures; one that fails does not cost the others theirs."""
     try:
-        async with asyncio.timeout(MEASUREMENT_LIMIT_S):
+        async with asyncio.timeout(measurement.limit_s):
             report.figures |= await measurement.measure(bed)
     except Exception as error:  # noqa: BLE001 - told, kept, and the exit code says so
         report.failed[measurement.name] = f"{type(error).__name__}: {error}"
         console.print_exception()
     else:
         report.measured.append(measurement.name)
-
-
-def machine() -> dict[str, object]:
-    """What the figures depend on."""
-    models = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpus": os.cpu_count(),
-        "model": models[0] if models else platform.machine(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "load_before": load_average(),
-    }
-
-
-def load_average() -> float:
-    """Of the last minute."""
-    return round(os.getloadavg()[0], 2)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The figures of a run: one flat table of names and numbers, and the limits some of them must keep.
 
 A name tells its unit by its ending (`_ms`, `_s`, `_us`, `_mb`, `rps`; `ratio` and `share` have
-none). More is better for `rps`, less for all others.
+none). More is better for `rps` and `recall_share`, less for all others.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ class Target:
         return value >= self.limit if self.more_is_better else value <= self.limit
 
 
+CRUD: Final = (
+    "agent_create", "agent_get", "agent_list", "agent_update", "block_create", "block_get",
+    "block_list", "block_update", "messages_list",
+)  # fmt: skip
+"""Requests that the control plane answers, each measured alone."""
 TARGETS: Final = (
     Target("turns.c64.rps", 5_000),
     Target("turns.c32.p50_ms", 10),
@@ -53,6 +58,17 @@ TARGETS: Final = (
     Target("weights.all_moved_ms", 50),
     Target("abort.last_request_ms", 100),
     Target("start.second_s", 5),
+    Target("stream.echo.above_model_p50_ms", 3),
+    Target("stream.scripted.above_model_p50_ms", 3),
+    Target("streams.platform_mb", 400),
+    Target("streams.failed", 0),
+    Target("crud.agent_create_alone.p50_ms", 5),
+    *(Target(f"crud.{name}.rps", 1_500) for name in CRUD),
+    Target("population.large_to_small.cpu_us_ratio", 1.15),
+    Target("archival.search.p50_ms", 10),
+    Target("archival.recall_share", 0.95),
+    Target("recall.search.p50_ms", 30),
+    Target("recall.recall_share", 0.95),
 )
 """The project's targets, for two quiet cores that also carry the load generator."""
 
@@ -88,7 +104,7 @@ class Report:
 
 def more_is_better(figure: str) -> bool:
     """Whether a larger number of this figure is the better one."""
-    return figure.endswith("rps")
+    return figure.endswith(("rps", "recall_share"))
 
 
 def median(values: Sequence[float]) -> float:

@@ -1,7 +1,7 @@
 """The load generator: wrk with a script of ours, closed loop, one thread.
 
 It has to be lean, since it runs on the cores of what it measures: a turn costs it some 20 µs. Each
-connection sends the next turn when the last one is answered, and walks through a list of agents.
+connection sends the next request when the last one is answered; all walk through one list of them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import json
 import os
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-SCRIPT: Final = Path(__file__).with_name("turns.lua")
+SCRIPT: Final = Path(__file__).with_name("requests.lua")
 REMEDY: Final = (
     "the load generator wrk is missing and could not be installed ({reason}); install it "
     "(Debian, Ubuntu: `apt install wrk`; Fedora: `dnf install wrk`; macOS: `brew install wrk`) and "
@@ -73,22 +73,42 @@ async def find_generator() -> str:
     return found
 
 
+class Request(NamedTuple):
+    """A request of a load; `body` is JSON, or nothing."""
+
+    method: str
+    path: str
+    body: str = ""
+
+
+def write_requests(path: Path, requests: Iterable[Request]) -> Path:
+    """The requests as the generator reads them; none may hold a tab or a line break."""
+    path.write_text("".join("\t".join(request) + "\n" for request in requests))
+    return path
+
+
+def turn_request(agent_id: str) -> Request:
+    """A request for a turn."""
+    body = '{"messages":[{"role":"user","content":"hello"}]}'
+    return Request("POST", f"/v1/agents/{agent_id}/messages", body)
+
+
 async def generate(
     program: str,
     base_url: str,
-    agents: Path,
+    requests: Path,
     *,
     connections: int,
     seconds: float,
     key: str | None = None,
 ) -> Load:
-    """Send turns for some seconds.
+    """Send requests for some seconds.
 
     Args:
         program: wrk.
         base_url: where clients reach the platform.
-        agents: file with one agent's id per line.
-        connections: turns under way at once.
+        requests: file of requests (`write_requests`).
+        connections: requests under way at once.
         seconds: how long, rounded to whole ones.
         key: an API key to send along.
 
@@ -98,7 +118,7 @@ async def generate(
     command = [
         program, "--threads", "1", "--connections", str(connections),
         "--duration", f"{max(1, round(seconds))}s", "--timeout", f"{_ANSWER_LIMIT_S}s",
-        "--script", str(SCRIPT), base_url, "--", str(agents), *([key] if key else []),
+        "--script", str(SCRIPT), base_url, "--", str(requests), *([key] if key else []),
     ]  # fmt: skip
     before_us = _children_cpu_us()
     process = await asyncio.create_subprocess_exec(

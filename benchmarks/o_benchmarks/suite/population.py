@@ -7,7 +7,6 @@ row, so each copy has it opened and sealed anew.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, LiteralString
 
 import psycopg
@@ -35,12 +34,6 @@ def add_agents(database_url: str, vault: Vault, template_id: str, count: int) ->
         for table in ("agents", "blocks", "agent_blocks"):
             connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(table)))
     return ids
-
-
-def write_ids(path: Path, ids: list[str]) -> Path:
-    """One id per line, as the load generator reads them."""
-    path.write_text("".join(f"{agent_id}\n" for agent_id in ids))
-    return path
 
 
 def _copy(connection: psycopg.Connection, vault: Vault, template_id: str, ids: list[str]) -> None:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from o_benchmarks.demo.installation import IsolatedSettings
 from o_benchmarks.suite.clients import Address
 from o_platform.settings import Settings
 from o_platform.testing.envoy import EnvoyProcess, free_port
@@ -102,11 +103,8 @@ class RawPath:
 @asynccontextmanager
 async def raw_path(folder: Path) -> AsyncIterator[RawPath]:
     """A raw path for the time of the block, its files in `folder` (a short path)."""
-    settings = Settings(
-        home=folder / "home",
-        run_dir=folder / "run",
-        listen=f"{_HOST}:{free_port()}",
-        DATABASE_URL=None,
+    settings = IsolatedSettings(
+        home=folder / "home", run_dir=folder / "run", listen=f"{_HOST}:{free_port()}"
     )
     settings.run.mkdir(parents=True)
     path = RawPath(settings)

@@ -14,10 +14,10 @@ _COLUMNS = ("rps", "p50_ms", "p99_ms", "failed", "cpu_us")
 _STYLES = {"better": "green", "worse": "red", "same": "dim"}
 
 
-def print_report(console: Console, report: Report) -> None:
+def print_report(console: Console, report: Report, title: str = "make bench") -> None:
     """Print all figures of a run, and whether the targets hold."""
     machine = report.machine
-    console.rule("make bench")
+    console.rule(title)
     console.print(
         f"{machine.get('cpus')} CPUs ({machine.get('model')}), load average before "
         f"{machine.get('load_before')}, after {machine.get('load_after')}; "

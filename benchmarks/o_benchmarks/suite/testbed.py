@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import yaml
 
 from o_benchmarks.demo.chaos import first_process
 from o_benchmarks.demo.installation import Installation, InstallationError, answer, temporary_home
 from o_benchmarks.suite.clients import Address
-from o_benchmarks.suite.population import add_agents, write_ids
+from o_benchmarks.suite.generator import turn_request, write_requests
+from o_benchmarks.suite.population import add_agents
 from o_platform.llm.builtin import DEFAULT_SCRIPT
-from o_platform.settings import Settings
 from o_platform.supervisor.client import SupervisorClient
 from o_platform.traffic.admin import EnvoyAdmin
 from o_platform.traffic.process import envoy_paths
@@ -27,8 +28,13 @@ LINEAGE: Final = "default"
 CHILDREN: Final = ("envoy", "postgres", "bridge", "control")
 CONDITION_LIMIT_S: Final = 120.0
 _LOOK_S: Final = 0.02
-_SCRIPT: Final = DEFAULT_SCRIPT.read_text()
-"""For the scripted model, which agents of the soak use."""
+MODEL_MS: Final = 20
+"""How long the scripted model takes for its first token."""
+HELD_S: Final = {True: 15, False: 45}
+"""How long the scripted model falls silent after its first word if told to hold (if quick, not)."""
+FIRST_TOKEN: Final = "how long is it until your first token?"
+HOLD: Final = "hold this stream open"
+"""What the scripted model is told to show these; to all else it answers as ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +62,16 @@ class Testbed:
     def __init__(self, home: Path, generator: str, extent: Extent) -> None:
         """`home` is an empty folder with a short path."""
         script = home / "script.yaml"
-        script.write_text(_SCRIPT)
+        script.write_text(_script(HELD_S[extent.quick]))
         self.installation = Installation(home / "h", script)
         self.generator = generator
         self.extent = extent
         self.started_s = 0.0
         """How long the first start took."""
         self._home = home
-        self._settings = Settings(home=home / "h", DATABASE_URL=None)
-        self._ids: list[str] = []
-        self._template = ""
+        self._settings = self.installation.settings
+        self._templates: dict[str, str] = {}
+        self._ids: dict[str, list[str]] = {}
         self._folders = 0
 
     @property
@@ -131,19 +137,27 @@ class Testbed:
         return path
 
     async def agents(self, count: int) -> Path:
-        """A file with the ids of the first `count` agents; those that are missing are made."""
-        if not self._template:
-            self._template = await self._create_agent()
-        missing = count - len(self._ids)
+        """A file with turns of the first `count` agents; those that are missing are made."""
+        path, ids = self._home / f"agents-{count}.txt", await self.agent_ids(count)
+        return write_requests(path, map(turn_request, ids))
+
+    async def agent_ids(self, count: int, model: str = "o/echo") -> list[str]:
+        """The ids of the first `count` agents with this model; those that are missing are made."""
+        ids = self._ids.setdefault(model, [])
+        missing = count - len(ids)
         if missing > 0:
             url, vault = self.installation.database_url, self.installation.vault
-            self._ids += await asyncio.to_thread(add_agents, url, vault, self._template, missing)
-        return write_ids(self._home / f"agents-{count}.txt", self._ids[:count])
+            template = await self.template(model)
+            ids += await asyncio.to_thread(add_agents, url, vault, template, missing)
+        return ids[:count]
 
-    async def agent_ids(self, count: int) -> list[str]:
-        """The ids of the first `count` agents."""
-        await self.agents(count)
-        return self._ids[:count]
+    async def template(self, model: str = "o/echo") -> str:
+        """The agent with this model that the API made, and that all others are copies of."""
+        if model not in self._templates:
+            async with self.operator() as api:
+                made = await answer(api, "POST", "/v1/agents/", json=new_agent_body(model))
+            self._templates[model] = str(made["id"])
+        return self._templates[model]
 
     async def roots(self) -> dict[str, int]:
         """The processes that take part in a turn, by name; each has children."""
@@ -177,20 +191,35 @@ class Testbed:
         """The first process of the ready instance in a role, as the host sees it."""
         return await asyncio.to_thread(first_process, await self.instance(role))
 
-    async def _create_agent(self) -> str:
-        body = {
-            "name": "bench",
-            "model": "o/echo",
-            "memory_blocks": [
-                {"label": "human", "value": "Somebody who measures."},
-                {"label": "persona", "value": "I answer what I am told."},
-            ],
-        }
-        async with self.operator() as api:
-            return str((await answer(api, "POST", "/v1/agents/", json=body))["id"])
-
     def _supervisor(self) -> SupervisorClient:
         return SupervisorClient(self._settings.run / "supervisor.sock")
+
+
+def _script(held_s: int) -> str:
+    """The package's script, and before it what `FIRST_TOKEN` and `HOLD` stand for."""
+    script: dict[str, list[Any]] = yaml.safe_load(DEFAULT_SCRIPT.read_text())
+    held = {"text": "holding", "gap_ms": held_s * 1000}
+    script["rules"][:0] = [
+        {"name": "hold", "when": {"user": HOLD}, "reply": held},
+        {
+            "name": "first token",
+            "when": {"user": FIRST_TOKEN},
+            "reply": {"text": "this long", "delay_ms": MODEL_MS},
+        },
+    ]
+    return yaml.safe_dump(script)
+
+
+def new_agent_body(model: str) -> dict[str, Any]:
+    """The body of a request for a new agent."""
+    return {
+        "name": "bench",
+        "model": model,
+        "memory_blocks": [
+            {"label": "human", "value": "Somebody who measures."},
+            {"label": "persona", "value": "I answer what I am told."},
+        ],
+    }
 
 
 @asynccontextmanager

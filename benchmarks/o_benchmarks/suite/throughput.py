@@ -19,7 +19,6 @@ from o_benchmarks.suite.testbed import Testbed
 
 CONCURRENCIES: Final = (1, 16, 32, 64)
 KEYED_CONCURRENCY: Final = 32
-COLD: Final = 100_000
 WARM: Final = 1_000
 _WARM_UP_S: Final = 2.0
 
@@ -36,7 +35,7 @@ async def window(
     bed: Testbed,
     base_url: str,
     roots: Mapping[str, int],
-    agents: Path,
+    requests: Path,
     connections: int,
     *,
     key: str | None = None,
@@ -44,7 +43,7 @@ async def window(
     """Generate load for one window and account for it."""
     before = cpu_us(roots)
     load = await generate(
-        bed.generator, base_url, agents, connections=connections, seconds=bed.window_s, key=key
+        bed.generator, base_url, requests, connections=connections, seconds=bed.window_s, key=key
     )
     return Window(load, cpu_between(before, cpu_us(roots)))
 
@@ -73,7 +72,7 @@ async def measure_turns(bed: Testbed) -> Figures:
     keyed: list[Window] = []
     roots = await bed.roots()
     async with raw_path(bed.folder("raw")) as path:
-        await _warm_up(bed, agents)
+        await warm_up(bed, agents)
         for _ in range(bed.rounds):
             for c in CONCURRENCIES:
                 raw[c].append(await window(bed, path.base_url, path.roots, agents, c))
@@ -93,25 +92,8 @@ async def measure_turns(bed: Testbed) -> Figures:
     return figures | summary(f"keyed.c{KEYED_CONCURRENCY}", keyed)
 
 
-async def measure_population(bed: Testbed) -> Figures:
-    """Turns of the same 1 000 agents among 1 000 and among 100 000, and turns of all of them."""
-    few = await bed.agents(WARM)
-    roots = await bed.roots()
-    connections = KEYED_CONCURRENCY
-    await _warm_up(bed, few)
-    small = [await window(bed, bed.base_url, roots, few, connections)]
-    everyone = await bed.agents(COLD // 10 if bed.quick else COLD)
-    large = [await window(bed, bed.base_url, roots, few, connections)]
-    cold = [await window(bed, bed.base_url, roots, everyone, connections)]
-    figures = summary("population.small", small) | summary("population.large", large)
-    figures |= summary("population.cold", cold)
-    before = figures["population.small.cpu_us"]
-    figures["population.large_to_small.cpu_us_ratio"] = figures["population.large.cpu_us"] / before
-    figures["population.cold_to_small.cpu_us_ratio"] = figures["population.cold.cpu_us"] / before
-    return figures
-
-
-async def _warm_up(bed: Testbed, agents: Path) -> None:
+async def warm_up(bed: Testbed, agents: Path) -> None:
+    """Send turns for a while that nothing is told of."""
     await generate(
         bed.generator, bed.base_url, agents, connections=KEYED_CONCURRENCY, seconds=_WARM_UP_S
     )

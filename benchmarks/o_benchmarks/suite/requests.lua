@@ -1,14 +1,13 @@
--- Turns of many agents, one after the other; each connection waits for its answer.
--- Arguments: a file with one agent's id per line, and an API key (optional).
+-- Requests from a file, one after the other; each connection waits for its answer.
+-- Arguments: a file whose lines are METHOD, PATH and BODY, parted by tabs; an API key (optional).
 -- Prints one line of JSON at the end; times in microseconds.
 
-local ids, requests, at = {}, {}, 0
-local body = '{"messages":[{"role":"user","content":"hello"}]}'
+local lines, requests, at = {}, {}, 0
 local headers = { ["content-type"] = "application/json" }
 
 function init(arguments)
-  for id in io.lines(arguments[1]) do
-    ids[#ids + 1] = id
+  for line in io.lines(arguments[1]) do
+    lines[#lines + 1] = line
   end
   if arguments[2] then
     headers["authorization"] = "Bearer " .. arguments[2]
@@ -16,9 +15,10 @@ function init(arguments)
 end
 
 function request()
-  at = at % #ids + 1
+  at = at % #lines + 1
   if not requests[at] then
-    requests[at] = wrk.format("POST", "/v1/agents/" .. ids[at] .. "/messages", headers, body)
+    local method, path, body = lines[at]:match("^(%S+)\t(%S+)\t(.*)$")
+    requests[at] = wrk.format(method, path, headers, body ~= "" and body or nil)
   end
   return requests[at]
 end

@@ -1,0 +1,65 @@
+"""Databases that take long to fill: kept in a folder with notes, and used again."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+
+from o_benchmarks.memory.bulk import Took
+from o_benchmarks.suite.processes import cpu_us
+from o_platform.db.embedded import EmbeddedServer
+from o_platform.db.migrate import upgrade
+from o_platform.db.sealing import KEY_BYTES, Key, Vault
+
+
+class Built(NamedTuple):
+    """What is known of a database that was filled.
+
+    `took` is seconds by step; `nearest` what is nearest to each query, found by comparing all.
+    """
+
+    took: Took
+    nearest: list[list[int]]
+
+
+Fill = Callable[[psycopg.Connection, Vault, Took], list[list[int]]]
+"""Fills a migrated database; returns what is nearest to each query."""
+
+
+def kept_vault(folder: Path) -> Vault:
+    """A vault with the key kept in `folder`, made if there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)  # PostgreSQL's user must pass
+    key = folder / "key"
+    if not key.exists():
+        key.touch(mode=0o600)
+        key.write_bytes(secrets.token_bytes(KEY_BYTES))
+    return Vault([Key(key.read_bytes())])
+
+
+def built(folder: Path, server: EmbeddedServer, name: str, fill: Fill) -> Built:
+    """What is known of the database `name`, which is filled now if it was not before."""
+    notes = folder / f"{name}.json"
+    if not notes.exists():
+        notes.write_text(json.dumps(_build(folder, server, name, fill)._asdict()))
+    return Built(**json.loads(notes.read_text()))
+
+
+def _build(folder: Path, server: EmbeddedServer, name: str, fill: Fill) -> Built:
+    with psycopg.connect(server.url_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+    upgrade(server.url_of(name))
+    took: Took = {}
+    with psycopg.connect(server.url_of(name), autocommit=True) as connection:
+        return Built(took, fill(connection, kept_vault(folder), took))
+
+
+def postgres_cpu_us(server: EmbeddedServer) -> float:
+    """CPU time of a server and of all its processes so far, in microseconds."""
+    postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
+    return cpu_us({"server": postmaster})["server"]
