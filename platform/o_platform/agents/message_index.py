@@ -5,26 +5,33 @@ while turns come in, so that it takes a twentieth of a core then. What it has no
 searched by its words all the same (`recall`). Transactions may end out of order, so it looks back
 over the newest rows for those that were not there before. When the model changes, vectors are made
 anew.
+
+Of an agent with more than `LONG` messages the vectors join an approximate index, the older ones a
+few at a time. Whether an agent has so many is looked at for one message of each batch: who says
+much is looked at often.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from o_contracts import messages as contract
 from o_platform.db import marks
 from o_platform.db.engine import Database
-from o_platform.db.models import IndexedMessage, Message
+from o_platform.db.models import IndexedMessage, LongHistory, Message
 from o_platform.memory.embedders import Embedders, Vector
 
 BATCH: Final = 64
+LONG: Final = 10_000
+"""Messages up to which the vectors of an agent are compared one by one."""
 AT_ONCE: Final = 8
 """Texts that are embedded before others get their turn on the event loop."""
 LOOK_BACK: Final = 10_000
@@ -58,8 +65,10 @@ class MessageIndexing:
         if not rows and self._may_be_stale:
             rows = await self._rows(_stale(self._model))
             self._may_be_stale = bool(rows)
-        if rows:
-            await self._index(rows)
+        if not rows:
+            return await self._lengthen()
+        await self._index(rows)
+        await self._look_at(random.choice(rows).agent_id)  # noqa: S311 - a sample
         return len(rows)
 
     async def newest(self) -> int:
@@ -89,10 +98,49 @@ class MessageIndexing:
             kept = [value for value in values if value["seq"] in alive]
             if not kept:
                 return
+            long = select(LongHistory.agent_id)
+            long = long.where(LongHistory.agent_id.in_({row.agent_id for row in rows}))
+            long_ones = set(await session.scalars(long))
+            kept = [value | {"is_long": value["agent_id"] in long_ones} for value in kept]
             add = insert(IndexedMessage).values(kept)
             made = {name: add.excluded[name] for name in ("words", "model", "embedding")}
             again = add.on_conflict_do_update(index_elements=[IndexedMessage.seq], set_=made)
             await session.execute(again)
+
+    async def _look_at(self, agent_id: str) -> None:
+        """Note the agent if its history has become long."""
+        some = select(literal(1)).where(IndexedMessage.agent_id == agent_id).limit(LONG + 1)
+        async with self._database.unit_of_work() as session:
+            if (
+                await session.scalar(select(func.count()).select_from(some.subquery())) or 0
+            ) > LONG:
+                noted = insert(LongHistory).values(agent_id=agent_id)
+                await session.execute(noted.on_conflict_do_nothing())
+
+    async def _lengthen(self) -> int:
+        """Let older messages of a long history join the approximate index; returns how many."""
+        unfinished = select(LongHistory).where(~LongHistory.is_complete).limit(1)
+        async with self._database.unit_of_work() as session:
+            history = await session.scalar(unfinished.with_for_update())
+            if history is None:
+                return 0
+            following = (
+                select(IndexedMessage.seq)
+                .where(
+                    IndexedMessage.agent_id == history.agent_id,
+                    IndexedMessage.seq > history.added_up_to,
+                )
+                .order_by(IndexedMessage.seq)
+                .limit(BATCH)
+            )
+            seqs = list(await session.scalars(following))
+            joined = update(IndexedMessage).where(
+                IndexedMessage.seq.in_(seqs), ~IndexedMessage.is_long
+            )
+            await session.execute(joined.values(is_long=True))
+            history.added_up_to = seqs[-1] if seqs else history.added_up_to
+            history.is_complete = not seqs
+            return len(seqs)
 
     async def _vectors(self, texts: Sequence[str]) -> list[Vector]:
         embedder = self._embedders.get(self._model)

@@ -2,8 +2,11 @@
 
 Words: marks of stems (`db.marks`) in the index; messages with all words of the query before those
 with some. Meaning: the vectors of the newest `NEAREST_OF` messages in question are compared, each
-one. What the job has not indexed yet is searched by its words, after opening it. A query without a
-word to look for (only `the` or `?`) is looked for as it stands, newest first.
+one. Of an agent with a longer history an approximate index is scanned until enough of what it finds
+passes the restrictions; where that gives up, every vector that passes them is compared.
+
+What the job has not indexed yet is searched by its words, after opening it. A query without a word
+to look for (only `the` or `?`) is looked for as it stands, newest first.
 """
 
 from __future__ import annotations
@@ -19,16 +22,19 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
-from o_platform.agents.message_index import INDEXED_TYPES
+from o_platform.agents.message_index import INDEXED_TYPES, LONG
 from o_platform.db import marks
-from o_platform.db.models import IndexedMessage, Message
+from o_platform.db.models import IndexedMessage, LongHistory, Message
+from o_platform.db.models.message_index import approximate, in_approximate_index
 from o_platform.db.scan import contains
 from o_platform.db.sealed_columns import vault_of
 from o_platform.memory.embedders import CHANCE_SIMILARITY, Embedders, Vector
 from o_platform.memory.ranking import fuse
+from o_platform.memory.search import restore_planner, scan_approximately
 
-NEAREST_OF: Final = 10_000
-"""Newest messages whose vectors are compared; older ones are found by their words."""
+NEAREST_OF: Final = LONG
+"""Newest messages whose vectors are compared; older ones, unless it is the history of one agent
+and in the approximate index, are found by their words."""
 RANKED_WORDS: Final = 2_000
 """Newest messages with a word of the query that are ranked."""
 NEWEST_OPENED: Final = 1_000
@@ -121,19 +127,58 @@ def _restricted(table: type[Message] | type[IndexedMessage], query: RecallQuery)
 async def _nearest(
     session: AsyncSession, query: RecallQuery, model: str, vector: Vector
 ) -> list[str]:
-    newest = (
-        select(IndexedMessage.seq, IndexedMessage.embedding)
-        .where(*_restricted(IndexedMessage, query), IndexedMessage.model == model)
-        .order_by(IndexedMessage.seq.desc())
-        .limit(NEAREST_OF)
-        .cte("newest")
+    where = [*_restricted(IndexedMessage, query), IndexedMessage.model == model]
+    compared = select(IndexedMessage.seq, IndexedMessage.embedding).where(*where)
+    if await _is_long(session, query.agent_id):
+        found = await _scanned(session, query, model, vector)
+        if len(found) >= query.pool:
+            return _alike(found, model)
+    else:
+        compared = compared.order_by(IndexedMessage.seq.desc()).limit(NEAREST_OF)
+    those = compared.cte("compared").prefix_with("MATERIALIZED")
+    distance = those.c.embedding.cosine_distance(vector)
+    ordered = select(those.c.seq, distance).order_by(distance, those.c.seq.desc())
+    rows = await session.execute(ordered.limit(query.pool))
+    return _alike([(seq, apart) for seq, apart in rows], model)
+
+
+async def _is_long(session: AsyncSession, agent_id: str | None) -> bool:
+    """Whether the vectors of this agent's history are in the approximate index."""
+    if agent_id is None:
+        return False
+    history = select(LongHistory.is_complete).where(LongHistory.agent_id == agent_id)
+    return bool(await session.scalar(history))
+
+
+async def _scanned(
+    session: AsyncSession, query: RecallQuery, model: str, vector: Vector
+) -> list[tuple[int, float]]:
+    """The nearest by the approximate index; fewer than the pool if it gave up."""
+    distance = approximate(len(vector)).cosine_distance(vector)
+    candidates = (
+        select(IndexedMessage.seq, distance.label("distance"))
+        .where(
+            *_restricted(IndexedMessage, query),
+            IndexedMessage.model == model,
+            in_approximate_index(len(vector)),
+        )
+        .order_by(distance)
+        .limit(query.pool)
+        .cte("candidates")
         .prefix_with("MATERIALIZED")
     )
-    distance = newest.c.embedding.cosine_distance(vector)
-    ordered = select(newest.c.seq, distance).order_by(distance, newest.c.seq.desc())
-    rows = await session.execute(ordered.limit(query.pool))
+    ordered = select(candidates.c.seq, candidates.c.distance)
+    ordered = ordered.order_by(candidates.c.distance, candidates.c.seq.desc())
+    await scan_approximately(session)
+    rows = await session.execute(ordered)
+    await restore_planner(session)
+    return [(seq, apart) for seq, apart in rows]
+
+
+def _alike(found: Sequence[tuple[int, float]], model: str) -> list[str]:
+    """Those that are more alike than chance."""
     limit = 1.0 - CHANCE_SIMILARITY.get(model, -1.0)
-    return [str(seq) for seq, apart in rows if apart < limit]
+    return [str(seq) for seq, apart in found if apart < limit]
 
 
 async def _worded(session: AsyncSession, query: RecallQuery, words: marks.Query) -> list[str]:

@@ -230,7 +230,7 @@ async def _scanned(
         .cte("candidates")
         .prefix_with("MATERIALIZED")
     )
-    await session.execute(_SET_SCAN)
+    await scan_approximately(session)
     rows = await session.execute(_ordered(candidates, candidates.c.distance))
     found = [(passage_id, distance) for passage_id, distance in rows]
     return _alike(found, model) if len(found) >= pool else []
@@ -292,6 +292,16 @@ async def _ranked(
     return list(await session.scalars(ordered))
 
 
+async def scan_approximately(session: AsyncSession) -> None:
+    """Have the planner scan approximate indexes from now on, until the transaction ends."""
+    await session.execute(_SET_SCAN)
+
+
+async def restore_planner(session: AsyncSession) -> None:
+    """Let the planner choose as usual."""
+    await session.execute(_RESTORE)
+
+
 def _settings(values: Mapping[str, str]) -> Select[Any]:
     """Sets these until the end of the transaction."""
     return select(*(func.set_config(name, value, True) for name, value in values.items()))
@@ -299,3 +309,4 @@ def _settings(values: Mapping[str, str]) -> Select[Any]:
 
 _SET_SCAN = _settings(SCAN_SETTINGS)
 _SET_WORD_SCAN = _settings(WORD_SCAN_SETTINGS)
+_RESTORE = _settings({"enable_sort": "on"})

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import select, text
 
 from o_contracts.messages import Message as Said
 from o_platform.agents import message_index
+from o_platform.agents import recall as recall_module
 from o_platform.agents.message_index import MessageIndexing
 from o_platform.agents.recall import RecallQuery, query_vector, recall
 from o_platform.db.engine import Database
@@ -19,6 +21,9 @@ from o_platform.memory.embedders import HASH_MODEL, Embedders, Vector
 
 pytestmark = pytest.mark.integration
 
+_SCANS = text(
+    "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'ix_message_index_hnsw_256'"
+)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEXTS = (
     "my dog is called Rex",
@@ -27,6 +32,9 @@ TEXTS = (
     "book a table for two",
     "running is healthy",
 )
+
+
+DOGS = "is my dog called Max"
 
 
 class Doubling:
@@ -127,3 +135,40 @@ async def test_what_comes_late_or_after_is_indexed_too_and_another_model_takes_o
         await session.delete(await session.get_one(Message, 1))
     assert (await found(history, "weather Lisbon", model="test/double"))[0] == TEXTS[1]
     assert TEXTS[0] not in await found(history, "dog Rex", model="test/double")
+
+
+async def test_a_long_history_is_searched_by_nearness_to_its_beginning(
+    history: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_index, "LONG", 100)
+    monkeypatch.setattr(recall_module, "NEAREST_OF", 20)
+    async with history.unit_of_work() as session:
+        for agent in ("agent-1", "agent-2"):
+            session.add_all(
+                row(1000 * len(agent) + n + 500 * (agent == "agent-2"), f"chatter {n}", agent)
+                for n in range(150)
+            )
+    job = MessageIndexing(history, Embedders(), HASH_MODEL)
+    while await job.step() == message_index.BATCH:
+        assert TEXTS[0] not in await found(history, DOGS, mode="vector", limit=20)
+    while await job.step():
+        pass
+
+    assert await found(history, DOGS, mode="vector", limit=1) == [TEXTS[0]]
+    assert "chatter 149" in await found(history, "chattering 149", mode="vector")
+    assert TEXTS[0] not in await found(history, DOGS, mode="vector", agent_id="agent-2")
+    early = {"until": START + timedelta(days=3), "mode": "vector"}
+    assert await found(history, "Rex runs on a beach", **early) == [TEXTS[2], TEXTS[0]]
+    async with history.unit_of_work() as session:
+        await session.execute(text("SELECT pg_stat_force_next_flush()"))
+    async with history.unit_of_work() as session:
+        scans = await session.scalar(_SCANS)
+        said = await session.scalars(select(IndexedMessage.is_long).distinct())
+    assert scans
+    assert set(said) == {True}
+
+    async with history.unit_of_work() as session:
+        session.add(row(9999, "somebody calls my other dog"))
+    await index(history)
+    calls = await found(history, "somebody called my other dogs", mode="vector", limit=1)
+    assert calls == ["somebody calls my other dog"]

@@ -23,7 +23,7 @@ from o_platform.db.models.folders import AgentFolder, File, Folder, OpenFile
 from o_platform.db.models.identities import Identity
 from o_platform.db.models.mcp import McpServer, McpTool
 from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
-from o_platform.db.models.message_index import IndexedMessage
+from o_platform.db.models.message_index import IndexedMessage, LongHistory
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
 from o_platform.db.models.tools import AgentSecret, Tool
@@ -51,6 +51,7 @@ __all__ = [
     "Identity",
     "Image",
     "IndexedMessage",
+    "LongHistory",
     "Instance",
     "JournalEntry",
     "Lineage",
