@@ -81,6 +81,9 @@ def _fill(
 ) -> list[list[int]]:
     register_vector(connection)
     connection.execute(_AGENT_ROW, (AGENT,))
+    connection.execute(
+        "INSERT INTO long_histories (agent_id, is_complete) VALUES (%s, true)", (AGENT,)
+    )
     began = time.perf_counter()
     with (
         without_indexes(connection, "messages", took),
@@ -108,10 +111,11 @@ def _copy(connection: psycopg.Connection, vault: Vault, first: int, texts: Seque
             stored = stored_message(vault, message)
             copy.write_row((seq, stored.id, AGENT, stored.type, f'"{stored.body}"', now))
     columns = (
-        "COPY message_index (seq, agent_id, type, words, model, embedding, created_at) FROM STDIN"
+        "COPY message_index (seq, agent_id, type, words, model, embedding, created_at, is_long)"
+        " FROM STDIN"
     )
     with connection.cursor().copy(columns) as copy:
         for seq, text in enumerate(texts, first):
             words = marks.vector(vault, text)
             vector = str(embed(text))
-            copy.write_row((seq, AGENT, TYPES[seq % 2], words, HASH_MODEL, vector, now))
+            copy.write_row((seq, AGENT, TYPES[seq % 2], words, HASH_MODEL, vector, now, True))

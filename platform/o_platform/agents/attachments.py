@@ -17,7 +17,7 @@ from o_platform.errors import ConflictError, NotFoundError
 
 
 async def add_new(session: AsyncSession, agent_id: str, wanted: Sequence[NewBlock]) -> None:
-    """Create these blocks and give them to the agent.
+    """Create these blocks and give them to the agent, which holds none.
 
     Raises:
         ConflictError: two of them have one label.
@@ -25,7 +25,7 @@ async def add_new(session: AsyncSession, agent_id: str, wanted: Sequence[NewBloc
     blocks = [new_row(block) for block in wanted]
     session.add_all(blocks)
     await session.flush()
-    await _attach(session, agent_id, blocks)
+    await _attach(session, agent_id, blocks, [])
 
 
 async def attach_all(session: AsyncSession, agent_id: str, block_ids: Sequence[str]) -> None:
@@ -36,7 +36,11 @@ async def attach_all(session: AsyncSession, agent_id: str, block_ids: Sequence[s
         ConflictError: the agent holds another block under the same label.
     """
     found = {block_id: await _locked(session, block_id) for block_id in sorted(set(block_ids))}
-    await _attach(session, agent_id, [found[block_id] for block_id in dict.fromkeys(block_ids)])
+    if not found:
+        return
+    held = await repository.fetch_attachments(session, agent_id)
+    blocks = [found[block_id] for block_id in dict.fromkeys(block_ids)]
+    await _attach(session, agent_id, blocks, held)
 
 
 async def replace(session: AsyncSession, agent_id: str, block_ids: Sequence[str]) -> None:
@@ -87,8 +91,9 @@ def label_conflict(agent_id: str, label: str) -> ConflictError:
     )
 
 
-async def _attach(session: AsyncSession, agent_id: str, blocks: Sequence[Block]) -> None:
-    held = await repository.fetch_attachments(session, agent_id)
+async def _attach(
+    session: AsyncSession, agent_id: str, blocks: Sequence[Block], held: Sequence[AgentBlock]
+) -> None:
     by_label = {attachment.label: attachment.block_id for attachment in held}
     position = max((attachment.position for attachment in held), default=-1)
     for block in blocks:

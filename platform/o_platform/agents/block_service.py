@@ -37,7 +37,6 @@ class BlockService:
             block = attachments.new_row(wanted)
             session.add(block)
             await session.flush()
-            await session.refresh(block)
             return block
 
     async def fetch(self, block_id: str) -> Block:
@@ -46,12 +45,12 @@ class BlockService:
         Raises:
             NotFoundError: there is none.
         """
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             return _existing(await block_repository.fetch_block(session, block_id), block_id)
 
     async def list(self, wanted: BlockFilter, page: Page) -> Sequence[Block]:
         """A page of blocks."""
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             return await block_repository.list_blocks(session, wanted, page)
 
     async def list_of(self, agent_id: str, page: Page) -> Sequence[Block]:
@@ -60,7 +59,7 @@ class BlockService:
         Raises:
             NotFoundError: there is no such agent.
         """
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             await existing_agent(session, agent_id)
             return await block_repository.list_blocks_of(session, agent_id, page)
 
@@ -70,7 +69,7 @@ class BlockService:
         Raises:
             NotFoundError: no such agent, or no such block of it.
         """
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             return await _held(session, agent_id, label)
 
     async def update(self, block_id: str, changes: BlockChanges, author: Author) -> Block:

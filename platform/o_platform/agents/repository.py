@@ -39,11 +39,13 @@ _SORT_KEYS: dict[str, Key] = {
     "last_run_completion": func.coalesce(Agent.last_run_at, text("'-infinity'::timestamptz")),
 }
 
-_IN_CONTEXT_IDS = text(
+_BELONGINGS = text(
     """
     SELECT wanted.id, newest.ids,
         CASE WHEN newest.last_type = 'approval_request_message'
-        THEN newest.ids[cardinality(newest.ids)] END
+        THEN newest.ids[cardinality(newest.ids)] END,
+        EXISTS (SELECT FROM agent_folders f WHERE f.agent_id = wanted.id),
+        ARRAY(SELECT s.name FROM agent_secrets s WHERE s.agent_id = wanted.id ORDER BY s.name)
     FROM unnest(CAST(:agent_ids AS text[])) AS wanted(id),
     LATERAL (
         SELECT array_agg(m.id ORDER BY m.seq) AS ids,
@@ -115,19 +117,28 @@ async def announce_agents(session: AsyncSession, agent_ids: Sequence[str]) -> No
 
 
 @dataclass(frozen=True, slots=True)
-class InContext:
-    """Ids of an agent's newest messages, oldest first; and of the last one if it waits."""
+class Belongings:
+    """What is an agent's, besides its blocks.
 
-    ids: list[str]
+    Ids of its newest messages, oldest first, and of the last one if it waits; whether it reads
+    folders; the names of its secrets in alphabetical order.
+    """
+
+    message_ids: list[str]
     pending_id: str | None
+    has_folders: bool
+    secrets: list[str]
 
 
-async def in_context_messages(
+async def fetch_belongings(
     session: AsyncSession, agent_ids: Sequence[str], newest: int
-) -> dict[str, InContext]:
-    """Each agent's `newest` messages."""
-    rows = await session.execute(_IN_CONTEXT_IDS, {"agent_ids": list(agent_ids), "newest": newest})
-    return {agent_id: InContext(ids or [], pending) for agent_id, ids, pending in rows}
+) -> dict[str, Belongings]:
+    """What is each agent's; of its messages the `newest`."""
+    rows = await session.execute(_BELONGINGS, {"agent_ids": list(agent_ids), "newest": newest})
+    return {
+        agent_id: Belongings(ids or [], pending, has_folders, secrets)
+        for agent_id, ids, pending, has_folders, secrets in rows
+    }
 
 
 async def list_tags(

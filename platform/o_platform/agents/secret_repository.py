@@ -5,8 +5,7 @@ Through the models alone, so that values are sealed at rest where the database h
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,13 +26,3 @@ async def fetch_secrets_of(session: AsyncSession, agent_id: str) -> dict[str, st
     """The agent's secrets by name."""
     rows = await session.scalars(select(AgentSecret).where(AgentSecret.agent_id == agent_id))
     return {row.name: row.value for row in rows}
-
-
-async def secret_names(session: AsyncSession, agent_ids: Iterable[str]) -> Mapping[str, list[str]]:
-    """The names of each agent's secrets, in alphabetical order."""
-    wanted = select(AgentSecret.agent_id, AgentSecret.name)
-    wanted = wanted.where(AgentSecret.agent_id.in_(list(agent_ids))).order_by(AgentSecret.name)
-    found: dict[str, list[str]] = defaultdict(list)
-    for agent_id, name in await session.execute(wanted):
-        found[agent_id].append(name)
-    return found

@@ -31,7 +31,6 @@ from o_platform.agents.repository import AgentFilter
 from o_platform.agents.secret_repository import (
     fetch_secrets_of,
     replace_secrets,
-    secret_names,
 )
 from o_platform.agents.tool_repository import fetch_named
 from o_platform.agents.tool_service import require_distinct, resolve_tools
@@ -85,7 +84,10 @@ class AgentService:
         """
 
         async def change(session: AsyncSession) -> AgentView:
-            return await self._view(session, await insert_agent(session, self.catalogue, wanted))
+            # Its row is as it was inserted, defaults included, unless folders gave it tools.
+            agent = await insert_agent(session, self.catalogue, wanted)
+            await session.flush()
+            return (await self._views(session, [agent]))[0]
 
         return await in_unit(self._database, change)
 
@@ -95,8 +97,8 @@ class AgentService:
         Raises:
             NotFoundError: there is none.
         """
-        async with self._database.unit_of_work() as session:
-            return await self._view(session, await existing_agent(session, agent_id))
+        async with self._database.reading() as session:
+            return (await self._views(session, [await existing_agent(session, agent_id)]))[0]
 
     async def secrets(self, agent_id: str) -> dict[str, str]:
         """What the agent's tools may send, by name."""
@@ -107,7 +109,7 @@ class AgentService:
         self, wanted: AgentFilter, page: Page, order_by: str = "created_at"
     ) -> Sequence[AgentView]:
         """A page of agents."""
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             agents = await repository.list_agents(session, wanted, page, order_by)
             return await self._views(session, agents)
 
@@ -305,26 +307,26 @@ class AgentService:
             return []
         blocks = await repository.fetch_blocks_of(session, ids)
         identities = await _identities_of(session, agents)
-        messages = await repository.in_context_messages(session, ids, IN_CONTEXT_MESSAGES)
-        asking = [found.pending_id for found in messages.values() if found.pending_id is not None]
+        belongings = await repository.fetch_belongings(session, ids, IN_CONTEXT_MESSAGES)
+        asking = [own.pending_id for own in belongings.values() if own.pending_id is not None]
         pending = await history_repository.fetch_messages(session, asking) if asking else {}
         added = {name for agent in agents for name in agent.tools} - self.catalogue.names
         tools = await fetch_named(session, added) if added else {}
         foreign = added - tools.keys()
         of_servers = await fetch_tools(session, foreign) if foreign else {}
-        folders = await folders_of_agents(session, ids)
-        secrets = await secret_names(session, ids)
+        readers = [agent_id for agent_id, own in belongings.items() if own.has_folders]
+        folders = await folders_of_agents(session, readers) if readers else {}
         return [
             AgentView(
                 agent,
                 blocks[agent.id],
-                messages[agent.id].ids,
+                belongings[agent.id].message_ids,
                 identities[agent.id],
-                pending.get(messages[agent.id].pending_id or ""),
+                pending.get(belongings[agent.id].pending_id or ""),
                 tools,
                 of_servers,
-                folders[agent.id],
-                secrets.get(agent.id, []),
+                folders.get(agent.id, []),
+                belongings[agent.id].secrets,
             )
             for agent in agents
         ]

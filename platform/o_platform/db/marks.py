@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from typing import Final
 
 from Stemmer import Stemmer
@@ -29,6 +30,8 @@ STOP_WORDS: Final = frozenset(
     "there these they this those through to too under until up very was we were what when where "
     "which while who whom why will with you your yours yourself yourselves".split()
 )
+PAIRED: Final = 8
+"""Words of a query of which pairs are made: the longest, which are seldom the commonest."""
 _WORD: Final = re.compile(r"[^\W_]+")
 _english = Stemmer("english", 0)
 
@@ -43,16 +46,19 @@ def vector(vault: Vault, text: str) -> str:
 
 
 class Query:
-    """Literals of `tsquery` for texts with all words of a query, and for those with any."""
+    """Literals of `tsquery` for texts with all words of a query, with two of them, with any."""
 
-    __slots__ = ("all_words", "any_word")
+    __slots__ = ("all_words", "any_word", "two_words")
 
     def __init__(self, vault: Vault, text: str) -> None:
-        """Both are empty if the query has no words; a key of each rotation is asked for."""
+        """All are empty if the query has no words; a key of each rotation is asked for."""
         stems = list(dict.fromkeys(stem for _, stem in _stems(text)))
         words = [_one_of(vault.keys, stem) for stem in stems]
         self.all_words = " & ".join(words)
         self.any_word = " | ".join(words)
+        longest = sorted(stems, key=len, reverse=True)[:PAIRED]
+        pairs = combinations([_one_of(vault.keys, stem) for stem in longest], 2)
+        self.two_words = " | ".join(f"({first} & {second})" for first, second in pairs)
 
     def __bool__(self) -> bool:
         """Whether there is a word to look for."""

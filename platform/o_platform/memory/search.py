@@ -6,7 +6,10 @@ enough of what it finds passes the filters (pgvector's iterative scan); where ev
 few, because the filters leave little of what is near, every vector that passes them is compared.
 
 Words: PostgreSQL's full text over keyed marks of English stems (`db.marks`), passages with all
-words of the query before those with some, of both those that have them close together first.
+words of the query before those with some, of both those that have them close together first. In
+large archives the words of a query are in very many passages, and each must be fetched to be
+ranked; so passages with only some words are looked for while there are fewer than asked for, first
+those with two, and no more than `RANKED_WORDS` of each kind are ranked.
 """
 
 from __future__ import annotations
@@ -55,8 +58,9 @@ SCAN_SETTINGS: Final = {
 }
 """For searches by an approximate index. Without sorting, the planner is left only that index."""
 WORD_SCAN_SETTINGS: Final = {"gin_fuzzy_search_limit": "5000", "enable_sort": "on", "jit": "off"}
-"""For searches of words in large archives: about how many passages are ranked at most. A query of
-very common words is answered from a random part of its matches."""
+"""For searches of words in large archives: of more passages a random part may be looked at."""
+RANKED_WORDS: Final = 1_000
+"""Passages with all, two or any of the words that are ranked in large archives."""
 TagMatch = Literal["any", "all"]
 
 
@@ -264,32 +268,30 @@ async def _worded(
     wanted = marks.Query(vault_of(session), query.text)
     if not wanted:
         return []
-    any_word = cast(literal(wanted.any_word), TSQUERY)
     where = _within(Passage, archive_ids, query)
     if not is_large:
-        return await _ranked(session, where, any_word, query.pool)
+        matching = select(Passage).where(where)
+        return await _ranked(session, matching, wanted.any_word, query.pool)
     await session.execute(_SET_WORD_SCAN)
-    best = await _ranked(session, where, cast(literal(wanted.all_words), TSQUERY), query.pool)
-    if len(best) < query.pool:
-        more = await _ranked(session, where, any_word, query.pool)
-        best = list(dict.fromkeys([*best, *more]))[: query.pool]
-    return best
+    best: list[str] = []
+    for words in dict.fromkeys((wanted.all_words, wanted.two_words, wanted.any_word)):
+        if words and len(best) < query.top_k:
+            matching = select(Passage).where(where).limit(RANKED_WORDS)
+            best += await _ranked(session, matching, words, query.pool)
+    return list(dict.fromkeys(best))[: query.pool]
 
 
 async def _ranked(
-    session: AsyncSession,
-    where: ColumnElement[bool],
-    words: ColumnElement[str],
-    pool: int,
+    session: AsyncSession, matching: Select[Passage], words: str, pool: int
 ) -> list[str]:
-    rank = func.ts_rank_cd(Passage.words, words, 1)
-    ordered = (
-        select(Passage.id)
-        .where(where, Passage.words.op("@@")(words))
-        .order_by(rank.desc(), Passage.created_at.desc(), Passage.id)
-        .limit(pool)
-    )
-    return list(await session.scalars(ordered))
+    """The best of the `matching` passages that have the words."""
+    wanted = cast(literal(words), TSQUERY)
+    columns = (Passage.id, Passage.words, Passage.created_at)
+    having = matching.with_only_columns(*columns).where(Passage.words.op("@@")(wanted))
+    found = having.cte("found").prefix_with("MATERIALIZED")
+    rank = func.ts_rank_cd(found.c.words, wanted, 1)
+    ordered = select(found.c.id).order_by(rank.desc(), found.c.created_at.desc(), found.c.id)
+    return list(await session.scalars(ordered.limit(pool)))
 
 
 async def scan_approximately(session: AsyncSession) -> None:

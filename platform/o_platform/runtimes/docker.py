@@ -51,7 +51,7 @@ MAX_RESTARTS: Final = 5
 
 _INBOX: Final = "/run/o/in"
 _OUTBOX: Final = "/run/o/out"
-_OPEN_FILES: Final = 4096
+OPEN_FILES: Final = 4096
 _SCRATCH_FILES: Final = 4096
 _LOG_OPTIONS: Final = {"max-size": "8m", "max-file": "2"}
 _GVISOR: Final = "runsc"
@@ -221,7 +221,7 @@ class DockerRuntime:
             "nano_cpus": int(limits.cpus * 1e9),
             "pids_limit": limits.pids,
             "ulimits": [
-                Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+                Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
                 Ulimit(name="core", soft=0, hard=0),
             ],
             "log_config": LogConfig(type="json-file", config=_LOG_OPTIONS),

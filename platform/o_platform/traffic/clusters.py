@@ -29,8 +29,11 @@ SHADOW_MAX_REQUESTS = 8
 """Copies under way at once; more are dropped, as the shadow is then slower than its traffic."""
 UPSTREAM_IDLE_S = 60
 """Idle connections are closed after this; servers must keep theirs open for longer."""
+MAX_CONNECTIONS = 3_072
+"""To one destination at once, each with a request: a turn, or a stream for as long as it is open.
+Below the 4 096 files that an instance may have open."""
 _LIMITS = {
-    "max_connections": 1024,
+    "max_connections": MAX_CONNECTIONS,
     "max_pending_requests": 4096,
     "max_requests": 8192,
     "max_retries": 1024,

@@ -33,7 +33,7 @@ async def list_messages(
     agent_id: AgentPath, database: DatabaseDep, query: Annotated[MessageListQuery, Query()]
 ) -> list[dict[str, Any]]:
     """List an agent's messages, newest first unless asked otherwise."""
-    async with database.unit_of_work() as session:
+    async with database.reading() as session:
         await existing_agent(session, agent_id)
         if query.group_id is not None:
             return []
