@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from pgvector.psycopg import register_vector
 
 from o_benchmarks.memory.bulk import Took, without_indexes
-from o_benchmarks.memory.kept import built, kept_vault
+from o_benchmarks.memory.kept import built, kept_server, kept_vault
 from o_benchmarks.memory.searches import QUERIES, WARM_UP, timed
-from o_benchmarks.memory.topics import DIMENSIONS, PER_TOPIC, Vectors, queries, topic
+from o_benchmarks.memory.topics import DIMENSIONS, PER_TOPIC, Vectors, queries, rounds
 from o_platform.db import marks
 from o_platform.db.engine import Database
 from o_platform.db.sealed_columns import PASSAGE_TEXT
 from o_platform.db.sealing import Vault
 from o_platform.memory.search import Model, PassageQuery, search_archives
-from o_platform.testing.postgres import running_server
 
 NEAREST: Final = 10
 MODEL: Final = "bench/topics"
@@ -37,7 +36,7 @@ async def archival(folder: Path, passages: int) -> dict[str, float]:
     name = f"archival_{topics * PER_TOPIC}"
     asked = queries(topics, WARM_UP + QUERIES)
     models = [Model(MODEL, vector.tolist()) for vector in asked.vectors]
-    with running_server(folder) as server:
+    with kept_server(folder) as server:
         done = built(folder, server, name, partial(_fill, topics, asked.vectors))
         database = Database(server.url_of(name), kept_vault(folder))
 
@@ -75,11 +74,12 @@ def _fill(
         without_indexes(connection, "passages", took),
         without_indexes(connection, "passage_vectors", took),
     ):
-        for number in range(topics):
-            made, first = topic(number), number * PER_TOPIC
+        first = 0
+        for made in rounds(topics):
             best.look_at(first, made.vectors @ asked.T)
             _copy_passages(connection, vault, first, made.texts)
             _copy_vectors(connection, first, made.vectors)
+            first += len(made.texts)
         took["filled"] = time.perf_counter() - began
     return best.numbers
 
@@ -117,10 +117,10 @@ class _Nearest:
 
     def look_at(self, first: int, likeness: NDArray[Any]) -> None:
         """`likeness` of the passages from number `first` on, shape (passages, queries)."""
-        numbers = np.arange(first, first + len(likeness))[:, None]
-        numbers = np.broadcast_to(numbers, likeness.shape)
-        all_numbers = np.concatenate([self._numbers, numbers])
-        all_likeness = np.concatenate([self._likeness, likeness])
+        part = np.argpartition(-likeness, NEAREST, axis=0)[:NEAREST]
+        all_numbers = np.concatenate([self._numbers, first + part])
+        nearest = np.take_along_axis(likeness, part, axis=0)
+        all_likeness = np.concatenate([self._likeness, nearest])
         order = np.argsort(-all_likeness, axis=0, kind="stable")[:NEAREST]
         self._numbers = np.take_along_axis(all_numbers, order, axis=0)
         self._likeness = np.take_along_axis(all_likeness, order, axis=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from o_benchmarks.suite.processes import cpu_us
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.db.migrate import upgrade
 from o_platform.db.sealing import KEY_BYTES, Key, Vault
+from o_platform.testing.postgres import running_server
 
 
 class Built(NamedTuple):
@@ -40,6 +43,16 @@ def kept_vault(folder: Path) -> Vault:
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(KEY_BYTES))
     return Vault([Key(key.read_bytes())])
+
+
+@contextmanager
+def kept_server(folder: Path) -> Iterator[EmbeddedServer]:
+    """The folder's server for the time of the block; waits for another run that uses it."""
+    kept_vault(folder)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with running_server(folder) as server:
+            yield server
 
 
 def built(folder: Path, server: EmbeddedServer, name: str, fill: Fill) -> Built:

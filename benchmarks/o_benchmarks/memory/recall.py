@@ -13,9 +13,9 @@ import psycopg
 from pgvector.psycopg import register_vector
 
 from o_benchmarks.memory.bulk import Took, without_indexes
-from o_benchmarks.memory.kept import built, kept_vault
+from o_benchmarks.memory.kept import built, kept_server, kept_vault
 from o_benchmarks.memory.searches import QUERIES, WARM_UP, timed
-from o_benchmarks.memory.topics import PER_TOPIC, queries, topic
+from o_benchmarks.memory.topics import PER_TOPIC, queries, rounds
 from o_contracts.ids import new_id, now_us
 from o_contracts.messages import Message
 from o_platform.agents.recall import RecallQuery, recall
@@ -25,7 +25,6 @@ from o_platform.db.engine import Database
 from o_platform.db.sealing import Vault
 from o_platform.memory.embedders import CHANCE_SIMILARITY, HASH_MODEL
 from o_platform.memory.embeddings import embed
-from o_platform.testing.postgres import running_server
 
 NEAREST: Final = 10
 AGENT: Final = "agent-00000001-0000-4000-8000-000000000000"
@@ -47,7 +46,7 @@ async def conversation(folder: Path, messages: int) -> dict[str, float]:
     topics = max(1, messages // PER_TOPIC)
     name = f"recall_{topics * PER_TOPIC}"
     texts = queries(topics, WARM_UP + QUERIES).texts
-    with running_server(folder) as server:
+    with kept_server(folder) as server:
         done = built(folder, server, name, partial(_fill, topics, texts))
         database = Database(server.url_of(name), kept_vault(folder))
 
@@ -89,8 +88,10 @@ def _fill(
         without_indexes(connection, "messages", took),
         without_indexes(connection, "message_index", took),
     ):
-        for number in range(topics):
-            _copy(connection, vault, number * PER_TOPIC + 1, topic(number).texts)
+        first = 1
+        for made in rounds(topics):
+            _copy(connection, vault, first, made.texts)
+            first += len(made.texts)
         connection.execute("SELECT setval(pg_get_serial_sequence('messages', 'seq'), %s)",
                            (topics * PER_TOPIC,))  # fmt: skip
         took["filled"] = time.perf_counter() - began

@@ -9,6 +9,7 @@ commonest is in a tenth of the texts, and frequency falls with rank (Zipf).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 DIMENSIONS: Final = 384
 PER_TOPIC: Final = 1_000
+ROUND: Final = 100
 SPREAD_DIMENSIONS: Final = 32
 SPREAD: Final = 0.8
 """Length of a vector's offset from its topic's place, which has length 1."""
@@ -38,9 +40,16 @@ class Texts(NamedTuple):
     vectors: Vectors
 
 
-def topic(number: int) -> Texts:
-    """The `PER_TOPIC` texts of a topic."""
-    return _drawn(number, np.random.default_rng([_SEED, number]), PER_TOPIC, TEXT_WORDS)
+def rounds(topics: int) -> Iterator[Texts]:
+    """`PER_TOPIC` texts of each of so many topics, by turns; in parts of `ROUND` of each."""
+    for part in range(PER_TOPIC // ROUND):
+        drawn = [
+            _drawn(number, np.random.default_rng([_SEED, number, 2, part]), ROUND, TEXT_WORDS)
+            for number in range(topics)
+        ]
+        texts = [one.texts[place] for place in range(ROUND) for one in drawn]
+        vectors = np.stack([one.vectors for one in drawn], axis=1)
+        yield Texts(texts, vectors.reshape(-1, DIMENSIONS))
 
 
 def queries(topics: int, count: int) -> Texts:

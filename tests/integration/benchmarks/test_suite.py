@@ -15,11 +15,12 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from o_benchmarks.suite.clients import Client, SteadyTurns, first_success, turn
+from o_benchmarks.suite.histories import SAID, add_messages
 from o_benchmarks.suite.population import add_agents
 from o_benchmarks.suite.processes import cpu_us, footprint
 from o_benchmarks.suite.raw_path import raw_path
 from o_contracts.ids import is_valid_id, new_agent_id
-from o_platform.db.sealed_columns import BLOCK_VALUE
+from o_platform.db.sealed_columns import BLOCK_VALUE, MESSAGE_BODY
 from o_platform.db.sealing import is_sealed
 from o_platform.testing import require
 from o_platform.testing.vault import vault_of_tests
@@ -110,3 +111,13 @@ def test_a_population_is_made_of_what_the_api_made(database_url: str) -> None:
     assert {(tuple(row[1]), v) for row, v in zip(rows, opened, strict=True)} == {
         (("a", "b"), "Ada")
     }
+
+    add_messages(database_url, vault, ids[:3], 10)
+
+    with psycopg.connect(database_url) as connection:
+        said = connection.execute("SELECT agent_id, id, body FROM messages ORDER BY seq").fetchall()
+        indexed = connection.execute("SELECT count(*) FROM message_index").fetchone()
+    assert [row[0] for row in said] == [ids[n // 2 % 3] for n in range(10)]
+    assert indexed == (10,)
+    message = MESSAGE_BODY.opened(vault, said[1][2], said[1][1])
+    assert (message["type"], message["content"]) == SAID[1]

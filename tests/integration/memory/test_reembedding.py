@@ -164,5 +164,10 @@ async def test_large_archives_are_searched_by_the_index(
     hits = await archives.search(archive.id, PassageQuery("Hund", tags=["even"], top_k=12))
     assert len(hits) == 12
     assert all("dog" in hit.passage.text and hit.passage.tags == ["even"] for hit in hits)
+    monkeypatch.setattr(search, "RANKED_WORDS", 5)
+    worded = await archives.search(archive.id, PassageQuery("number 7 tea", top_k=12))
+    texts_found = [hit.passage.text for hit in worded]
+    assert "the dog number 7" in texts_found  # two of the words, beside ever so many with one
+    assert "the tea number 0" in texts_found
     few = PassageQuery("Hund number 7", tags=["even"], top_k=5, since=hits[0].passage.created_at)
     assert len(await archives.search(archive.id, few)) == 5

@@ -118,3 +118,7 @@ def test_marks_stand_for_stems_and_only_the_key_makes_them() -> None:
     house = f"('{NEW.mark('hous')}' | '{OLD.mark('hous')}')"
     assert both.all_words == f"{dog} & {house}"
     assert both.any_word == f"{dog} | {house}"
+    assert both.two_words == f"({house} & {dog})"
+    assert marks.Query(vault, "dog").two_words == ""
+    many = marks.Query(vault, " ".join(f"{'x' * n}q" for n in range(1, 30)))
+    assert many.two_words.count("&") == 28

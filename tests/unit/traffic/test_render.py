@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o_contracts.ids import new_agent_id, new_conversation_id, routing_key
+from o_platform.runtimes.docker import OPEN_FILES
+from o_platform.traffic.clusters import clusters
 from o_platform.traffic.render import EnvoyConfig, file_version, render, with_clusters_of
 from o_platform.traffic.routes import OPERATOR_PATH, ROUTING_KEY, TURN_ROUTES
 from o_platform.traffic.snapshot import (
@@ -221,3 +223,12 @@ def test_snapshots_refuse_what_cannot_be() -> None:
             default_key=1,
             lineages=(lineage, replace(lineage, name="b")),
         )
+
+
+def test_as_many_streams_may_be_open_as_an_instance_has_files_for() -> None:
+    lineage = LineageRoutes(1, "default", (Endpoint("a" * 12, "b" * 64, "/run/a"),))
+    listener = Listener("127.0.0.1", 8283, tls=False, auth_required=False)
+    snapshot = Snapshot(listener, Paths("/run/o", "/run/c"), "{}", 1, (lineage,))
+    for cluster in clusters(snapshot):
+        (limits,) = cluster["circuit_breakers"]["thresholds"]
+        assert 2_000 < limits["max_connections"] < min(OPEN_FILES, limits["max_requests"])
