@@ -1,4 +1,7 @@
-"""What endpoints are given: the platform's services, and who calls."""
+"""What endpoints are given: the platform's services, and who calls.
+
+All are coroutines: FastAPI hands plain functions to a thread, which costs more than most answers.
+"""
 
 from __future__ import annotations
 
@@ -25,71 +28,75 @@ from o_platform.tooling.runs import ToolRuns
 from o_platform.wiring import Platform
 
 
-def _platform(request: Request) -> Platform:
+def _of(request: Request) -> Platform:
     return cast(Platform, request.app.state.platform)
 
 
-def _database(request: Request) -> Database:
-    return _platform(request).database
+async def _platform(request: Request) -> Platform:
+    return _of(request)
 
 
-def _running_turns(request: Request) -> RunningTurnsOfBridge:
-    return _platform(request).running_turns
+async def _database(request: Request) -> Database:
+    return _of(request).database
 
 
-def _agents(request: Request) -> AgentService:
-    return _platform(request).agents
+async def _running_turns(request: Request) -> RunningTurnsOfBridge:
+    return _of(request).running_turns
 
 
-def _agent_files(request: Request) -> AgentFileService:
-    return _platform(request).agent_files
+async def _agents(request: Request) -> AgentService:
+    return _of(request).agents
 
 
-def _folders(request: Request) -> FolderService:
-    return _platform(request).folders
+async def _agent_files(request: Request) -> AgentFileService:
+    return _of(request).agent_files
 
 
-def _reading(request: Request) -> ReadingService:
-    return _platform(request).reading
+async def _folders(request: Request) -> FolderService:
+    return _of(request).folders
 
 
-def _mcp(request: Request) -> McpService:
-    return _platform(request).mcp
+async def _reading(request: Request) -> ReadingService:
+    return _of(request).reading
 
 
-def _takeover(request: Request) -> Takeover:
-    return _platform(request).takeover
+async def _mcp(request: Request) -> McpService:
+    return _of(request).mcp
 
 
-def _conversations(request: Request) -> ConversationService:
-    return _platform(request).conversations
+async def _takeover(request: Request) -> Takeover:
+    return _of(request).takeover
 
 
-def _background(request: Request) -> BackgroundService:
-    return _platform(request).background
+async def _conversations(request: Request) -> ConversationService:
+    return _of(request).conversations
 
 
-def _blocks(request: Request) -> BlockService:
-    return _platform(request).blocks
+async def _background(request: Request) -> BackgroundService:
+    return _of(request).background
 
 
-def _archives(request: Request) -> ArchiveService:
-    return _platform(request).archives
+async def _blocks(request: Request) -> BlockService:
+    return _of(request).blocks
 
 
-def _tools(request: Request) -> ToolService:
-    return _platform(request).tools
+async def _archives(request: Request) -> ArchiveService:
+    return _of(request).archives
 
 
-def _tool_runs(request: Request) -> ToolRuns:
-    return _platform(request).tool_runs
+async def _tools(request: Request) -> ToolService:
+    return _of(request).tools
 
 
-def _caller(x_o_client: Annotated[str, Header()] = "") -> str:
+async def _tool_runs(request: Request) -> ToolRuns:
+    return _of(request).tool_runs
+
+
+async def _caller(x_o_client: Annotated[str, Header()] = "") -> str:
     return x_o_client or "operator"
 
 
-def _author(
+async def _author(
     caller: Annotated[str, Depends(_caller)],
     x_o_reason: Annotated[
         str, Header(max_length=1000, description="why; kept in the history")
@@ -98,11 +105,11 @@ def _author(
     return Author(caller, x_o_reason)
 
 
-def _turns(request: Request) -> TurnClient:
-    return _platform(request).turns
+async def _turns(request: Request) -> TurnClient:
+    return _of(request).turns
 
 
-def _sender(request: Request) -> Sender:
+async def _sender(request: Request) -> Sender:
     headers = request.headers
     retry = headers.get("x-stainless-retry-count", "0")
     return Sender(
