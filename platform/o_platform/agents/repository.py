@@ -75,8 +75,10 @@ async def lock_agent(session: AsyncSession, agent_id: str) -> Agent | None:
 
 async def lock_agents(session: AsyncSession, agent_ids: Iterable[str]) -> None:
     """Lock these agents in the order of their ids."""
-    wanted = select(Agent.id).where(Agent.id.in_(sorted(agent_ids))).order_by(Agent.id)
-    await session.execute(wanted.with_for_update())
+    ids = sorted(agent_ids)
+    if ids:
+        wanted = select(Agent.id).where(Agent.id.in_(ids)).order_by(Agent.id)
+        await session.execute(wanted.with_for_update())
 
 
 async def list_agents(

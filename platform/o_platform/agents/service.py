@@ -100,6 +100,15 @@ class AgentService:
         async with self._database.reading() as session:
             return (await self._views(session, [await existing_agent(session, agent_id)]))[0]
 
+    async def model_settings(self, agent_id: str) -> dict[str, Any]:
+        """What the agent's model is told besides its context.
+
+        Raises:
+            NotFoundError: there is no such agent.
+        """
+        async with self._database.reading() as session:
+            return (await existing_agent(session, agent_id)).model_settings
+
     async def secrets(self, agent_id: str) -> dict[str, str]:
         """What the agent's tools may send, by name."""
         async with self._database.unit_of_work() as session:

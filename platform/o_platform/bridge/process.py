@@ -77,7 +77,7 @@ class Bridge:
         self._tasks = Tasks()
         self._snapshots = Snapshots()
         self._vault = open_vault(KeySource.of(settings))
-        self._database = Database(database_url, self._vault, pool_size=4)
+        self._database = Database(database_url, self._vault, pool_size=8)
         self._postgres = Postgres(database_url)
         self._client = LlmClient(settings.run / "llm.sock")
         models = embedders(self._client)

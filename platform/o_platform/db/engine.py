@@ -54,12 +54,16 @@ def sqlalchemy_url(database_url: str) -> str:
 class Database:
     """One engine and its sessions."""
 
-    def __init__(self, database_url: str, vault: Vault, *, pool_size: int = 10) -> None:
-        """`database_url` is a plain `postgresql://` URL; nothing connects yet."""
+    def __init__(self, database_url: str, vault: Vault, *, pool_size: int = 20) -> None:
+        """`database_url` is a plain `postgresql://` URL; nothing connects yet.
+
+        Connections are made when they are needed, and kept: to make one costs more than what most
+        requests ask of it.
+        """
         self.url = database_url
         self.vault = vault
         self.engine: AsyncEngine = create_async_engine(
-            sqlalchemy_url(database_url), pool_size=pool_size, max_overflow=pool_size,
+            sqlalchemy_url(database_url), pool_size=pool_size, max_overflow=0,
             hide_parameters=True,
         )  # fmt: skip
         self._sessions = async_sessionmaker(

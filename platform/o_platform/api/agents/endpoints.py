@@ -66,8 +66,7 @@ async def retrieve_agent(
 @router.patch("/{agent_id}")
 async def update_agent(agent_id: AgentPath, body: AgentUpdate, agents: AgentsDep) -> AgentState:
     """Change an agent."""
-    present = await agents.fetch(agent_id)
-    changes = agent_changes(body, present.agent.model_settings)
+    changes = agent_changes(body, await agents.model_settings(agent_id))
     return agent_state(await agents.update(agent_id, changes), agents.catalogue)
 
 
