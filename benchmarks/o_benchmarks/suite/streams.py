@@ -82,6 +82,7 @@ async def _open_streams(bed: Testbed) -> Figures:
     figures = {f"streams.{name}_mb": size for name, size in during.items()}
     return figures | {
         "streams.platform_mb": sum(during.values()),
+        **{f"streams.before.{name}_mb": size for name, size in before.items()},
         "streams.before_mb": sum(before.values()),
         "streams.open": float(held),
         "streams.opened_s": opened_s,

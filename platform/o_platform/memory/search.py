@@ -51,14 +51,14 @@ EXACT_BELOW: Final = 5_000
 """Vectors up to which all are compared."""
 SCAN_SETTINGS: Final = {
     "hnsw.iterative_scan": "relaxed_order",
-    "hnsw.ef_search": "100",
+    "hnsw.ef_search": "200",
     "hnsw.max_scan_tuples": "40000",
+    "gin_fuzzy_search_limit": "5000",
     "enable_sort": "off",
     "jit": "off",
 }
-"""For searches by an approximate index. Without sorting, the planner is left only that index."""
-WORD_SCAN_SETTINGS: Final = {"gin_fuzzy_search_limit": "5000", "enable_sort": "on", "jit": "off"}
-"""For searches of words in large archives: of more passages a random part may be looked at."""
+"""For searches of large archives. Without sorting, the planner is left only the approximate index
+of vectors; of a word in very many passages a random part may be looked at."""
 RANKED_WORDS: Final = 1_000
 """Passages with all, two or any of the words that are ranked in large archives."""
 TagMatch = Literal["any", "all"]
@@ -157,6 +157,8 @@ async def search_archives(
     rankings, is_large = [], False
     for model in models:
         large = await _is_large(session, archive_ids, model)
+        if large and not is_large:
+            await scan_approximately(session)
         rankings.append(await _nearest(session, archive_ids, model, query, large))
         is_large = is_large or large
     rankings.append(await _worded(session, archive_ids, query, is_large))
@@ -234,7 +236,6 @@ async def _scanned(
         .cte("candidates")
         .prefix_with("MATERIALIZED")
     )
-    await scan_approximately(session)
     rows = await session.execute(_ordered(candidates, candidates.c.distance))
     found = [(passage_id, distance) for passage_id, distance in rows]
     return _alike(found, model) if len(found) >= pool else []
@@ -272,7 +273,6 @@ async def _worded(
     if not is_large:
         matching = select(Passage).where(where)
         return await _ranked(session, matching, wanted.any_word, query.pool)
-    await session.execute(_SET_WORD_SCAN)
     best: list[str] = []
     for words in dict.fromkeys((wanted.all_words, wanted.two_words, wanted.any_word)):
         if words and len(best) < query.top_k:
@@ -310,5 +310,4 @@ def _settings(values: Mapping[str, str]) -> Select[Any]:
 
 
 _SET_SCAN = _settings(SCAN_SETTINGS)
-_SET_WORD_SCAN = _settings(WORD_SCAN_SETTINGS)
 _RESTORE = _settings({"enable_sort": "on"})
