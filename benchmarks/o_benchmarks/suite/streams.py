@@ -18,7 +18,7 @@ from typing import Final
 from o_benchmarks.suite.clients import Address
 from o_benchmarks.suite.figures import Figures, median
 from o_benchmarks.suite.processes import footprint
-from o_benchmarks.suite.testbed import FIRST_TOKEN, HOLD, MODEL_MS, Testbed
+from o_benchmarks.suite.testbed import FIRST_WORD, HOLD, MODEL_MS, Testbed
 
 REPETITIONS: Final = {True: 50, False: 300}
 """Streams one after the other, if quick and if not."""
@@ -52,7 +52,7 @@ async def measure_streams(bed: Testbed) -> Figures:
         above = []
         for agent_id in ids:
             opened = Opened()
-            await _read(bed.address, agent_id, FIRST_TOKEN, opened, asyncio.Event())
+            await _read(bed.address, agent_id, FIRST_WORD, opened, asyncio.Event())
             if not opened.is_whole:
                 raise RuntimeError(f"a stream failed: {opened.problem}")
             above.append(opened.first_token_s * 1000 - model_ms)

@@ -32,7 +32,7 @@ MODEL_MS: Final = 20
 """How long the scripted model takes for its first token."""
 HELD_S: Final = {True: 15, False: 45}
 """How long the scripted model falls silent after its first word if told to hold (if quick, not)."""
-FIRST_TOKEN: Final = "how long is it until your first token?"
+FIRST_WORD: Final = "how long is it until your first token?"
 HOLD: Final = "hold this stream open"
 """What the scripted model is told to show these; to all else it answers as ever."""
 
@@ -196,14 +196,14 @@ class Testbed:
 
 
 def _script(held_s: int) -> str:
-    """The package's script, and before it what `FIRST_TOKEN` and `HOLD` stand for."""
+    """The package's script, and before it what `FIRST_WORD` and `HOLD` stand for."""
     script: dict[str, list[Any]] = yaml.safe_load(DEFAULT_SCRIPT.read_text())
     held = {"text": "holding", "gap_ms": held_s * 1000}
     script["rules"][:0] = [
         {"name": "hold", "when": {"user": HOLD}, "reply": held},
         {
             "name": "first token",
-            "when": {"user": FIRST_TOKEN},
+            "when": {"user": FIRST_WORD},
             "reply": {"text": "this long", "delay_ms": MODEL_MS},
         },
     ]
