@@ -7,7 +7,7 @@ was answered reads their own write in the next turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -15,7 +15,14 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
-from o_platform.agents import archive_repository, attachments, history_repository, repository
+from o_platform.agents import (
+    archive_repository,
+    attachments,
+    group_repository,
+    history_repository,
+    repository,
+    sleeptime,
+)
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.defaults import IN_CONTEXT_MESSAGES
 from o_platform.agents.denial import denial_of
@@ -38,7 +45,7 @@ from o_platform.agents.tool_service import require_distinct, resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Agent, Archive, Block, Folder, Identity, McpTool, Tool
+from o_platform.db.models import Agent, Archive, Block, Folder, Group, Identity, McpTool, Tool
 from o_platform.errors import NotFoundError
 
 _PENDING_MESSAGES: Final = 300
@@ -65,6 +72,8 @@ class AgentView:
     """What it reads."""
     secrets: list[str] = field(default_factory=list)
     """Names of what its tools may send."""
+    group: Group | None = None
+    """The group it manages, if a sleep-time companion keeps its memory."""
 
 
 class AgentService:
@@ -85,7 +94,10 @@ class AgentService:
         """
 
         async def change(session: AsyncSession) -> AgentView:
-            return await self._view(session, await insert_agent(session, self.catalogue, wanted))
+            agent = await insert_agent(session, self.catalogue, wanted)
+            if wanted.config.get(sleeptime.ENABLED):
+                await sleeptime.enable(session, self.catalogue, agent)
+            return await self._view(session, agent)
 
         return await in_unit(self._database, change)
 
@@ -119,39 +131,40 @@ class AgentService:
             ConflictError: two blocks with one label.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await require_identities(session, changes.get("identity_ids", []))
             await self._apply(session, agent, changes)
             if "embedding" in changes:
                 await archive_repository.move_own(session, agent_id, changes["embedding"])
             if "secrets" in changes:
                 await replace_secrets(session, agent_id, changes["secrets"])
+            touched: list[str] = []
             if "block_ids" in changes:
+                former = await repository.fetch_attachments(session, agent_id)
                 await attachments.replace(session, agent_id, changes["block_ids"])
-            await session.flush()
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+                gone = {one.block_id for one in former}.difference(changes["block_ids"])
+                touched += await sleeptime.share_blocks(session, agent, list(gone))
+            return [*touched, *await self._switch_sleeptime(session, agent, changes)]
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def delete(self, agent_id: str) -> None:
-        """Delete an agent with its messages, runs and own archive; its blocks stay.
+        """Delete an agent with its messages, runs, own archive and companion; its blocks stay.
 
         Raises:
             NotFoundError: there is none.
         """
 
-        async def change(session: AsyncSession) -> None:
+        async def change(session: AsyncSession) -> list[str]:
+            touched = await sleeptime.leave(session, agent_id)
             await locked_agent(session, agent_id)
             await archive_repository.keep_shared(session, agent_id)
             await repository.delete_agent(session, agent_id)
             await repository.announce_agents(session, [agent_id])
+            return touched
 
-        await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
+        touched = await in_unit(self._database, change)
+        await self._cache.drop([agent_id, *touched])
 
     async def reset_messages(self, agent_id: str) -> AgentView:
         """Forget the agent's messages.
@@ -160,15 +173,11 @@ class AgentService:
             NotFoundError: there is no such agent.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await history_repository.delete_messages(session, agent_id)
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return []
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def deny_pending(self, agent_id: str) -> str | None:
         """Deny what waits for an approval, so that the agent is free; returns the run that asked.
@@ -201,15 +210,11 @@ class AgentService:
             ConflictError: the agent holds another block under the same label.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await attachments.attach_all(session, agent_id, [block_id])
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return await sleeptime.share_blocks(session, agent, [])
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def detach_block(self, agent_id: str, block_id: str) -> AgentView:
         """Take a block from the agent; the block stays.
@@ -218,15 +223,11 @@ class AgentService:
             NotFoundError: no such agent, or it does not hold the block.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await attachments.detach(session, agent_id, block_id)
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return await sleeptime.share_blocks(session, agent, [block_id])
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def attach_tool(self, agent_id: str, tool_id: str) -> AgentView:
         """Give the agent a tool, if it does not have it already.
@@ -255,39 +256,45 @@ class AgentService:
             NotFoundError: no such agent, or it does not have the tool.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             foreign = await fetch_tools(session, agent.tools)
             if name not in agent.tools and name not in {one.name for one in foreign.values()}:
                 raise NotFoundError(f"{agent_id} has no tool named {name!r}", tool=name)
             rule = {"type": "requires_approval", "tool_name": name}
             others = [one for one in agent.tool_rules if not _is_approval_of(one, name)]
             agent.tool_rules = [*others, rule] if required else others
+            return []
+
+        return await self._change(agent_id, work)
+
+    async def _change(
+        self, agent_id: str, work: Callable[[AsyncSession, Agent], Awaitable[Sequence[str]]]
+    ) -> AgentView:
+        """Have the locked agent changed; `work` returns other agents whose contexts it changed."""
+
+        async def change(session: AsyncSession) -> tuple[AgentView, Sequence[str]]:
+            agent = await locked_agent(session, agent_id)
+            touched = await work(session, agent)
             await session.flush()
             await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return await self._view(session, agent), touched
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
+        view, touched = await in_unit(self._database, change)
+        await self._cache.drop([agent_id, *touched])
         return view
 
     async def _change_tools(
         self, agent_id: str, tool_id: str, changed: Callable[[Sequence[str], str], Sequence[str]]
     ) -> AgentView:
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             (name,) = await self._resolved(session, [], [tool_id])
             wanted = [*dict.fromkeys(changed(agent.tools, name))]
             foreign = await fetch_tools(session, wanted)
             require_distinct(wanted, foreign)
             agent.tools = wanted
-            await session.flush()
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return []
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def _resolved(
         self, session: AsyncSession, names: Sequence[str], ids: Sequence[str]
@@ -314,6 +321,8 @@ class AgentService:
         of_servers = await fetch_tools(session, foreign) if foreign else {}
         folders = await folders_of_agents(session, ids)
         secrets = await secret_names(session, ids)
+        managing = [agent.id for agent in agents if agent.config.get(sleeptime.ENABLED)]
+        groups = await group_repository.managed_groups(session, managing) if managing else {}
         return [
             AgentView(
                 agent,
@@ -325,9 +334,21 @@ class AgentService:
                 of_servers,
                 folders[agent.id],
                 secrets.get(agent.id, []),
+                groups.get(agent.id),
             )
             for agent in agents
         ]
+
+    async def _switch_sleeptime(
+        self, session: AsyncSession, agent: Agent, changes: AgentChanges
+    ) -> Sequence[str]:
+        wanted = changes.get("config", {}).get(sleeptime.ENABLED)
+        if wanted is None:
+            return []
+        await session.flush()
+        if wanted:
+            return await sleeptime.enable(session, self.catalogue, agent)
+        return await sleeptime.disable(session, agent)
 
     async def _apply(self, session: AsyncSession, agent: Agent, changes: AgentChanges) -> None:
         columns: dict[str, Any] = dict(cast("dict[str, Any]", changes))
@@ -336,7 +357,8 @@ class AgentService:
         tool_ids = columns.pop("tool_ids", None)
         if tool_ids is not None:
             agent.tools = [*await self._resolved(session, [], tool_ids)]
-        config = columns.pop("config", None)
+        config = dict(columns.pop("config", None) or {})
+        config.pop(sleeptime.ENABLED, None)
         if config:
             agent.config = {**agent.config, **config}
         for name, value in columns.items():

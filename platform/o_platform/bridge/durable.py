@@ -68,7 +68,7 @@ class DurableRecords:
     ) -> None:
         """`wait_s` is the longest wait while PostgreSQL is away.
 
-        `threads` commits turns of conversations, `edited` those that changed memory.
+        `threads` commits turns of conversations, `edited` those that did more than say something.
         """
         self._postgres = postgres
         self._cache = cache
@@ -188,8 +188,8 @@ class DurableRecords:
         duration_us = int((self._loop.time() - turn.started_at) * 1e6)
         compaction = body.compaction
         record = _record(self._vault, turn, body, duration_us)
-        ended = EndedTurn(record, view.version, overlay, compaction)
-        is_plain = overlay is None and compaction is None
+        ended = EndedTurn(record, view.version, overlay, compaction, view.base.group_id)
+        is_plain = overlay is None and compaction is None and not ended.is_counted
         group = self._plain if is_plain else self._edited
         if is_plain and isinstance(ended.record, ThreadTurnRecord):
             group = self._threads

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from o_contracts.ids import new_id, now_us
 from o_contracts.messages import Message, MessageType
-from o_platform.agents.defaults import DEFAULT_EMBEDDING, DEFAULT_SYSTEM
+from o_platform.agents.defaults import DEFAULT_EMBEDDING, default_system
 from o_platform.agents.inputs import AgentChanges, NewAgent
 from o_platform.api.agents.schemas import (
     AgentCreate,
@@ -59,7 +59,7 @@ def new_agent(body: AgentCreate, *, lineage: str, default_model: str) -> NewAgen
         model=_model(body) or default_model,
         name=body.name,
         agent_type=body.agent_type,
-        system=body.system if body.system is not None else DEFAULT_SYSTEM,
+        system=body.system if body.system is not None else default_system(body.agent_type),
         model_settings=_model_settings(body),
         embedding=_embedding(body) or DEFAULT_EMBEDDING,
         description=body.description,

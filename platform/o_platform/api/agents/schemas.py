@@ -26,6 +26,7 @@ from o_platform.api.fields import (
     Str,
     ToolId,
 )
+from o_platform.api.groups.schemas import GroupState
 
 
 def _known_timezone(value: str) -> str:
@@ -303,8 +304,8 @@ class AgentState(BaseModel):
     identities: list[dict[str, Any]] = []
     identity_ids: list[str] = []
     pending_approval: dict[str, Any] | None = None
-    multi_agent_group: dict[str, Any] | None = None
-    managed_group: dict[str, Any] | None = None
+    multi_agent_group: GroupState | None = None
+    managed_group: GroupState | None = None
     last_run_completion: datetime | None
     last_run_duration_ms: int | None
     last_stop_reason: StopReason | None

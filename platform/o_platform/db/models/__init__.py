@@ -20,6 +20,7 @@ from o_platform.db.models.delivery import (
 )
 from o_platform.db.models.encryption import EncryptionKey
 from o_platform.db.models.folders import AgentFolder, File, Folder, OpenFile
+from o_platform.db.models.groups import Group
 from o_platform.db.models.identities import Identity
 from o_platform.db.models.mcp import McpServer, McpTool
 from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
@@ -48,6 +49,7 @@ __all__ = [
     "Event",
     "File",
     "Folder",
+    "Group",
     "Identity",
     "Image",
     "IndexedMessage",
