@@ -8,7 +8,6 @@ was answered reads their own write in the next turn.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import msgspec
@@ -18,17 +17,15 @@ from o_contracts import messages as contract
 from o_platform.agents import (
     archive_repository,
     attachments,
-    group_repository,
     history_repository,
     repository,
     sleeptime,
 )
+from o_platform.agents.agent_views import AgentView, view_agents
 from o_platform.agents.cache import ContextCache
-from o_platform.agents.defaults import IN_CONTEXT_MESSAGES
 from o_platform.agents.denial import denial_of
-from o_platform.agents.folder_repository import folders_of_agents
+from o_platform.agents.folder_repository import replace_folders
 from o_platform.agents.history_repository import EVERY_MESSAGE
-from o_platform.agents.identity_repository import fetch_identities
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
 from o_platform.agents.mcp_repository import fetch_tools
@@ -38,42 +35,16 @@ from o_platform.agents.repository import AgentFilter
 from o_platform.agents.secret_repository import (
     fetch_secrets_of,
     replace_secrets,
-    secret_names,
 )
-from o_platform.agents.tool_repository import fetch_named
 from o_platform.agents.tool_service import require_distinct, resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Agent, Archive, Block, Folder, Group, Identity, McpTool, Tool
+from o_platform.db.models import Agent
 from o_platform.errors import NotFoundError
 
 _PENDING_MESSAGES: Final = 300
 """Newest messages among which the calls of a waiting step are; a step has far fewer."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentView:
-    """An agent with its blocks, and the ids of its messages in context, oldest first.
-
-    `pending` is the message that asks for an approval, if the agent waits for one.
-    """
-
-    agent: Agent
-    blocks: list[Block]
-    message_ids: list[str]
-    identities: list[Identity]
-    pending: contract.Message | None = None
-    tools: dict[str, Tool] = field(default_factory=dict)
-    """Tools that were added over the API, by name: at least those the agent has."""
-    mcp_tools: dict[str, McpTool] = field(default_factory=dict)
-    """Tools of MCP servers by id."""
-    folders: list[tuple[Folder, Archive]] = field(default_factory=list)
-    """What it reads."""
-    secrets: list[str] = field(default_factory=list)
-    """Names of what its tools may send."""
-    group: Group | None = None
-    """The group it manages, if a sleep-time companion keeps its memory."""
 
 
 class AgentService:
@@ -121,10 +92,10 @@ class AgentService:
         """A page of agents."""
         async with self._database.unit_of_work() as session:
             agents = await repository.list_agents(session, wanted, page, order_by)
-            return await self._views(session, agents)
+            return await view_agents(session, self.catalogue, agents)
 
     async def update(self, agent_id: str, changes: AgentChanges) -> AgentView:
-        """Change an agent; with `block_ids` it holds exactly these blocks afterwards.
+        """Change an agent; it has exactly the blocks and folders that are named, if any are.
 
         Raises:
             NotFoundError: the agent, a block or a tool does not exist.
@@ -138,6 +109,8 @@ class AgentService:
                 await archive_repository.move_own(session, agent_id, changes["embedding"])
             if "secrets" in changes:
                 await replace_secrets(session, agent_id, changes["secrets"])
+            if "folder_ids" in changes:
+                await replace_folders(session, agent, changes["folder_ids"])
             touched: list[str] = []
             if "block_ids" in changes:
                 former = await repository.fetch_attachments(session, agent_id)
@@ -304,40 +277,7 @@ class AgentService:
     async def _view(self, session: AsyncSession, agent: Agent) -> AgentView:
         await session.flush()
         await session.refresh(agent)
-        return (await self._views(session, [agent]))[0]
-
-    async def _views(self, session: AsyncSession, agents: Sequence[Agent]) -> Sequence[AgentView]:
-        ids = [agent.id for agent in agents]
-        if not ids:
-            return []
-        blocks = await repository.fetch_blocks_of(session, ids)
-        identities = await _identities_of(session, agents)
-        messages = await repository.in_context_messages(session, ids, IN_CONTEXT_MESSAGES)
-        asking = [found.pending_id for found in messages.values() if found.pending_id is not None]
-        pending = await history_repository.fetch_messages(session, asking) if asking else {}
-        added = {name for agent in agents for name in agent.tools} - self.catalogue.names
-        tools = await fetch_named(session, added) if added else {}
-        foreign = added - tools.keys()
-        of_servers = await fetch_tools(session, foreign) if foreign else {}
-        folders = await folders_of_agents(session, ids)
-        secrets = await secret_names(session, ids)
-        managing = [agent.id for agent in agents if agent.config.get(sleeptime.ENABLED)]
-        groups = await group_repository.managed_groups(session, managing) if managing else {}
-        return [
-            AgentView(
-                agent,
-                blocks[agent.id],
-                messages[agent.id].ids,
-                identities[agent.id],
-                pending.get(messages[agent.id].pending_id or ""),
-                tools,
-                of_servers,
-                folders[agent.id],
-                secrets.get(agent.id, []),
-                groups.get(agent.id),
-            )
-            for agent in agents
-        ]
+        return (await view_agents(session, self.catalogue, [agent]))[0]
 
     async def _switch_sleeptime(
         self, session: AsyncSession, agent: Agent, changes: AgentChanges
@@ -352,8 +292,8 @@ class AgentService:
 
     async def _apply(self, session: AsyncSession, agent: Agent, changes: AgentChanges) -> None:
         columns: dict[str, Any] = dict(cast("dict[str, Any]", changes))
-        columns.pop("block_ids", None)
-        columns.pop("secrets", None)
+        for apart in ("block_ids", "folder_ids", "secrets"):
+            columns.pop(apart, None)
         tool_ids = columns.pop("tool_ids", None)
         if tool_ids is not None:
             agent.tools = [*await self._resolved(session, [], tool_ids)]
@@ -387,16 +327,6 @@ async def locked_agent(session: AsyncSession, agent_id: str) -> Agent:
     if agent is None:
         raise NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
     return agent
-
-
-async def _identities_of(
-    session: AsyncSession, agents: Sequence[Agent]
-) -> dict[str, list[Identity]]:
-    ids = {identity_id for agent in agents for identity_id in agent.identity_ids}
-    found = await fetch_identities(session, ids) if ids else {}
-    return {
-        agent.id: [found[one] for one in agent.identity_ids if one in found] for agent in agents
-    }
 
 
 def _is_approval_of(rule: dict[str, Any], name: str) -> bool:

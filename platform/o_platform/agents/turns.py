@@ -89,6 +89,7 @@ class _ContextRow(Struct):
     window_limit: int | None
     compaction: dict[str, Any] | None
     group_id: str | None
+    forgets: bool | None
 
 
 class _RunRow(Struct):
@@ -141,6 +142,7 @@ SELECT json_build_object(
     SELECT json_build_array(id, body) FROM messages WHERE id = w.summary_id),
   'window_limit', (a.config ->> 'context_window_limit')::int,
   'compaction', a.config -> 'compaction_settings',
+  'forgets', (a.config ->> 'message_buffer_autoclear')::boolean,
   'group_id', CASE WHEN a.config @> '{{"enable_sleeptime": true}}' THEN (
     SELECT id FROM groups WHERE manager_id = a.id) END,
   'conversation_id', ''
@@ -252,6 +254,7 @@ async def load_agent(
         context_window=row.window_limit or 0,
         compaction=row.compaction or {},
         group_id=row.group_id or "",
+        forgets=bool(row.forgets),
     )
     return LoadedAgent(row.lineage, context)
 

@@ -152,7 +152,8 @@ class DurableRecords:
         found = await self._postgres.run(read, wait_s=self._wait_s)
         if found is None:
             raise NotFoundError(f"Agent {thread_id} not found", agent_id=thread_id)
-        return replace(found, context=await self._with_window(found.context))
+        context = await self._with_window(found.context)
+        return replace(found, context=AgentView.of(context).shown(len(context.messages)))
 
     async def _with_window(self, context: AgentContext) -> AgentContext:
         """With the size of its context window: the model's, unless the agent has less."""

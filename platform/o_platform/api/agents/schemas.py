@@ -77,6 +77,7 @@ class LlmConfigBody(Input):
     response_format: Json | None = None
     enable_reasoner: bool | None = None
     reasoning_effort: Name | None = None
+    max_reasoning_tokens: int | None = Field(None, ge=0, le=MAX_INT32)
 
     def model_handle(self) -> str | None:
         """The model it names, as `provider/model`."""
@@ -120,7 +121,7 @@ class _AgentBody(Input):
     response_format: ResponseFormatBody | None = None
     reasoning: bool | None = None
     enable_reasoner: bool | None = None
-    max_reasoning_tokens: int | None = None
+    max_reasoning_tokens: int | None = Field(None, ge=0, le=MAX_INT32)
     embedding: Handle | None = None
     embedding_config: Json | None = None
     system: Str | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 from o_contracts.messages import StopReason, ToolSpec
+from o_platform.agents.agent_views import AgentView
 from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW, AgentType
-from o_platform.agents.service import AgentView
 from o_platform.agents.tools import ToolCatalogue, tool_id
 from o_platform.api.agents.schemas import (
     AgentState,
@@ -138,9 +138,16 @@ def _llm_config(agent: Agent, settings: dict[str, Any]) -> LlmConfigState:
         provider_name=provider,
         temperature=_number(settings.get("temperature")),
         max_tokens=settings.get("max_output_tokens"),
+        max_reasoning_tokens=_thinking_tokens(settings),
         parallel_tool_calls=settings.get("parallel_tool_calls") is True,
         response_format=settings.get("response_format"),
     )
+
+
+def _thinking_tokens(settings: dict[str, Any]) -> int:
+    thinking = settings.get("thinking")
+    tokens = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return tokens if isinstance(tokens, int) else 0
 
 
 def _number(value: Any) -> float | None:
