@@ -26,6 +26,13 @@ from o_platform.agents.cache import ContextCache
 from o_platform.agents.defaults import DEFAULT_AGENT_TYPE, DEFAULT_EMBEDDING
 from o_platform.agents.new_agents import insert_agent, message_row
 from o_platform.agents.service import existing_agent, locked_agent
+from o_platform.agents.takeover_history import (
+    ConversationBatch,
+    RunBatch,
+    add_conversations,
+    add_runs,
+    of_agent,
+)
 from o_platform.agents.tool_service import derive, insert_tool
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
@@ -76,10 +83,14 @@ class AgentBundle(_Part):
 
 
 class MessageBatch(_Part):
-    """Messages of an agent in order; `is_first` if the history begins with them."""
+    """Messages of one of an agent's conversations (its default one, unless named) in order.
+
+    `is_first` if the conversation begins with them.
+    """
 
     messages: list[RoleMessage]
     is_first: bool = False
+    conversation_id: str | None = None
 
 
 class PassageBatch(_Part):
@@ -146,25 +157,61 @@ class Takeover:
 
         Raises:
             NotFoundError: there is no such agent.
+            BadInputError: it has no such conversation.
         """
+        thread = batch.conversation_id
 
         async def change(session: AsyncSession) -> int:
             agent = await locked_agent(session, agent_id)
+            conversation = None if thread is None else await of_agent(session, agent_id, thread)
+            if thread is not None and conversation is None:
+                raise BadInputError(f"{agent_id} has no {thread}", field="conversation_id")
             aloud = agent.agent_type != DEFAULT_AGENT_TYPE
             made = as_stored(
                 batch.messages, thinks_aloud=aloud, name=_name, has_prompt=batch.is_first
             )
             ids = [message.id for message in made]
             present = set(await session.scalars(select(Message.id).where(Message.id.in_(ids))))
-            fresh = {m.id: message_row(agent_id, m) for m in made if m.id not in present}
+            fresh = {m.id: message_row(agent_id, m, thread) for m in made if m.id not in present}
             session.add_all(fresh.values())
             await session.flush()
+            if conversation is not None and fresh:
+                said_at = max(row.created_at for row in fresh.values())
+                conversation.last_message_at = max(said_at, conversation.last_message_at or said_at)
             await repository.bump_agents(session, [agent_id])
             return len(fresh)
 
         count = await in_unit(self._database, change)
         await self._cache.drop([agent_id])
         return count
+
+    async def conversations(self, agent_id: str, batch: ConversationBatch) -> int:
+        """Create conversations that are not there yet; returns how many.
+
+        Raises:
+            NotFoundError: there is no such agent.
+            BadInputError: an id cannot be kept, or is that of another agent's conversation.
+        """
+
+        async def change(session: AsyncSession) -> int:
+            agent = await locked_agent(session, agent_id)
+            for one in batch.conversations:
+                await _require_lineage(session, one.id)
+            return await add_conversations(session, agent, batch.conversations)
+
+        return await in_unit(self._database, change)
+
+    async def runs(self, agent_id: str, batch: RunBatch) -> tuple[int, int]:
+        """Keep runs that have ended and are not there yet; how many they and their steps were.
+
+        Raises:
+            NotFoundError: there is no such agent.
+        """
+
+        async def change(session: AsyncSession) -> tuple[int, int]:
+            return await add_runs(session, await locked_agent(session, agent_id), batch.runs)
+
+        return await in_unit(self._database, change)
 
     async def passages(self, archive_id: str, batch: PassageBatch) -> int:
         """Keep passages that the archive does not have yet, for a job to embed; how many it were.
@@ -215,10 +262,17 @@ async def _require_usable(session: AsyncSession, agent_id: str) -> None:
     """An id whose first group names another lineage would lead its turns there."""
     if not is_valid_id(agent_id, "agent"):
         raise BadInputError(f"{agent_id!r} is no id of an agent", field="agent.id")
-    key = lineage_key(agent_id)
+    await _require_lineage(session, agent_id)
+
+
+async def _require_lineage(session: AsyncSession, thread_id: str) -> None:
+    """What is no id at all is refused where it is used."""
+    if not is_valid_id(thread_id, "agent") and not is_valid_id(thread_id, "conv"):
+        return
+    key = lineage_key(thread_id)
     taken = select(Lineage.name).where(Lineage.key == key, Lineage.key != DEFAULT_LINEAGE_KEY)
     if await session.scalar(taken) is not None:
-        raise BadInputError(f"{agent_id} reads as an agent of another lineage", field="agent.id")
+        raise BadInputError(f"{thread_id} reads as one of another lineage", field="id")
 
 
 async def _add_tool(session: AsyncSession, tool: FileTool) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from o_platform.agents.agent_files.format import problems, storable
 from o_platform.agents.takeover import AgentBundle, MessageBatch, PassageBatch
+from o_platform.agents.takeover_history import ConversationBatch, RunBatch
 from o_platform.api.deps import TakeoverDep
 from o_platform.api.fields import AgentPath, ArchivePath
 from o_platform.errors import BadInputError
@@ -31,6 +32,12 @@ class Added(BaseModel):
     added: int
 
 
+class AddedRuns(Added):
+    """How many runs were added, and how many steps with them."""
+
+    steps: int
+
+
 @router.post("/agents")
 async def take_agent(request: Request, takeover: TakeoverDep) -> Taken:
     """Create an agent under the id it had, with its blocks, tools and archives."""
@@ -42,6 +49,20 @@ async def take_agent(request: Request, takeover: TakeoverDep) -> Taken:
 async def take_messages(agent_id: AgentPath, request: Request, takeover: TakeoverDep) -> Added:
     """Append messages to an agent's history, under the ids they had."""
     return Added(added=await takeover.messages(agent_id, await _body(request, MessageBatch)))
+
+
+@router.post("/agents/{agent_id}/conversations")
+async def take_conversations(agent_id: AgentPath, request: Request, takeover: TakeoverDep) -> Added:
+    """Create conversations of an agent, under the ids they had."""
+    batch = await _body(request, ConversationBatch)
+    return Added(added=await takeover.conversations(agent_id, batch))
+
+
+@router.post("/agents/{agent_id}/runs")
+async def take_runs(agent_id: AgentPath, request: Request, takeover: TakeoverDep) -> AddedRuns:
+    """Keep runs that have ended, with their steps, under the ids they had."""
+    runs, steps = await takeover.runs(agent_id, await _body(request, RunBatch))
+    return AddedRuns(added=runs, steps=steps)
 
 
 @router.post("/archives/{archive_id}/passages")
