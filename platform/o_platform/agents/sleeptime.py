@@ -8,6 +8,8 @@ work is decided by the commit of a turn (`sleeptime_turns`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.ids import new_id
@@ -34,24 +36,35 @@ async def enable(
     catalogue: ToolCatalogue,
     agent: Agent,
     *,
-    frequency: int = SLEEPTIME_FREQUENCY,
+    given_up: Sequence[str] = (),
 ) -> list[str]:
-    """Give the agent a companion, unless it has one."""
+    """Give the agent a companion, unless it has one.
+
+    `given_up` are tools that it gave up before it came here, to get them back some day.
+    """
     if await group_repository.managed_groups(session, [agent.id]):
         return []
     companion = await insert_agent(session, catalogue, await _companion(session, agent))
-    await _join(session, agent, companion.id, frequency)
+    await adopt(session, agent, companion.id, given_up=given_up)
     return [companion.id]
 
 
-async def _join(session: AsyncSession, agent: Agent, companion_id: str, frequency: int) -> None:
+async def adopt(
+    session: AsyncSession,
+    agent: Agent,
+    companion_id: str,
+    *,
+    frequency: int = SLEEPTIME_FREQUENCY,
+    given_up: Sequence[str] = (),
+) -> None:
+    """Let an agent that is there keep the memory of another one, which has no companion yet."""
     moved = [name for name in agent.tools if name in MEMORY_EDITING]
     agent.tools = [name for name in agent.tools if name not in MEMORY_EDITING]
     agent.config = {**agent.config, ENABLED: True}
     session.add(
         Group(
             id=new_id("group"), manager_id=agent.id, companion_id=companion_id,
-            frequency=frequency, moved_tools=moved,
+            frequency=frequency, moved_tools=list(dict.fromkeys([*moved, *given_up])),
         )
     )  # fmt: skip
     await session.flush()
@@ -128,6 +141,11 @@ async def _companion(session: AsyncSession, agent: Agent) -> NewAgent:
 
 async def _block_ids(session: AsyncSession, agent_id: str) -> list[str]:
     return [one.block_id for one in await repository.fetch_attachments(session, agent_id)]
+
+
+def usually_given_up(catalogue: ToolCatalogue, agent: Agent) -> list[str]:
+    """The tools that an agent of its type gives up when it gets a companion."""
+    return [name for name in catalogue.base(agent.agent_type) if name in MEMORY_EDITING]
 
 
 def _take_back(agent: Agent, group: Group) -> None:

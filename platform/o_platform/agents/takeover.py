@@ -17,13 +17,18 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.ids import DEFAULT_LINEAGE_KEY, is_valid_id, lineage_key
-from o_platform.agents import attachments, repository, tool_repository
+from o_platform.agents import attachments, repository, sleeptime, tool_repository
 from o_platform.agents.agent_files import contents
 from o_platform.agents.agent_files.contents import Overrides
-from o_platform.agents.agent_files.format import FileAgent, FileBlock, FileTool
+from o_platform.agents.agent_files.format import COMPANIONS, FileAgent, FileBlock, FileTool
 from o_platform.agents.agent_files.role_messages import RoleMessage, as_stored
 from o_platform.agents.cache import ContextCache
-from o_platform.agents.defaults import DEFAULT_AGENT_TYPE, DEFAULT_EMBEDDING
+from o_platform.agents.defaults import (
+    DEFAULT_AGENT_TYPE,
+    DEFAULT_EMBEDDING,
+    SLEEPTIME_FREQUENCY,
+)
+from o_platform.agents.group_repository import group_of
 from o_platform.agents.new_agents import insert_agent, message_row
 from o_platform.agents.service import existing_agent, locked_agent
 from o_platform.agents.takeover_history import (
@@ -91,6 +96,16 @@ class MessageBatch(_Part):
     messages: list[RoleMessage]
     is_first: bool = False
     conversation_id: str | None = None
+
+
+class TakenGroup(_Part):
+    """A group of agents that are there."""
+
+    id: str
+    manager_type: str = ""
+    manager_agent_id: str | None = None
+    sleeptime_agent_frequency: int | None = Field(None, ge=1)
+    agent_ids: list[str] = []
 
 
 class PassageBatch(_Part):
@@ -212,6 +227,35 @@ class Takeover:
             return await add_runs(session, await locked_agent(session, agent_id), batch.runs)
 
         return await in_unit(self._database, change)
+
+    async def group(self, group: TakenGroup) -> bool | None:
+        """Let an agent's memory be kept by the companion it had; None if it is of another kind.
+
+        Returns whether it is new here.
+        """
+        if group.manager_type not in COMPANIONS or len(group.agent_ids) != 1:
+            return None
+        members = [group.manager_agent_id or "", *group.agent_ids]
+
+        async def change(session: AsyncSession) -> bool | None:
+            await repository.lock_agents(session, members)
+            agents = [await repository.fetch_agent(session, one) for one in members]
+            manager = agents[0]
+            if manager is None or agents[1] is None or manager is agents[1]:
+                return None
+            if any([await group_of(session, one) for one in members]):
+                return False
+            await sleeptime.adopt(
+                session, manager, members[1],
+                frequency=group.sleeptime_agent_frequency or SLEEPTIME_FREQUENCY,
+                given_up=sleeptime.usually_given_up(self._catalogue, manager),
+            )  # fmt: skip
+            await repository.bump_agents(session, [manager.id])
+            return True
+
+        is_new = await in_unit(self._database, change)
+        await self._cache.drop(members)
+        return is_new
 
     async def passages(self, archive_id: str, batch: PassageBatch) -> int:
         """Keep passages that the archive does not have yet, for a job to embed; how many it were.

@@ -78,7 +78,16 @@ class LettaImport:
                 f"{number} of {total} agents, {counts['messages']} messages, "
                 f"{counts['passages']} passages"
             )
+        self._groups(report)
         return report
+
+    def _groups(self, report: Report) -> None:
+        for row in list(self._source.rows("groups", ("created_at", "id"))):
+            members = self._source.rows("groups_agents", (), group_id=row["id"])
+            group = {**_plain(row), "agent_ids": [one["agent_id"] for one in members]}
+            taken = self._api.post(f"{_BASE}/groups", group)
+            report.counts["groups"] += taken["is_new"]
+            report.notes += taken["notes"]
 
     def _agent(self, row: Row, report: Report) -> None:
         archives = list(self._archives(row))

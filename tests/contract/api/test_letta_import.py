@@ -59,6 +59,9 @@ CREATE TABLE runs (id text PRIMARY KEY, agent_id text, conversation_id text, sta
 CREATE TABLE steps (id text PRIMARY KEY, agent_id text, run_id text, model text,
   provider_name text, prompt_tokens int, completion_tokens int, stop_reason text, feedback text,
   tags json, created_at timestamptz DEFAULT now());
+CREATE TABLE groups (id text PRIMARY KEY, manager_type text, manager_agent_id text,
+  sleeptime_agent_frequency int, is_deleted boolean DEFAULT false);
+CREATE TABLE groups_agents (group_id text, agent_id text);
 CREATE TABLE archives (id text PRIMARY KEY, name text, description text, embedding_config json,
   is_deleted boolean DEFAULT false);
 CREATE TABLE archives_agents (agent_id text, archive_id text);
@@ -191,7 +194,7 @@ def test_again_takes_only_what_is_new(letta: Letta, socket: Path, letta_url: str
     assert (newest.id, newest.content) == (name("message", "new"), "one more")  # type: ignore[union-attr]
 
 
-def _fill_conversations(c: Any, agent: str) -> None:
+def fill_conversations(c: Any, agent: str) -> None:
     """A conversation of two turns, and a deleted one; a run that ended and one that did not."""
     thread, run = name("conv", 1), name("run", 1)
     _insert(c, "conversations", id=thread, agent_id=agent, summary="about tea",
@@ -219,7 +222,7 @@ def _fill_conversations(c: Any, agent: str) -> None:
 def test_conversations_and_runs_are_taken_over(letta: Letta, socket: Path, letta_url: str) -> None:
     agent, thread, run = name("agent", 1), name("conv", 1), name("run", 1)
     with psycopg.connect(letta_url) as c:
-        _fill_conversations(c, agent)
+        fill_conversations(c, agent)
     for again in (False, True):
         with opened(letta_url) as source:
             report = LettaImport(source, ControlApi(socket), with_runs=True).run()
@@ -250,11 +253,32 @@ def test_conversations_and_runs_are_taken_over(letta: Letta, socket: Path, letta
     assert len(list(letta.runs.messages.list(run))) == 3
 
 
+def test_companions_are_taken_over(letta: Letta, socket: Path, letta_url: str) -> None:
+    first, second = name("agent", 1), name("agent", 2)
+    pairs = {"sleeptime": first, "round_robin": name("agent", 3)}
+    with psycopg.connect(letta_url) as c:
+        for kind, manager in pairs.items():
+            _insert(c, "groups", id=name("group", kind), manager_type=kind,
+                    manager_agent_id=manager, sleeptime_agent_frequency=3)  # fmt: skip
+            _insert(c, "groups_agents", group_id=name("group", kind), agent_id=second)
+    for count in (1, 0):
+        with opened(letta_url) as source:
+            report = LettaImport(source, ControlApi(socket)).run()
+        assert report.failed == []
+        assert report.counts["groups"] == count
+        assert len(report.notes) == 1
+        assert "round_robin" in report.notes[0]
+    agent = letta.agents.retrieve(first)
+    assert agent.managed_group is not None
+    assert agent.managed_group.agent_ids == [second]
+    assert agent.managed_group.sleeptime_agent_frequency == 3
+
+
 def test_an_older_database_has_conversations_of_no_table(
     letta: Letta, socket: Path, letta_url: str
 ) -> None:
     with psycopg.connect(letta_url) as c:
-        _fill_conversations(c, name("agent", 1))
+        fill_conversations(c, name("agent", 1))
         c.execute("DROP TABLE conversations, steps")
     with opened(letta_url) as source:
         report = LettaImport(source, ControlApi(socket), with_runs=True).run()
