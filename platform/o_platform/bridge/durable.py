@@ -189,8 +189,9 @@ class DurableRecords:
         duration_us = int((self._loop.time() - turn.started_at) * 1e6)
         compaction = body.compaction
         record = _record(self._vault, turn, body, duration_us)
-        ended = EndedTurn(record, view.version, overlay, compaction, view.base.group_id)
-        is_plain = overlay is None and compaction is None and not ended.is_counted
+        traces = turn.traces(body)
+        ended = EndedTurn(record, view.version, overlay, compaction, view.base.group_id, traces)
+        is_plain = overlay is None and compaction is None and not traces and not ended.is_counted
         group = self._plain if is_plain else self._edited
         if is_plain and isinstance(ended.record, ThreadTurnRecord):
             group = self._threads

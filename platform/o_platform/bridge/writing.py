@@ -1,6 +1,6 @@
 """Writes batches of turns: plain ones in one statement, those that do more in a transaction.
 
-More is memory edits, the beginning of a context window, or work for a sleep-time companion.
+More is memory edits, the beginning of a context window, traces, or work for a sleep-time companion.
 
 A turn's outcome is told from what its agent's version became: one more than the turn opened with
 means that nobody else changed the agent, anything else that caches of it must be dropped.
@@ -24,6 +24,7 @@ from o_contracts.bridge import Compaction
 from o_contracts.messages import Block
 from o_platform.agents.document_repository import write_windows
 from o_platform.agents.sleeptime_turns import Begun, count_turns
+from o_platform.agents.step_traces import StepTrace, write_traces
 from o_platform.agents.turn_batch import (
     BATCH_OPTIONS,
     AgentGoneError,
@@ -64,6 +65,7 @@ class EndedTurn(NamedTuple):
     compaction: Compaction | None = None
     group_id: str = ""
     """The group whose companion may have to work after it."""
+    traces: Sequence[StepTrace] = ()
 
     @property
     def edited(self) -> Mapping[str, BlockEdits]:
@@ -162,6 +164,9 @@ class EditWriter:
                     await write_windows(connection, turn.agent_id, turn.overlay.windows)
             versions = await commit_turns(connection, [turn.record for turn in written])
             await _begin_windows(connection, written)
+            await write_traces(
+                connection, self._vault, [t for turn in written for t in turn.traces]
+            )
             begun = await _begin_companions(connection, self._vault, written)
             sharing |= begun.changed
             ended = {

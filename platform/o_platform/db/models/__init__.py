@@ -28,7 +28,7 @@ from o_platform.db.models.message_index import IndexedMessage
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
 from o_platform.db.models.tools import AgentSecret, Tool
-from o_platform.db.models.turns import JournalEntry, Message, Run, Step, fence_epoch
+from o_platform.db.models.turns import JournalEntry, Message, Run, Step, StepTrace, fence_epoch
 from o_platform.db.models.windows import Window
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "RunEvent",
     "Schedule",
     "Step",
+    "StepTrace",
     "Tool",
     "Variant",
     "Window",
