@@ -104,7 +104,7 @@ class TakenGroup(_Part):
     id: str
     manager_type: str = ""
     manager_agent_id: str | None = None
-    sleeptime_agent_frequency: int | None = Field(None, ge=1)
+    sleeptime_agent_frequency: int | None = Field(None, ge=1, le=1_000_000)
     agent_ids: list[str] = []
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.ids import is_valid_id
+from o_platform.agents.agent_files.format import Count
 from o_platform.db.models import Agent, Conversation, Run, Step
 from o_platform.errors import BadInputError
 
 CLIENT: Final = "import"
 """For whom runs that were taken over ran, as they say."""
 _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
-Tokens = int | None
+_MOST_TOKENS: Final = 2**31 - 1
 
 
 class _Part(BaseModel):
@@ -44,8 +45,8 @@ class TakenStep(_Part):
 
     id: str
     model: str | None = None
-    prompt_tokens: Tokens = Field(None, ge=0)
-    completion_tokens: Tokens = Field(None, ge=0)
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     stop_reason: str | None = None
     feedback: str | None = None
     tags: list[str] | None = None
@@ -146,8 +147,8 @@ def _run(agent: Agent, run: TakenRun) -> Run:
         background=bool(run.background), request_key=f"taken:{run.id}", status=run.status,
         stop_reason=run.stop_reason or ("error" if run.status == "failed" else "end_turn"),
         variant="", instance_id="", client=CLIENT, cached_input_tokens=0, reasoning_tokens=0,
-        prompt_tokens=sum(step.prompt_tokens or 0 for step in run.steps),
-        completion_tokens=sum(step.completion_tokens or 0 for step in run.steps),
+        prompt_tokens=_sum(step.prompt_tokens for step in run.steps),
+        completion_tokens=_sum(step.completion_tokens for step in run.steps),
         step_count=len(run.steps), duration_us=int(max(lasted_s, 0.0) * 1e6),
         **({"created_at": ended} if ended else {}),
     )  # fmt: skip
@@ -161,6 +162,10 @@ def _step(run: TakenRun, step: TakenStep) -> Step:
         llm_us=0, tool_us=0, sandbox_us=0, tags=step.tags or [],
         feedback=step.feedback if step.feedback in ("positive", "negative") else None, **made,
     )  # fmt: skip
+
+
+def _sum(counts: Iterable[int | None]) -> int:
+    return min(sum(count or 0 for count in counts), _MOST_TOKENS)
 
 
 def _aware(at: datetime | None) -> datetime | None:
