@@ -29,13 +29,18 @@ def traced(platform: TurnPlatform) -> Iterator[TurnPlatform]:
 
 def _replace_bridge(platform: TurnPlatform) -> None:
     """Stop the bridge on purpose, so that no spare with its settings goes on serving."""
+    asyncio.run(until(lambda: _bridge_serves(platform), START_S))
     platform.processes["bridge"].terminate()
     assert platform.processes["bridge"].wait(20) == 0
     platform.start("bridge", [sys.executable, "-m", "o_platform.bridge"])
-    asyncio.run(until(lambda: _bridge_answers(platform), START_S))
+    asyncio.run(until(lambda: _bridge_serves(platform), START_S))
 
 
-def _bridge_answers(platform: TurnPlatform) -> bool:
+def _bridge_serves(platform: TurnPlatform) -> bool:
+    """Whether it is the bridge itself that answers, and no spare of the one before."""
+    holder = (platform.settings.run / "bridge.lock").read_text()
+    if holder != str(platform.processes["bridge"].pid):
+        return False
     return platform.control.get("/v1/runs/", params={"active": True}).status_code == 200
 
 
