@@ -45,9 +45,11 @@ def _bridge_serves(platform: TurnPlatform) -> bool:
 
 
 def _traces(platform: TurnPlatform, run_id: str) -> list[ProviderTrace]:
-    steps = list(platform.letta.runs.steps.list(run_id, order="asc"))
+    """Of a run's steps, in their order: each sends what the one before it sent, and more."""
+    steps = platform.letta.runs.steps.list(run_id)
     found = [platform.letta.steps.trace.retrieve(step.id) for step in steps]
-    return [trace for trace in found if trace is not None]
+    traces = [trace for trace in found if trace is not None]
+    return sorted(traces, key=lambda trace: len(trace.request_json["messages"]))  # type: ignore[arg-type]
 
 
 def _run(platform: TurnPlatform, agent_id: str, text: str) -> str:
