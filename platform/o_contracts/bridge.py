@@ -270,10 +270,12 @@ class TurnCommitted(Struct, frozen=True, omit_defaults=True):
     """`version` is the agent's version after this turn; 0 when the cache must be dropped.
 
     `finished` is set when another attempt of the same turn was first: answer with that.
+    `begun_run_ids` are background runs that the turn led to.
     """
 
     version: int
     finished: FinishedTurn | None = None
+    begun_run_ids: list[str] = []
 
 
 class TurnAbandon(Struct, frozen=True, omit_defaults=True):

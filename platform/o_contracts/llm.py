@@ -48,6 +48,7 @@ class LlmRequest(Struct, frozen=True, omit_defaults=True):
     answer a repeated call from its journal instead of paying twice. With `stream` the exchange
     sends `LlmDelta` chunks before its `END`; without, it is a plain reply. `settings` holds
     temperature, max_tokens, tool_choice, reasoning_effort, parallel_tool_calls, response_format.
+    A `traced` call's result says what its provider was really sent.
     """
 
     model: str
@@ -59,6 +60,14 @@ class LlmRequest(Struct, frozen=True, omit_defaults=True):
     run_id: str = ""
     seq: int = 0
     variant: str = ""
+    traced: bool = False
+
+
+class ProviderTrace(Struct, frozen=True):
+    """What a provider was sent and what it answered, as JSON texts, without keys."""
+
+    request: str
+    response: str
 
 
 class ToolCallDelta(Struct, frozen=True, omit_defaults=True):
@@ -91,6 +100,7 @@ class LlmResult(Struct, frozen=True, omit_defaults=True):
     usage: Usage = Usage()
     model: str = ""
     cost_usd: float = 0.0
+    trace: ProviderTrace | None = None
 
 
 class GatewayWelcome(Struct, frozen=True):

@@ -141,6 +141,8 @@ class AgentContext(Struct, frozen=True, omit_defaults=True):
     `messages` are the newest ones in order, after a summary of what came before them if there is
     one; `earlier_messages` counts those left out. `context_window` is how many tokens the model may
     be shown (0: nobody knows), `compaction` the agent's settings of how it is kept below that.
+    `group_id` names its group if a sleep-time companion keeps its memory. An agent that `forgets`
+    is shown no messages of earlier turns, but those that wait for an answer.
     """
 
     agent_id: str
@@ -159,6 +161,8 @@ class AgentContext(Struct, frozen=True, omit_defaults=True):
     conversation_id: str = ""
     context_window: int = 0
     compaction: dict[str, Any] = {}
+    group_id: str = ""
+    forgets: bool = False
 
     @property
     def thread_id(self) -> str:

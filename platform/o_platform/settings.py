@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     message_embedding: str = Field(
         "o/hash", description="embedding model by which messages are found again"
     )
+    trace_days: int = Field(
+        0, ge=0, le=3650, description="days that what steps sent to providers is kept; 0: never"
+    )
     variant_budget_usd: float = Field(
         5.0, ge=0, description="LLM spend of one variant per day, in USD"
     )

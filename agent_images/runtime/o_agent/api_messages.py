@@ -6,6 +6,7 @@ response. Which messages a client gets to see is a `ReplyView`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -153,7 +154,10 @@ class ErrorMessage(Struct):
 
 @dataclass(slots=True)
 class Outcome:
-    """A finished turn. `messages` are those the agent made, in order."""
+    """A finished turn. `messages` are those the agent made, in order.
+
+    `begun` are background runs that it led to.
+    """
 
     run_id: str
     messages: list[Message]
@@ -161,6 +165,7 @@ class Outcome:
     usage: Usage
     step_count: int
     context_tokens: int | None = None
+    begun: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +251,7 @@ def usage_event(outcome: Outcome) -> UsageEvent:
         usage.prompt_tokens,
         usage.prompt_tokens + usage.completion_tokens,
         outcome.step_count,
-        [outcome.run_id],
+        [outcome.run_id, *outcome.begun],
         usage.cached_input_tokens,
         usage.reasoning_tokens,
         outcome.context_tokens,

@@ -164,6 +164,8 @@ class ContextCompiler:
         """
         limit = self._limit(compiled.agent.model)
         window = compiled.window.extended(made, limit, new_messages=messages)
+        if compiled.agent.forgets and pending is None:
+            window = History([], 0, 0, window.total)
         if blocks is None:
             agent = msgspec.structs.replace(compiled.agent, version=version)
             prompt = compiled.prompt

@@ -350,8 +350,9 @@ class TurnRunner:
         tells = bool(turn.request.include_compaction_messages)
         made = [m for m in loop.window.messages if _is_made(m) or (tells and m.type == SUMMARY)]
         return Outcome(
-            opened.run_id, made, stop, usage, len(loop.records), loop.window.tokens or None
-        )
+            opened.run_id, made, stop, usage, len(loop.records), loop.window.tokens or None,
+            committed.begun_run_ids,
+        )  # fmt: skip
 
     def _remember(
         self, turn: TurnInput, context: CompiledContext, loop: StepLoop, version: int

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
+from o_contracts.bridge import TurnOpen
+from o_contracts.ids import new_id
 from o_contracts.messages import StopReason
+from o_platform.agents.request_keys import request_key
 from o_platform.agents.turns import agent_of
 from o_platform.db.engine import CHANNEL_RUN_EVENTS, CHANNEL_RUNS
 from o_platform.db.sealed_columns import BACKGROUND_BODY, EVENT_DATA
@@ -133,6 +138,23 @@ async def begin_background(
     cursor = await connection.execute(_EVENTS, (row[0],))
     events = [EVENT_DATA.opened(vault, data, row[0], seq) async for seq, data in cursor]
     return Begun(row[0], events)
+
+
+async def queue_background(
+    connection: AsyncConnection, vault: Vault, agent_id: str, turn: dict[str, Any], client: str
+) -> str:
+    """Make a turn of the platform's own known, to be sent now; returns its run.
+
+    Nobody hears of it before `tell_runs`.
+    """
+    body = json.dumps(turn | {"streaming": True, "background": True}, ensure_ascii=False)
+    run_id = new_id("run")
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    key = request_key(TurnOpen(agent_id, run_id, digest))
+    sealed = BACKGROUND_BODY.sealed(vault, body, run_id)
+    row = BackgroundTurn(run_id, agent_id, None, key, run_id, client, sealed, digest)
+    await connection.execute(_BEGIN, (*row, 0))
+    return run_id
 
 
 async def find_background(

@@ -53,6 +53,42 @@ into the block it belongs to before you answer. Replace what has become wrong.
 - Never claim to have done or remembered something that you have not.
 """
 
+SLEEPTIME_AGENT: Final[AgentType] = "sleeptime_agent"
+"""The type of agents that keep the memory of another."""
+SLEEPTIME_FREQUENCY: Final = 5
+"""Turns of an agent after which its companion gets to work, unless its group says otherwise."""
+SLEEPTIME_SYSTEM: Final = """\
+You keep the memory of another agent, in the background: nobody reads what you say.
+
+Its memory is made of labelled blocks, which you share with it. They are shown to you in full, and \
+what you write in them is what the agent knows in its next conversation. Now and then you are sent \
+what was said since you last looked.
+
+How to work:
+- Write what will matter later into the block it belongs to: names, preferences, decisions, facts, \
+open questions. Leave out what was only said in passing.
+- Replace what has become wrong, join what belongs together, and keep blocks short and ordered.
+- Say exact dates instead of "today" or "yesterday".
+- Write only what was said or follows from it.
+- When nothing is left to do, call `memory_finish_edits`.
+"""
+_SLEEPTIME_TOOLS: Final = (
+    "memory_insert",
+    "memory_replace",
+    "memory_rethink",
+    "memory_finish_edits",
+)
+MEMORY_EDITING: Final = frozenset(
+    {
+        "memory",
+        "memory_apply_patch",
+        "core_memory_append",
+        "core_memory_replace",
+        *_SLEEPTIME_TOOLS,
+    }
+)
+"""Tools that an agent gives up while a companion keeps its memory."""
+
 DEFAULT_TOOLS: Final = ("memory_insert", "memory_replace", "conversation_search")
 """Attached to agents of the default type, as far as the catalogue has them."""
 
@@ -72,6 +108,8 @@ _TOOLS_BY_TYPE: Final[dict[str, tuple[str, ...]]] = {
         "memory_rethink",
         *_CORE_MEMORY_TOOLS[2:],
     ),
+    SLEEPTIME_AGENT: _SLEEPTIME_TOOLS,
+    "voice_sleeptime_agent": _SLEEPTIME_TOOLS,
     "react_agent": (),
     "workflow_agent": (),
 }
@@ -106,6 +144,12 @@ _NOUNS = ("aspen", "brook", "cedar", "delta", "ember", "fjord", "heron", "maple"
 def base_tools(agent_type: str) -> tuple[str, ...]:
     """Names of the tools that an agent of this type gets with `include_base_tools`."""
     return _TOOLS_BY_TYPE.get(agent_type, DEFAULT_TOOLS)
+
+
+def default_system(agent_type: str) -> str:
+    """The prompt of an agent of this type that is created without one."""
+    is_sleeptime = agent_type in {SLEEPTIME_AGENT, "voice_sleeptime_agent"}
+    return SLEEPTIME_SYSTEM if is_sleeptime else DEFAULT_SYSTEM
 
 
 def generated_name() -> str:

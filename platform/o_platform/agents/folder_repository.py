@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from o_platform.agents.paging import Page, fetch_page
-from o_platform.db.models import Agent, AgentFolder, Archive, File, Folder, Passage
+from o_platform.db.models import Agent, AgentFolder, Archive, File, Folder, OpenFile, Passage
 from o_platform.errors import NotFoundError
 
 READING_TOOLS: Final = ("open_files", "grep_files", "semantic_search_files")
@@ -155,18 +155,38 @@ async def folders_of_agents(
     return read
 
 
-async def detach_folder(session: AsyncSession, agent_id: str, folder_id: str) -> int:
-    """Let the agent read the folder no more; returns how many folders it still reads.
+async def take_folder(session: AsyncSession, agent: Agent, folder_id: str) -> None:
+    """Let the agent read the folder no more: close its documents; with the last one its tools go.
 
     Raises:
         NotFoundError: it does not read it.
     """
     gone = (
         delete(AgentFolder)
-        .where(AgentFolder.agent_id == agent_id, AgentFolder.folder_id == folder_id)
+        .where(AgentFolder.agent_id == agent.id, AgentFolder.folder_id == folder_id)
         .returning(AgentFolder.folder_id)
     )
     if await session.scalar(gone) is None:
-        raise NotFoundError(f"{agent_id} does not have {folder_id!r}", folder_id=folder_id)
-    left = select(func.count()).select_from(AgentFolder).where(AgentFolder.agent_id == agent_id)
-    return await session.scalar(left) or 0
+        raise NotFoundError(f"{agent.id} does not have {folder_id!r}", folder_id=folder_id)
+    of_folder = select(File.id).where(File.folder_id == folder_id)
+    await session.execute(
+        delete(OpenFile)
+        .where(OpenFile.agent_id == agent.id, OpenFile.file_id.in_(of_folder))
+        .execution_options(synchronize_session=False)
+    )
+    left = select(func.count()).select_from(AgentFolder).where(AgentFolder.agent_id == agent.id)
+    if not await session.scalar(left):
+        agent.tools = [name for name in agent.tools if name not in READING_TOOLS]
+
+
+async def replace_folders(session: AsyncSession, agent: Agent, folder_ids: Sequence[str]) -> None:
+    """Let the agent read exactly these folders.
+
+    Raises:
+        NotFoundError: a folder does not exist.
+    """
+    read = select(AgentFolder.folder_id).where(AgentFolder.agent_id == agent.id)
+    for folder_id in set(await session.scalars(read)).difference(folder_ids):
+        await take_folder(session, agent, folder_id)
+    for folder_id in dict.fromkeys(folder_ids):
+        await give_folder(session, agent, folder_id)

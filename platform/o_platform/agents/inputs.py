@@ -79,7 +79,8 @@ class NewAgent:
 class AgentChanges(TypedDict, total=False):
     """What to change of an agent; absent keys stay as they are.
 
-    `config` is merged key by key; `secrets` are all that the agent has afterwards.
+    `config` is merged key by key; of `secrets`, blocks and folders these are all that the agent has
+    afterwards.
     """
 
     name: str
@@ -100,3 +101,4 @@ class AgentChanges(TypedDict, total=False):
     secrets: dict[str, str]
     block_ids: list[str]
     identity_ids: list[str]
+    folder_ids: list[str]

@@ -45,11 +45,14 @@ async def insert_agent(
     return agent
 
 
-def message_row(agent_id: str, message: contract.Message) -> Message:
-    """The row of a message of the agent's default conversation."""
+def message_row(
+    agent_id: str, message: contract.Message, conversation_id: str | None = None
+) -> Message:
+    """The row of a message of the agent's default conversation, or of this one."""
     body = msgspec.to_builtins(message)
     return Message(
-        id=message.id, agent_id=agent_id, run_id=message.run_id, type=message.type, body=body,
+        id=message.id, agent_id=agent_id, conversation_id=conversation_id,
+        run_id=message.run_id, type=message.type, body=body,
         created_at=datetime.fromtimestamp(message.date_us / 1e6, UTC),
     )  # fmt: skip
 

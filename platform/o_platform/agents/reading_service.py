@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from o_platform.agents import folder_repository, repository
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.document_blocks import MAX_OPEN, WINDOW_CHARS, Document, window_text
-from o_platform.agents.folder_repository import READING_TOOLS
 from o_platform.agents.folder_service import FolderView, views
 from o_platform.agents.paging import Page, fetch_page
 from o_platform.agents.service import existing_agent, locked_agent
@@ -82,11 +81,7 @@ class ReadingService:
         """
 
         async def change(session: AsyncSession, agent: Agent) -> None:
-            left = await folder_repository.detach_folder(session, agent_id, folder_id)
-            of_folder = select(File.id).where(File.folder_id == folder_id)
-            await _close(session, agent_id, OpenFile.file_id.in_(of_folder))
-            if not left:
-                agent.tools = [name for name in agent.tools if name not in READING_TOOLS]
+            await folder_repository.take_folder(session, agent, folder_id)
 
         await self._change(agent_id, change)
 

@@ -7,21 +7,25 @@ was answered reads their own write in the next turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
-from o_platform.agents import archive_repository, attachments, history_repository, repository
+from o_platform.agents import (
+    archive_repository,
+    attachments,
+    history_repository,
+    repository,
+    sleeptime,
+)
+from o_platform.agents.agent_views import AgentView, view_agents
 from o_platform.agents.cache import ContextCache
-from o_platform.agents.defaults import IN_CONTEXT_MESSAGES
 from o_platform.agents.denial import denial_of
-from o_platform.agents.folder_repository import folders_of_agents
+from o_platform.agents.folder_repository import replace_folders
 from o_platform.agents.history_repository import EVERY_MESSAGE
-from o_platform.agents.identity_repository import fetch_identities
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
 from o_platform.agents.mcp_repository import fetch_tools
@@ -32,38 +36,15 @@ from o_platform.agents.secret_repository import (
     fetch_secrets_of,
     replace_secrets,
 )
-from o_platform.agents.tool_repository import fetch_named
 from o_platform.agents.tool_service import require_distinct, resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
-from o_platform.db.models import Agent, Archive, Block, Folder, Identity, McpTool, Tool
+from o_platform.db.models import Agent
 from o_platform.errors import NotFoundError
 
 _PENDING_MESSAGES: Final = 300
 """Newest messages among which the calls of a waiting step are; a step has far fewer."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentView:
-    """An agent with its blocks, and the ids of its messages in context, oldest first.
-
-    `pending` is the message that asks for an approval, if the agent waits for one.
-    """
-
-    agent: Agent
-    blocks: list[Block]
-    message_ids: list[str]
-    identities: list[Identity]
-    pending: contract.Message | None = None
-    tools: dict[str, Tool] = field(default_factory=dict)
-    """Tools that were added over the API, by name: at least those the agent has."""
-    mcp_tools: dict[str, McpTool] = field(default_factory=dict)
-    """Tools of MCP servers by id."""
-    folders: list[tuple[Folder, Archive]] = field(default_factory=list)
-    """What it reads."""
-    secrets: list[str] = field(default_factory=list)
-    """Names of what its tools may send."""
 
 
 class AgentService:
@@ -87,7 +68,10 @@ class AgentService:
             # Its row is as it was inserted, defaults included, unless folders gave it tools.
             agent = await insert_agent(session, self.catalogue, wanted)
             await session.flush()
-            return (await self._views(session, [agent]))[0]
+            if wanted.config.get(sleeptime.ENABLED):
+                await sleeptime.enable(session, self.catalogue, agent)
+                return await self._view(session, agent)
+            return (await view_agents(session, self.catalogue, [agent]))[0]
 
         return await in_unit(self._database, change)
 
@@ -98,7 +82,11 @@ class AgentService:
             NotFoundError: there is none.
         """
         async with self._database.reading() as session:
-            return (await self._views(session, [await existing_agent(session, agent_id)]))[0]
+            return (
+                await view_agents(
+                    session, self.catalogue, [await existing_agent(session, agent_id)]
+                )
+            )[0]
 
     async def model_settings(self, agent_id: str) -> dict[str, Any]:
         """What the agent's model is told besides its context.
@@ -120,49 +108,52 @@ class AgentService:
         """A page of agents."""
         async with self._database.reading() as session:
             agents = await repository.list_agents(session, wanted, page, order_by)
-            return await self._views(session, agents)
+            return await view_agents(session, self.catalogue, agents)
 
     async def update(self, agent_id: str, changes: AgentChanges) -> AgentView:
-        """Change an agent; with `block_ids` it holds exactly these blocks afterwards.
+        """Change an agent; it has exactly the blocks and folders that are named, if any are.
 
         Raises:
             NotFoundError: the agent, a block or a tool does not exist.
             ConflictError: two blocks with one label.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await require_identities(session, changes.get("identity_ids", []))
             await self._apply(session, agent, changes)
             if "embedding" in changes:
                 await archive_repository.move_own(session, agent_id, changes["embedding"])
             if "secrets" in changes:
                 await replace_secrets(session, agent_id, changes["secrets"])
+            if "folder_ids" in changes:
+                await replace_folders(session, agent, changes["folder_ids"])
+            touched: list[str] = []
             if "block_ids" in changes:
+                former = await repository.fetch_attachments(session, agent_id)
                 await attachments.replace(session, agent_id, changes["block_ids"])
-            await session.flush()
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+                gone = {one.block_id for one in former}.difference(changes["block_ids"])
+                touched += await sleeptime.share_blocks(session, agent, list(gone))
+            return [*touched, *await self._switch_sleeptime(session, agent, changes)]
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def delete(self, agent_id: str) -> None:
-        """Delete an agent with its messages, runs and own archive; its blocks stay.
+        """Delete an agent with its messages, runs, own archive and companion; its blocks stay.
 
         Raises:
             NotFoundError: there is none.
         """
 
-        async def change(session: AsyncSession) -> None:
+        async def change(session: AsyncSession) -> list[str]:
+            touched = await sleeptime.leave(session, agent_id)
             await locked_agent(session, agent_id)
             await archive_repository.keep_shared(session, agent_id)
             await repository.delete_agent(session, agent_id)
             await repository.announce_agents(session, [agent_id])
+            return touched
 
-        await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
+        touched = await in_unit(self._database, change)
+        await self._cache.drop([agent_id, *touched])
 
     async def reset_messages(self, agent_id: str) -> AgentView:
         """Forget the agent's messages.
@@ -171,15 +162,11 @@ class AgentService:
             NotFoundError: there is no such agent.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await history_repository.delete_messages(session, agent_id)
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return []
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def deny_pending(self, agent_id: str) -> str | None:
         """Deny what waits for an approval, so that the agent is free; returns the run that asked.
@@ -212,15 +199,11 @@ class AgentService:
             ConflictError: the agent holds another block under the same label.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await attachments.attach_all(session, agent_id, [block_id])
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return await sleeptime.share_blocks(session, agent, [])
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def detach_block(self, agent_id: str, block_id: str) -> AgentView:
         """Take a block from the agent; the block stays.
@@ -229,15 +212,11 @@ class AgentService:
             NotFoundError: no such agent, or it does not hold the block.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await attachments.detach(session, agent_id, block_id)
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return await sleeptime.share_blocks(session, agent, [block_id])
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def attach_tool(self, agent_id: str, tool_id: str) -> AgentView:
         """Give the agent a tool, if it does not have it already.
@@ -266,39 +245,45 @@ class AgentService:
             NotFoundError: no such agent, or it does not have the tool.
         """
 
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             foreign = await fetch_tools(session, agent.tools)
             if name not in agent.tools and name not in {one.name for one in foreign.values()}:
                 raise NotFoundError(f"{agent_id} has no tool named {name!r}", tool=name)
             rule = {"type": "requires_approval", "tool_name": name}
             others = [one for one in agent.tool_rules if not _is_approval_of(one, name)]
             agent.tool_rules = [*others, rule] if required else others
+            return []
+
+        return await self._change(agent_id, work)
+
+    async def _change(
+        self, agent_id: str, work: Callable[[AsyncSession, Agent], Awaitable[Sequence[str]]]
+    ) -> AgentView:
+        """Have the locked agent changed; `work` returns other agents whose contexts it changed."""
+
+        async def change(session: AsyncSession) -> tuple[AgentView, Sequence[str]]:
+            agent = await locked_agent(session, agent_id)
+            touched = await work(session, agent)
             await session.flush()
             await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return await self._view(session, agent), touched
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
+        view, touched = await in_unit(self._database, change)
+        await self._cache.drop([agent_id, *touched])
         return view
 
     async def _change_tools(
         self, agent_id: str, tool_id: str, changed: Callable[[Sequence[str], str], Sequence[str]]
     ) -> AgentView:
-        async def change(session: AsyncSession) -> AgentView:
-            agent = await locked_agent(session, agent_id)
+        async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             (name,) = await self._resolved(session, [], [tool_id])
             wanted = [*dict.fromkeys(changed(agent.tools, name))]
             foreign = await fetch_tools(session, wanted)
             require_distinct(wanted, foreign)
             agent.tools = wanted
-            await session.flush()
-            await repository.bump_agents(session, [agent_id])
-            return await self._view(session, agent)
+            return []
 
-        view = await in_unit(self._database, change)
-        await self._cache.drop([agent_id])
-        return view
+        return await self._change(agent_id, work)
 
     async def _resolved(
         self, session: AsyncSession, names: Sequence[str], ids: Sequence[str]
@@ -308,46 +293,28 @@ class AgentService:
     async def _view(self, session: AsyncSession, agent: Agent) -> AgentView:
         await session.flush()
         await session.refresh(agent)
-        return (await self._views(session, [agent]))[0]
+        return (await view_agents(session, self.catalogue, [agent]))[0]
 
-    async def _views(self, session: AsyncSession, agents: Sequence[Agent]) -> Sequence[AgentView]:
-        ids = [agent.id for agent in agents]
-        if not ids:
+    async def _switch_sleeptime(
+        self, session: AsyncSession, agent: Agent, changes: AgentChanges
+    ) -> Sequence[str]:
+        wanted = changes.get("config", {}).get(sleeptime.ENABLED)
+        if wanted is None:
             return []
-        blocks = await repository.fetch_blocks_of(session, ids)
-        identities = await _identities_of(session, agents)
-        belongings = await repository.fetch_belongings(session, ids, IN_CONTEXT_MESSAGES)
-        asking = [own.pending_id for own in belongings.values() if own.pending_id is not None]
-        pending = await history_repository.fetch_messages(session, asking) if asking else {}
-        added = {name for agent in agents for name in agent.tools} - self.catalogue.names
-        tools = await fetch_named(session, added) if added else {}
-        foreign = added - tools.keys()
-        of_servers = await fetch_tools(session, foreign) if foreign else {}
-        readers = [agent_id for agent_id, own in belongings.items() if own.has_folders]
-        folders = await folders_of_agents(session, readers) if readers else {}
-        return [
-            AgentView(
-                agent,
-                blocks[agent.id],
-                belongings[agent.id].message_ids,
-                identities[agent.id],
-                pending.get(belongings[agent.id].pending_id or ""),
-                tools,
-                of_servers,
-                folders.get(agent.id, []),
-                belongings[agent.id].secrets,
-            )
-            for agent in agents
-        ]
+        await session.flush()
+        if wanted:
+            return await sleeptime.enable(session, self.catalogue, agent)
+        return await sleeptime.disable(session, agent)
 
     async def _apply(self, session: AsyncSession, agent: Agent, changes: AgentChanges) -> None:
         columns: dict[str, Any] = dict(cast("dict[str, Any]", changes))
-        columns.pop("block_ids", None)
-        columns.pop("secrets", None)
+        for apart in ("block_ids", "folder_ids", "secrets"):
+            columns.pop(apart, None)
         tool_ids = columns.pop("tool_ids", None)
         if tool_ids is not None:
             agent.tools = [*await self._resolved(session, [], tool_ids)]
-        config = columns.pop("config", None)
+        config = dict(columns.pop("config", None) or {})
+        config.pop(sleeptime.ENABLED, None)
         if config:
             agent.config = {**agent.config, **config}
         for name, value in columns.items():
@@ -376,16 +343,6 @@ async def locked_agent(session: AsyncSession, agent_id: str) -> Agent:
     if agent is None:
         raise NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
     return agent
-
-
-async def _identities_of(
-    session: AsyncSession, agents: Sequence[Agent]
-) -> dict[str, list[Identity]]:
-    ids = {identity_id for agent in agents for identity_id in agent.identity_ids}
-    found = await fetch_identities(session, ids) if ids else {}
-    return {
-        agent.id: [found[one] for one in agent.identity_ids if one in found] for agent in agents
-    }
 
 
 def _is_approval_of(rule: dict[str, Any], name: str) -> bool:

@@ -17,15 +17,27 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.ids import DEFAULT_LINEAGE_KEY, is_valid_id, lineage_key
-from o_platform.agents import attachments, repository, tool_repository
+from o_platform.agents import attachments, repository, sleeptime, tool_repository
 from o_platform.agents.agent_files import contents
 from o_platform.agents.agent_files.contents import Overrides
-from o_platform.agents.agent_files.format import FileAgent, FileBlock, FileTool
+from o_platform.agents.agent_files.format import COMPANIONS, FileAgent, FileBlock, FileTool
 from o_platform.agents.agent_files.role_messages import RoleMessage, as_stored
 from o_platform.agents.cache import ContextCache
-from o_platform.agents.defaults import DEFAULT_AGENT_TYPE, DEFAULT_EMBEDDING
+from o_platform.agents.defaults import (
+    DEFAULT_AGENT_TYPE,
+    DEFAULT_EMBEDDING,
+    SLEEPTIME_FREQUENCY,
+)
+from o_platform.agents.group_repository import group_of
 from o_platform.agents.new_agents import insert_agent, message_row
 from o_platform.agents.service import existing_agent, locked_agent
+from o_platform.agents.takeover_history import (
+    ConversationBatch,
+    RunBatch,
+    add_conversations,
+    add_runs,
+    of_agent,
+)
 from o_platform.agents.tool_service import derive, insert_tool
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
@@ -76,10 +88,24 @@ class AgentBundle(_Part):
 
 
 class MessageBatch(_Part):
-    """Messages of an agent in order; `is_first` if the history begins with them."""
+    """Messages of one of an agent's conversations (its default one, unless named) in order.
+
+    `is_first` if the conversation begins with them.
+    """
 
     messages: list[RoleMessage]
     is_first: bool = False
+    conversation_id: str | None = None
+
+
+class TakenGroup(_Part):
+    """A group of agents that are there."""
+
+    id: str
+    manager_type: str = ""
+    manager_agent_id: str | None = None
+    sleeptime_agent_frequency: int | None = Field(None, ge=1, le=1_000_000)
+    agent_ids: list[str] = []
 
 
 class PassageBatch(_Part):
@@ -146,25 +172,90 @@ class Takeover:
 
         Raises:
             NotFoundError: there is no such agent.
+            BadInputError: it has no such conversation.
         """
+        thread = batch.conversation_id
 
         async def change(session: AsyncSession) -> int:
             agent = await locked_agent(session, agent_id)
+            conversation = None if thread is None else await of_agent(session, agent_id, thread)
+            if thread is not None and conversation is None:
+                raise BadInputError(f"{agent_id} has no {thread}", field="conversation_id")
             aloud = agent.agent_type != DEFAULT_AGENT_TYPE
             made = as_stored(
                 batch.messages, thinks_aloud=aloud, name=_name, has_prompt=batch.is_first
             )
             ids = [message.id for message in made]
             present = set(await session.scalars(select(Message.id).where(Message.id.in_(ids))))
-            fresh = {m.id: message_row(agent_id, m) for m in made if m.id not in present}
+            fresh = {m.id: message_row(agent_id, m, thread) for m in made if m.id not in present}
             session.add_all(fresh.values())
             await session.flush()
+            if conversation is not None and fresh:
+                said_at = max(row.created_at for row in fresh.values())
+                conversation.last_message_at = max(said_at, conversation.last_message_at or said_at)
             await repository.bump_agents(session, [agent_id])
             return len(fresh)
 
         count = await in_unit(self._database, change)
         await self._cache.drop([agent_id])
         return count
+
+    async def conversations(self, agent_id: str, batch: ConversationBatch) -> int:
+        """Create conversations that are not there yet; returns how many.
+
+        Raises:
+            NotFoundError: there is no such agent.
+            BadInputError: an id cannot be kept, or is that of another agent's conversation.
+        """
+
+        async def change(session: AsyncSession) -> int:
+            agent = await locked_agent(session, agent_id)
+            for one in batch.conversations:
+                await _require_lineage(session, one.id)
+            return await add_conversations(session, agent, batch.conversations)
+
+        return await in_unit(self._database, change)
+
+    async def runs(self, agent_id: str, batch: RunBatch) -> tuple[int, int]:
+        """Keep runs that have ended and are not there yet; how many they and their steps were.
+
+        Raises:
+            NotFoundError: there is no such agent.
+        """
+
+        async def change(session: AsyncSession) -> tuple[int, int]:
+            return await add_runs(session, await locked_agent(session, agent_id), batch.runs)
+
+        return await in_unit(self._database, change)
+
+    async def group(self, group: TakenGroup) -> bool | None:
+        """Let an agent's memory be kept by the companion it had; None if it is of another kind.
+
+        Returns whether it is new here.
+        """
+        if group.manager_type not in COMPANIONS or len(group.agent_ids) != 1:
+            return None
+        members = [group.manager_agent_id or "", *group.agent_ids]
+
+        async def change(session: AsyncSession) -> bool | None:
+            await repository.lock_agents(session, members)
+            agents = [await repository.fetch_agent(session, one) for one in members]
+            manager = agents[0]
+            if manager is None or agents[1] is None or manager is agents[1]:
+                return None
+            if any([await group_of(session, one) for one in members]):
+                return False
+            await sleeptime.adopt(
+                session, manager, members[1],
+                frequency=group.sleeptime_agent_frequency or SLEEPTIME_FREQUENCY,
+                given_up=sleeptime.usually_given_up(self._catalogue, manager),
+            )  # fmt: skip
+            await repository.bump_agents(session, [manager.id])
+            return True
+
+        is_new = await in_unit(self._database, change)
+        await self._cache.drop(members)
+        return is_new
 
     async def passages(self, archive_id: str, batch: PassageBatch) -> int:
         """Keep passages that the archive does not have yet, for a job to embed; how many it were.
@@ -215,10 +306,17 @@ async def _require_usable(session: AsyncSession, agent_id: str) -> None:
     """An id whose first group names another lineage would lead its turns there."""
     if not is_valid_id(agent_id, "agent"):
         raise BadInputError(f"{agent_id!r} is no id of an agent", field="agent.id")
-    key = lineage_key(agent_id)
+    await _require_lineage(session, agent_id)
+
+
+async def _require_lineage(session: AsyncSession, thread_id: str) -> None:
+    """What is no id at all is refused where it is used."""
+    if not is_valid_id(thread_id, "agent") and not is_valid_id(thread_id, "conv"):
+        return
+    key = lineage_key(thread_id)
     taken = select(Lineage.name).where(Lineage.key == key, Lineage.key != DEFAULT_LINEAGE_KEY)
     if await session.scalar(taken) is not None:
-        raise BadInputError(f"{agent_id} reads as an agent of another lineage", field="agent.id")
+        raise BadInputError(f"{thread_id} reads as one of another lineage", field="id")
 
 
 async def _add_tool(session: AsyncSession, tool: FileTool) -> str:

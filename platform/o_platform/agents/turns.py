@@ -88,6 +88,8 @@ class _ContextRow(Struct):
     summary: StoredBody | None
     window_limit: int | None
     compaction: dict[str, Any] | None
+    group_id: str | None
+    forgets: bool | None
 
 
 class _RunRow(Struct):
@@ -140,6 +142,9 @@ SELECT json_build_object(
     SELECT json_build_array(id, body) FROM messages WHERE id = w.summary_id),
   'window_limit', (a.config ->> 'context_window_limit')::int,
   'compaction', a.config -> 'compaction_settings',
+  'forgets', (a.config ->> 'message_buffer_autoclear')::boolean,
+  'group_id', CASE WHEN a.config @> '{{"enable_sleeptime": true}}' THEN (
+    SELECT id FROM groups WHERE manager_id = a.id) END,
   'conversation_id', ''
 )::text FROM agents a LEFT JOIN windows w ON w.thread_id = a.id WHERE a.id = %s
 """  # noqa: S608 — made of constants
@@ -248,6 +253,8 @@ async def load_agent(
         conversation_id=row.conversation_id,
         context_window=row.window_limit or 0,
         compaction=row.compaction or {},
+        group_id=row.group_id or "",
+        forgets=bool(row.forgets),
     )
     return LoadedAgent(row.lineage, context)
 

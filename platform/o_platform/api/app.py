@@ -18,6 +18,7 @@ from o_platform.api.conversations import endpoints as conversations
 from o_platform.api.edge import Edge
 from o_platform.api.errors import install_error_handlers
 from o_platform.api.folders import endpoints as folders
+from o_platform.api.groups import endpoints as groups
 from o_platform.api.identities import endpoints as identities
 from o_platform.api.mcp_servers import endpoints as mcp_servers
 from o_platform.api.messages import endpoints as messages
@@ -47,7 +48,7 @@ from o_platform.wiring import Platform
 LETTA = (
     health, passages, agent_files, agents, messages, conversations, blocks, archives, runs, streams,
     traces, everywhere, message_search, models, tags, schedules, identities, tools, folders,
-    mcp_servers,
+    mcp_servers, groups,
 )  # fmt: skip
 OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, encryption, evolution, instances, memory, takeover)

@@ -18,6 +18,10 @@ _ELSEWHERE: Final = (
     "to the control plane's own socket"
 )
 _CLOUD: Final = "this exists in Letta's cloud only and is not offered by this server"
+_GROUPS: Final = (
+    "the only groups on offer are those that `enable_sleeptime` of an agent makes; messages go to "
+    "their agents"
+)
 _AGENT: Final = "/v1/agents/{agent_id}"
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 
@@ -44,8 +48,8 @@ NOT_OFFERED: Final = (
     NotOffered("POST", "/v1/templates", _CLOUD),
     NotOffered("PATCH DELETE", "/v1/templates/{template_name}", _CLOUD),
     NotOffered("POST", "/v1/templates/{template_name}/{action}", _CLOUD),
-    NotOffered("GET POST", "/v1/groups", "groups of agents are not offered yet"),
-    NotOffered("GET POST PATCH DELETE", "/v1/groups/{rest:path}", "groups are not offered yet"),
+    NotOffered("POST", "/v1/groups", _GROUPS),
+    NotOffered("GET POST PATCH DELETE", "/v1/groups/{group_id}/{rest:path}", _GROUPS),
     NotOffered("PUT", "/v1/identities/{identity_id}/properties", "update the identity instead"),
     NotOffered("GET POST", "/v1/providers", "set provider keys in the environment instead"),
     NotOffered("GET POST PATCH DELETE", "/v1/providers/{rest:path}", "set provider keys in the "

@@ -68,7 +68,7 @@ class DurableRecords:
     ) -> None:
         """`wait_s` is the longest wait while PostgreSQL is away.
 
-        `threads` commits turns of conversations, `edited` those that changed memory.
+        `threads` commits turns of conversations, `edited` those that did more than say something.
         """
         self._postgres = postgres
         self._cache = cache
@@ -152,7 +152,8 @@ class DurableRecords:
         found = await self._postgres.run(read, wait_s=self._wait_s)
         if found is None:
             raise NotFoundError(f"Agent {thread_id} not found", agent_id=thread_id)
-        return replace(found, context=await self._with_window(found.context))
+        context = await self._with_window(found.context)
+        return replace(found, context=AgentView.of(context).shown(len(context.messages)))
 
     async def _with_window(self, context: AgentContext) -> AgentContext:
         """With the size of its context window: the model's, unless the agent has less."""
@@ -188,8 +189,9 @@ class DurableRecords:
         duration_us = int((self._loop.time() - turn.started_at) * 1e6)
         compaction = body.compaction
         record = _record(self._vault, turn, body, duration_us)
-        ended = EndedTurn(record, view.version, overlay, compaction)
-        is_plain = overlay is None and compaction is None
+        traces = turn.traces(body)
+        ended = EndedTurn(record, view.version, overlay, compaction, view.base.group_id, traces)
+        is_plain = overlay is None and compaction is None and not traces and not ended.is_counted
         group = self._plain if is_plain else self._edited
         if is_plain and isinstance(ended.record, ThreadTurnRecord):
             group = self._threads

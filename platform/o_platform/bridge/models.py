@@ -9,6 +9,7 @@ instance cancels it.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
@@ -21,7 +22,14 @@ from psycopg import AsyncConnection
 
 from o_contracts.bridge import LLM_COMPLETE, TokensCount, TokensCounted
 from o_contracts.frames import FrameError
-from o_contracts.llm import CountRequest, LlmDelta, LlmRequest, LlmResult, ToolCallDelta
+from o_contracts.llm import (
+    CountRequest,
+    LlmDelta,
+    LlmRequest,
+    LlmResult,
+    ProviderTrace,
+    ToolCallDelta,
+)
 from o_platform.agents.turns import JournalRow, write_journal
 from o_platform.bridge.connection import Connection, Stream
 from o_platform.bridge.counters import Counters
@@ -34,6 +42,7 @@ from o_platform.db.sealing import Vault
 from o_platform.errors import LlmError, OError, TooLargeError
 from o_platform.llm.budget import Budget
 from o_platform.llm.builtin import BuiltinModels, is_builtin
+from o_platform.llm.chat_format import chat_request, chat_response
 from o_platform.llm.client import LlmClient
 from o_platform.llm.tokens import count_tokens
 
@@ -66,8 +75,13 @@ class Models:
         vault: Vault,
         tasks: Tasks,
         counters: Counters,
+        *,
+        traced: bool = False,
     ) -> None:
-        """`client` reaches the LLM gateway; `vault` seals the journal."""
+        """`client` reaches the LLM gateway; `vault` seals the journal.
+
+        `traced`: what each step sends to its provider is to be kept.
+        """
         self._builtin = builtin
         self._client = client
         self._budget = budget
@@ -75,6 +89,7 @@ class Models:
         self._vault = vault
         self._tasks = tasks
         self._counters = counters
+        self._traced = traced
         self._calls: dict[tuple[Connection, int], _Call] = {}
         self._counted: Lru[tuple[str, bytes], int] = Lru(COUNTED_TEXTS)
 
@@ -95,7 +110,9 @@ class Models:
                 connection.fail(exchange, LLM_COMPLETE, error)
                 return
             if result is not None:
+                result = self._with_trace(request, result)
                 turn.served.append(_served(request, "", result, started))
+                result = _without_trace(result)
                 connection.reply(exchange, LLM_COMPLETE, result)
                 return
         call = _Call(turn, connection, exchange, request)
@@ -178,7 +195,8 @@ class Models:
 
     async def _result(self, call: _Call) -> LlmResult:
         if is_builtin(call.request.model):
-            result = await call.play(self._builtin.complete(call.request))
+            played = await call.play(self._builtin.complete(call.request))
+            result = self._with_trace(call.request, played)
             call.note("", result)
             return result
         digest, memo, seq = digest_llm(call.request), call.turn.memo, call.request.seq
@@ -196,7 +214,7 @@ class Models:
 
     async def _pay(self, call: _Call, memo: Memo, digest: str) -> LlmResult:
         variant = call.turn.opening.caller.variant
-        request = msgspec.structs.replace(call.request, variant=variant)
+        request = msgspec.structs.replace(call.request, variant=variant, traced=self._traced)
         answered = memo.begin("llm", request.seq, digest)
         try:
             pieces = self._budget.metered(variant, request, self._client.complete(request))
@@ -207,6 +225,14 @@ class Models:
         finally:
             answered.set_result(None)
         return result
+
+    def _with_trace(self, request: LlmRequest, result: LlmResult) -> LlmResult:
+        """A built-in model's result; what it was asked and answered is all there is."""
+        if not self._traced:
+            return result
+        asked, said = chat_request(request), chat_response(result)
+        trace = ProviderTrace(json.dumps(asked), json.dumps(said))
+        return msgspec.structs.replace(result, trace=trace)
 
     async def _journal(self, turn: Turn, row: JournalRow) -> None:
         if not turn.opening.caller.is_durable:
@@ -268,6 +294,7 @@ class _Call:
 
     def end(self, result: LlmResult) -> None:
         """Answer with the whole reply."""
+        result = _without_trace(result)
         if self.stream is None:
             self.connection.reply(self.exchange, LLM_COMPLETE, result)
         else:
@@ -277,7 +304,12 @@ class _Call:
 def _served(request: LlmRequest, digest: str, result: LlmResult, started: int) -> ServedCall:
     llm_us = (perf_counter_ns() - started) // 1000
     model = result.model or request.model
-    return ServedCall(request.seq, digest, model, result.usage, llm_us)
+    return ServedCall(request.seq, digest, model, result.usage, llm_us, result.trace)
+
+
+def _without_trace(result: LlmResult) -> LlmResult:
+    """What the instance gets."""
+    return result if result.trace is None else msgspec.structs.replace(result, trace=None)
 
 
 def _too_many(turn: Turn) -> TooManyCallsError:

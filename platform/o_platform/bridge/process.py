@@ -9,6 +9,7 @@ from typing import Final
 from psycopg import AsyncConnection
 
 from o_platform.agents.background_turns import delete_old_events
+from o_platform.agents.step_traces import delete_old_traces
 from o_platform.agents.turns import delete_old_journal, next_epoch
 from o_platform.bridge.background import Background
 from o_platform.bridge.bench import BenchRecords
@@ -97,6 +98,7 @@ class Bridge:
             self._vault,
             self._tasks,
             self.counters,
+            traced=settings.trace_days > 0,
         )
         documents = Documents(self._postgres, self._database, models)
         mcp = McpCalls(self._postgres, self._vault, McpSessions(self._tasks.spawn))
@@ -238,6 +240,7 @@ class Bridge:
         async def delete(connection: AsyncConnection) -> None:
             await delete_old_journal(connection, JOURNAL_AGE_S)
             await delete_old_events(connection, EVENTS_AGE_S)
+            await delete_old_traces(connection, self._settings.trace_days)
 
         while True:
             try:

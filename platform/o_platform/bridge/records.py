@@ -6,7 +6,7 @@ canary), `shadow.ShadowRecords` and `bench.BenchRecords`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -21,9 +21,13 @@ from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
 
 class Committed(NamedTuple):
-    """The turn is durable. `version` of the agent, 0 when caches of it must be dropped."""
+    """The turn is durable. `version` of the agent, 0 when caches of it must be dropped.
+
+    `begun` are background runs that it led to.
+    """
 
     version: int
+    begun: Sequence[str] = ()
 
 
 class Duplicate(NamedTuple):

@@ -359,9 +359,10 @@ class TurnService:
         outcome: Outcome,
     ) -> None:
         match outcome:
-            case Committed(version):
+            case Committed(version, begun):
                 self._counters.committed += 1
-                connection.reply(exchange, TURN_COMMIT, TurnCommitted(version))
+                committed = TurnCommitted(version, begun_run_ids=list(begun))
+                connection.reply(exchange, TURN_COMMIT, committed)
                 self._finish(turn, finished_run(turn, body))
             case Duplicate(finished):
                 connection.reply(exchange, TURN_COMMIT, TurnCommitted(0, finished.turn))

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from o_contracts.bridge import CANCELLED, Role, StepRecord, TurnCommit, TurnOpen
 from o_contracts.ids import is_valid_id, new_id, now_us
-from o_contracts.llm import SUMMARY_SEQ
+from o_contracts.llm import SUMMARY_SEQ, ProviderTrace
 from o_contracts.messages import Message, Usage
+from o_platform.agents.step_traces import StepTrace
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.overlay import Overlay
@@ -61,13 +62,17 @@ class Opening(NamedTuple):
 
 
 class ServedCall(NamedTuple):
-    """A model call that was answered, as the bridge saw it; `digest` is empty if it was free."""
+    """A model call that was answered, as the bridge saw it; `digest` is empty if it was free.
+
+    `trace` is there if what providers are sent is kept.
+    """
 
     seq: int
     digest: str
     model: str
     usage: Usage
     llm_us: int
+    trace: ProviderTrace | None = None
 
 
 class State(Enum):
@@ -174,6 +179,16 @@ class Turn:
         ]
         messages = [self._own(message) for message in body.messages]
         return replace(body, messages=messages, usage=_sum(self.served), steps=steps)
+
+    def traces(self, body: TurnCommit) -> list[StepTrace]:
+        """Traces of the steps of a checked outcome."""
+        if all(call.trace is None for call in self.served):
+            return []
+        return [
+            StepTrace(step.id, call.trace)
+            for step, call in zip(body.steps, _steps_in(self.served), strict=False)
+            if call.trace is not None
+        ]
 
     def _own(self, message: Message) -> Message:
         if not is_valid_id(message.id, "message"):

@@ -29,6 +29,14 @@ def shown_messages(model: str, wanted: int) -> int:
     return wanted if is_builtin(model) else LONGEST_HISTORY
 
 
+def remembered(messages: Sequence[Message]) -> list[Message]:
+    """What an agent that forgets is shown: if calls wait for an answer, all since a user spoke."""
+    if not messages or messages[-1].type != "approval_request_message":
+        return []
+    spoke = [place for place, one in enumerate(messages) if one.type == "user_message"]
+    return list(messages[spoke[-1] if spoke else 0 :])
+
+
 class AgentView:
     """One version of an agent. Immutable, though later views append to the same log."""
 
@@ -46,8 +54,9 @@ class AgentView:
     def of(cls, context: AgentContext) -> AgentView:
         """The view that shows this context."""
         base = msgspec.structs.replace(context, messages=[], earlier_messages=0)
-        messages = list(context.messages)
-        return cls(base, messages, len(messages), context.earlier_messages)
+        messages = remembered(context.messages) if context.forgets else list(context.messages)
+        before = context.earlier_messages + len(context.messages) - len(messages)
+        return cls(base, messages, len(messages), before)
 
     @property
     def version(self) -> int:
@@ -70,8 +79,8 @@ class AgentView:
         return self._log[self._end - 1] if self._end else None
 
     def holds(self, count: int) -> bool:
-        """Whether it has the newest `count` messages, or all there are."""
-        return self._before == 0 or self._end >= count
+        """Whether it has the newest `count` messages, or all that are to be shown."""
+        return self._before == 0 or self._end >= count or self.base.forgets
 
     def messages(self) -> list[Message]:
         """The messages it holds, oldest first."""
@@ -89,11 +98,15 @@ class AgentView:
     def after(self, version: int, messages: Sequence[Message], blocks: list[Block]) -> AgentView:
         """The next version, after a turn that added `messages` and left the blocks as `blocks`."""
         log, end, before = self._log, self._end, self._before
+        base = msgspec.structs.replace(self.base, version=version, blocks=blocks)
+        if base.forgets:
+            log = [*log[:end], *messages]
+            shown = remembered(log)
+            return AgentView(base, shown, len(shown), before + len(log) - len(shown))
         if end > _LONGEST_LOG and end > (kept := shown_messages(self.base.model, KEPT_MESSAGES)):
             before += end - kept
             log = log[end - kept : end]
         elif len(log) > end:
             log = log[:end]
         log.extend(messages)
-        base = msgspec.structs.replace(self.base, version=version, blocks=blocks)
         return AgentView(base, log, len(log), before)

@@ -1,4 +1,6 @@
-"""Writes batches of turns: without memory edits in one statement, with them in a transaction.
+"""Writes batches of turns: plain ones in one statement, those that do more in a transaction.
+
+More is memory edits, the beginning of a context window, traces, or work for a sleep-time companion.
 
 A turn's outcome is told from what its agent's version became: one more than the turn opened with
 means that nobody else changed the agent, anything else that caches of it must be dropped.
@@ -21,6 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from o_contracts.bridge import Compaction
 from o_contracts.messages import Block
 from o_platform.agents.document_repository import write_windows
+from o_platform.agents.sleeptime_turns import Begun, count_turns
+from o_platform.agents.step_traces import StepTrace, write_traces
 from o_platform.agents.turn_batch import (
     BATCH_OPTIONS,
     AgentGoneError,
@@ -59,6 +63,9 @@ class EndedTurn(NamedTuple):
     base_version: int
     overlay: Overlay | None = None
     compaction: Compaction | None = None
+    group_id: str = ""
+    """The group whose companion may have to work after it."""
+    traces: Sequence[StepTrace] = ()
 
     @property
     def edited(self) -> Mapping[str, BlockEdits]:
@@ -76,6 +83,13 @@ class EndedTurn(NamedTuple):
     def agent_id(self) -> str:
         """Whose turn it is."""
         return self.record.agent_id
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is a turn after which a companion may have to work: a whole one."""
+        record = self.record
+        is_whole = record.status == "completed" and record.stop_reason != "requires_approval"
+        return bool(self.group_id) and is_whole
 
 
 class PlainWriter:
@@ -113,7 +127,10 @@ class PlainWriter:
 
 
 class EditWriter:
-    """Writes turns with memory edits: compare-and-set on block versions, in their turn's commit."""
+    """Writes turns that do more than to say something, all of it in their commit.
+
+    Memory edits are compare-and-set on block versions.
+    """
 
     def __init__(self, database: Database, cache: ContextCache) -> None:
         """`cache` forgets the agents that share an edited block."""
@@ -147,7 +164,15 @@ class EditWriter:
                     await write_windows(connection, turn.agent_id, turn.overlay.windows)
             versions = await commit_turns(connection, [turn.record for turn in written])
             await _begin_windows(connection, written)
-            ended = {turn.agent_id: _committed(turn, versions) for turn in written}
+            await write_traces(
+                connection, self._vault, [t for turn in written for t in turn.traces]
+            )
+            begun = await _begin_companions(connection, self._vault, written)
+            sharing |= begun.changed
+            ended = {
+                turn.agent_id: _committed(turn, versions, begun.run_ids.get(turn.agent_id))
+                for turn in written
+            }
             outcomes = [
                 edits.refused.get(turn.agent_id)
                 or ended.get(turn.agent_id)
@@ -255,15 +280,22 @@ async def _begin_windows(connection: AsyncConnection, turns: Sequence[EndedTurn]
             await begin_window(connection, record.agent_id, thread, summary_id, kept)
 
 
+async def _begin_companions(
+    connection: AsyncConnection, vault: Vault, turns: Sequence[EndedTurn]
+) -> Begun:
+    group_ids = [turn.group_id for turn in turns if turn.is_counted]
+    return await count_turns(connection, vault, group_ids) if group_ids else Begun()
+
+
 async def _driver_connection(session: AsyncSession) -> AsyncConnection:
     raw = await (await session.connection()).get_raw_connection()
     return cast(AsyncConnection, raw.driver_connection)
 
 
-def _committed(turn: EndedTurn, versions: Mapping[str, int]) -> Committed:
+def _committed(turn: EndedTurn, versions: Mapping[str, int], begun: str | None = None) -> Committed:
     version = versions[turn.record.run_id]
     is_next = version == turn.base_version + 1 and turn.compaction is None
-    return Committed(version if is_next else 0)
+    return Committed(version if is_next else 0, [begun] if begun else ())
 
 
 async def _past(connection: AsyncConnection, vault: Vault, turn: EndedTurn) -> Outcome:

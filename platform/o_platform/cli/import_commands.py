@@ -69,9 +69,12 @@ def letta(
     embedding: Annotated[
         str | None, typer.Option(help="Embedding model instead of the agents'.")
     ] = None,
+    with_runs: Annotated[
+        bool, typer.Option("--with-runs", help="Take over runs that have ended and their steps.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Take over every agent of a Letta server (0.16.x), with blocks, tools, messages and archives.
+    """Take over every agent of a Letta server (0.16.x): blocks, tools, conversations, archives.
 
     Ids stay, so that programs go on. What is here already stays as it is: run it again after it was
     broken off, or to fetch what has been added since.
@@ -82,7 +85,9 @@ def letta(
 
     with opened(database) as source:
         tell = (lambda line: None) if as_json else _progress
-        report = LettaImport(source, connect(), model=model, embedding=embedding, tell=tell).run()
+        report = LettaImport(
+            source, connect(), model=model, embedding=embedding, with_runs=with_runs, tell=tell
+        ).run()
     if as_json:
         print_json(asdict(report))
     else:

@@ -31,6 +31,7 @@ from o_platform.db.models import (
     Passage,
     RunEvent,
     Schedule,
+    StepTrace,
 )
 from o_platform.db.sealing import Place, Vault, is_sealed, place
 
@@ -104,9 +105,10 @@ SCHEDULED_TURN: Final = SealedColumn(Schedule, "turn", ("id",), is_json=True)
 SERVER_CONFIG: Final = SealedColumn(McpServer, "config", ("id",), is_json=True)
 FILE_CONTENT: Final = SealedColumn(File, "content", ("id",), batch=4)
 FILE_DATA: Final = SealedColumn(File, "data", ("id",), part="uploads", batch=4)
+TRACE_BODY: Final = SealedColumn(StepTrace, "body", ("step_id",), is_json=True)
 SEALED: Final = (
     BLOCK_VALUE, VERSION_VALUE, PASSAGE_TEXT, SECRET_VALUE, SERVER_CONFIG, SCHEDULED_TURN,
-    BACKGROUND_BODY, EVENT_DATA, FILE_CONTENT, FILE_DATA, MESSAGE_BODY,
+    BACKGROUND_BODY, EVENT_DATA, FILE_CONTENT, FILE_DATA, MESSAGE_BODY, TRACE_BODY,
 )  # fmt: skip
 """Every sealed column but the journal's, whose rows live for a day at most (`agents.turns`)."""
 

@@ -16,19 +16,19 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from o_contracts.llm import (
     CountRequest,
     CountResult,
     EmbedRequest,
     EmbedResult,
     LlmDelta,
-    LlmMessage,
     LlmRequest,
     LlmResult,
-    LlmTool,
     ToolCallDelta,
 )
-from o_contracts.messages import ToolCall, Usage
+from o_contracts.messages import Usage
 from o_platform.errors import (
     LlmBadRequestError,
     LlmContextOverflowError,
@@ -39,8 +39,10 @@ from o_platform.errors import (
 )
 from o_platform.llm.assembly import Assembly
 from o_platform.llm.calls import ProviderError, parse_retry_after
+from o_platform.llm.chat_format import chat_message, chat_tool
 from o_platform.llm.failures import redact
 from o_platform.llm.providers import Target, embedding_name, keys_in, resolve
+from o_platform.llm.recorder import Recorder
 from o_platform.llm.tokens import estimate_usage
 from o_platform.llm.vocabularies import count_by_vocabulary
 
@@ -100,14 +102,18 @@ class LitellmProvider:
     async def complete(self, request: LlmRequest) -> AsyncGenerator[LlmDelta | LlmResult, None]:
         """One try; see `calls.ModelProvider`."""
         target = resolve(request.model, self._base_urls, self._environ)
+        recorder = Recorder(self._keys) if request.traced else None
+        arguments = self._arguments(request, target)
+        if recorder is not None:
+            arguments["logger_fn"] = recorder
         try:
-            reply = await litellm.acompletion(**self._arguments(request, target))
+            reply = await litellm.acompletion(**arguments)
             if not request.stream:
-                yield _result(request, target, reply)
+                yield _traced(_result(request, target, reply), recorder)
                 return
             async with aclosing(_streamed(request, target, reply)) as items:
                 async for item in items:
-                    yield item
+                    yield _traced(item, recorder) if isinstance(item, LlmResult) else item
         except openai.OpenAIError as error:
             raise self._failure(request.model, error) from error
 
@@ -131,7 +137,7 @@ class LitellmProvider:
     def _arguments(self, request: LlmRequest, target: Target) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "model": target.model,
-            "messages": [_message(message) for message in request.messages],
+            "messages": [chat_message(message) for message in request.messages],
             "timeout": self._timeout_s,
             "max_retries": 0,
             "num_retries": 0,
@@ -142,7 +148,7 @@ class LitellmProvider:
             "_skip_mcp_handler": True,
         }
         if request.tools:
-            arguments["tools"] = [_offer(tool) for tool in request.tools]
+            arguments["tools"] = [chat_tool(tool) for tool in request.tools]
         if request.stream:
             arguments |= {"stream": True, "stream_options": {"include_usage": True}}
         chosen = {name: value for name, value in request.settings.items() if name in PASSED_ON}
@@ -199,6 +205,10 @@ def _sentence(error: Exception) -> str:
         return str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return text or type(error).__name__
+
+
+def _traced(result: LlmResult, recorder: Recorder | None) -> LlmResult:
+    return result if recorder is None else replace(result, trace=recorder.trace(result))
 
 
 async def _streamed(
@@ -283,29 +293,6 @@ def _delta(piece: Any) -> LlmDelta | None:
     if not (text or reasoning or calls):
         return None
     return LlmDelta(text=text, reasoning=reasoning, tool_calls=calls)
-
-
-def _message(message: LlmMessage) -> dict[str, Any]:
-    body: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        body["tool_calls"] = [_called(call) for call in message.tool_calls]
-    if message.tool_call_id is not None:
-        body["tool_call_id"] = message.tool_call_id
-    return body
-
-
-def _offer(tool: LlmTool) -> dict[str, Any]:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    }
-    return {"type": "function", "function": function}
-
-
-def _called(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"id": call.tool_call_id, "type": "function", "function": function}
 
 
 def _reported(answer: Any) -> Any:

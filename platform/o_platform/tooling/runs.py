@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from o_platform.agents.service import AgentView
+from o_platform.agents.agent_views import AgentView
 from o_platform.agents.tool_service import ToolFields, derive
 from o_platform.errors import BadInputError, NotOfferedError, UnavailableError
 from o_platform.tooling.fetch import Fetcher

@@ -74,6 +74,38 @@ def take_in(letta: Letta, file: Any, **fields: Any) -> AgentState:
     return letta.agents.retrieve(made.agent_ids[0])
 
 
+def test_an_agent_comes_with_a_new_companion(letta: Letta) -> None:
+    human = [{"label": "human", "value": "Ada"}]
+    agent = letta.agents.create(model="o/echo", memory_blocks=human, enable_sleeptime=True)
+    file = letta.agents.export_file(agent.id)
+    copy = take_in(letta, file if isinstance(file, dict) else json.loads(str(file)))
+    assert agent.managed_group is not None
+    assert copy.managed_group is not None
+    assert copy.managed_group.agent_ids != agent.managed_group.agent_ids
+    companion = letta.agents.retrieve(copy.managed_group.agent_ids[0])
+    assert [block.id for block in companion.blocks] == [block.id for block in copy.blocks]
+    alone = letta.agents.update(copy.id, enable_sleeptime=False)
+    assert "memory_insert" in [tool.name for tool in alone.tools]
+
+
+def test_an_agent_comes_with_the_companion_of_its_file(letta: Letta, http: httpx.Client) -> None:
+    file = file_of(enable_sleeptime=True)
+    asleep = {**file["agents"][0], "id": "agent-1", "name": "asleep", "messages": []}
+    file["agents"].append(asleep | {"agent_type": "sleeptime_agent", "enable_sleeptime": False})
+    config = {"manager_type": "sleeptime", "manager_agent_id": "agent-0"}
+    pair = {"agent_ids": ["agent-1"], "manager_config": config | {"sleeptime_agent_frequency": 7}}
+    others = {"agent_ids": ["agent-0"], "manager_config": {"manager_type": "round_robin"}}
+    file["groups"] = [{"id": "group-0", **pair}, {"id": "group-1", **others}, {"id": "g", **pair}]
+    data = {"file": ("ada.af", json.dumps(file).encode())}
+    answer = http.post("/v1/agents/import", files=data).json()
+    first, second = answer["agent_ids"]
+    assert answer["notes"].count("a group of the file was left out") == 2
+    group = letta.agents.retrieve(first).managed_group
+    assert group is not None
+    assert (group.agent_ids, group.sleeptime_agent_frequency) == ([second], 7)
+    assert len(list(letta.agents.list())) == 2
+
+
 def test_a_file_of_the_retired_server(letta: Letta, http: httpx.Client) -> None:
     data = {"file": ("ada.af", json.dumps(file_of()).encode())}
     answer = http.post("/v1/agents/import", files=data).json()

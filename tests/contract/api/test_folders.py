@@ -164,6 +164,29 @@ def test_an_agent_is_made_with_folders(letta: Letta) -> None:
         letta.agents.create(folder_ids=["source-00000000-0000-4000-8000-000000000000"])
 
 
+def test_an_agents_folders_are_replaced(letta: Letta) -> None:
+    first, second = (letta.folders.create(name=name).id for name in ("one", "two"))
+    file = upload(letta, first, "a.txt", b"text")
+    agent = letta.agents.create(folder_ids=[first]).id
+    letta.agents.files.open(file, agent_id=agent)
+    changed = letta.agents.update(agent, folder_ids=[second, second])
+    assert [source.id for source in changed.sources] == [second]
+    assert "open_files" in [tool.name for tool in changed.tools]
+    assert list(letta.agents.files.list(agent)) == []
+    with pytest.raises(NotFoundError):
+        letta.agents.update(agent, folder_ids=["source-00000000-0000-4000-8000-000000000000"])
+    assert [one.id for one in letta.agents.folders.list(agent)] == [second]
+    assert letta.agents.update(agent, name="n").sources == changed.sources
+    none = letta.agents.update(agent, folder_ids=[])
+    assert none.sources == []
+    assert "open_files" not in [tool.name for tool in none.tools]
+    letta.agents.update(agent, folder_ids=[first])
+    assert [one.id for one in letta.agents.folders.list(agent)] == [first]
+    letta.agents.folders.attach(second, agent_id=agent)
+    letta.agents.folders.attach(first, agent_id=agent)
+    assert list(letta.agents.files.list(agent, is_open=True)) == []
+
+
 def test_an_agent_reads_folders(letta: Letta) -> None:
     folder = letta.folders.create(name="docs").id
     ids = [upload(letta, folder, f"{n}.txt", b"one\ntwo\nthree") for n in range(4)]

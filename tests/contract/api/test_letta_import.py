@@ -49,8 +49,19 @@ CREATE TABLE tools (id text PRIMARY KEY, name text, tool_type text, source_type 
 CREATE TABLE tools_agents (agent_id text, tool_id text);
 CREATE TABLE messages (id text PRIMARY KEY, agent_id text, role text, text text, content json,
   name text, tool_calls json, tool_call_id text, tool_returns json, otid text, step_id text,
-  conversation_id text, sequence_id bigserial, is_deleted boolean DEFAULT false,
+  run_id text, conversation_id text, sequence_id bigserial, is_deleted boolean DEFAULT false,
   created_at timestamptz DEFAULT now());
+CREATE TABLE conversations (id text PRIMARY KEY, agent_id text, summary text,
+  is_deleted boolean DEFAULT false, created_at timestamptz DEFAULT now());
+CREATE TABLE runs (id text PRIMARY KEY, agent_id text, conversation_id text, status text,
+  stop_reason text, background boolean, is_deleted boolean DEFAULT false, created_at timestamptz,
+  completed_at timestamptz);
+CREATE TABLE steps (id text PRIMARY KEY, agent_id text, run_id text, model text,
+  provider_name text, prompt_tokens int, completion_tokens int, stop_reason text, feedback text,
+  tags json, created_at timestamptz DEFAULT now());
+CREATE TABLE groups (id text PRIMARY KEY, manager_type text, manager_agent_id text,
+  sleeptime_agent_frequency int, is_deleted boolean DEFAULT false);
+CREATE TABLE groups_agents (group_id text, agent_id text);
 CREATE TABLE archives (id text PRIMARY KEY, name text, description text, embedding_config json,
   is_deleted boolean DEFAULT false);
 CREATE TABLE archives_agents (agent_id text, archive_id text);
@@ -181,6 +192,115 @@ def test_again_takes_only_what_is_new(letta: Letta, socket: Path, letta_url: str
     assert letta.agents.retrieve(agent).name == "renamed here"
     newest = next(iter(letta.agents.messages.list(agent)))
     assert (newest.id, newest.content) == (name("message", "new"), "one more")  # type: ignore[union-attr]
+
+
+def fill_conversations(c: Any, agent: str) -> None:
+    """A conversation of two turns, and a deleted one; a run that ended and one that did not."""
+    thread, run = name("conv", 1), name("run", 1)
+    _insert(c, "conversations", id=thread, agent_id=agent, summary="about tea",
+            created_at="2026-01-02T03:04:05Z")  # fmt: skip
+    _insert(c, "conversations", id=name("conv", 2), agent_id=agent, is_deleted=True)
+    _insert(c, "runs", id=run, agent_id=agent, conversation_id=thread, status="completed",
+            stop_reason="end_turn", created_at="2026-01-02T03:04:06Z",
+            completed_at="2026-01-02T03:04:08Z")  # fmt: skip
+    _insert(c, "runs", id=name("run", 2), agent_id=agent, status="running")
+    for number, tokens in enumerate((10, 20)):
+        _insert(c, "steps", id=name("step", number), agent_id=agent, run_id=run, model="gpt-x",
+                provider_name="openai", prompt_tokens=tokens, completion_tokens=1,
+                stop_reason="end_turn", feedback="positive" if number else None,
+                tags=["t"])  # fmt: skip
+    said = [("system", "compiled"), ("user", "tea?"), ("assistant", "green"), ("user", "sugar?")]
+    for number, (role, text) in enumerate(said):
+        _insert(c, "messages", id=name("message", "conv", number), agent_id=agent, role=role,
+                content=[{"type": "text", "text": text}], conversation_id=thread,
+                step_id=name("step", 0), run_id=run)  # fmt: skip
+    _insert(c, "messages", id=name("message", "gone"), agent_id=agent, role="user",
+            content=[{"type": "text", "text": "gone"}],
+            conversation_id=name("conv", 2))  # fmt: skip
+
+
+def test_conversations_and_runs_are_taken_over(letta: Letta, socket: Path, letta_url: str) -> None:
+    agent, thread, run = name("agent", 1), name("conv", 1), name("run", 1)
+    with psycopg.connect(letta_url) as c:
+        fill_conversations(c, agent)
+    for again in (False, True):
+        with opened(letta_url) as source:
+            report = LettaImport(source, ControlApi(socket), with_runs=True).run()
+        assert (report.failed, report.notes) == ([], [])
+        added = {name: report.counts[name] for name in ("conversations", "runs", "steps")}
+        assert set(added.values()) == ({0} if again else {1, 2})
+    assert report.counts["messages of deleted conversations, left out"] == 1
+    assert report.counts["runs that had not ended, left out"] == 1
+
+    (found,) = letta.conversations.list(agent_id=agent)
+    assert (found.id, found.summary) == (thread, "about tea")
+    assert found.created_at is not None
+    assert found.created_at.year == 2026
+    texts = [m.content for m in letta.conversations.messages.list(thread, order="asc")]  # type: ignore[union-attr]
+    assert texts == ["tea?", "green", "sugar?"]
+    assert len(list(letta.agents.messages.list(agent, limit=1000))) == 2 * TURNS
+    taken = letta.runs.retrieve(run)
+    assert (taken.status, taken.stop_reason, taken.conversation_id) == (
+        "completed", "end_turn", thread,
+    )  # fmt: skip
+    assert taken.total_duration_ns == 2_000_000_000
+    steps = {step.id: step for step in letta.runs.steps.list(run)}
+    assert set(steps) == {name("step", 0), name("step", 1)}
+    last = steps[name("step", 1)]
+    assert (last.model, last.prompt_tokens, last.feedback) == ("gpt-x", 20, "positive")
+    usage = letta.runs.usage.retrieve(run)
+    assert (usage.prompt_tokens, usage.completion_tokens) == (30, 2)
+    assert len(list(letta.runs.messages.list(run))) == 3
+
+
+def test_companions_are_taken_over(letta: Letta, socket: Path, letta_url: str) -> None:
+    first, second = name("agent", 1), name("agent", 2)
+    pairs = {"sleeptime": first, "round_robin": name("agent", 3)}
+    with psycopg.connect(letta_url) as c:
+        for kind, manager in pairs.items():
+            _insert(c, "groups", id=name("group", kind), manager_type=kind,
+                    manager_agent_id=manager, sleeptime_agent_frequency=3)  # fmt: skip
+            _insert(c, "groups_agents", group_id=name("group", kind), agent_id=second)
+    for count in (1, 0):
+        with opened(letta_url) as source:
+            report = LettaImport(source, ControlApi(socket)).run()
+        assert report.failed == []
+        assert report.counts["groups"] == count
+        assert len(report.notes) == 1
+        assert "round_robin" in report.notes[0]
+    agent = letta.agents.retrieve(first)
+    assert agent.managed_group is not None
+    assert agent.managed_group.agent_ids == [second]
+    assert agent.managed_group.sleeptime_agent_frequency == 3
+
+
+def test_an_older_database_has_conversations_of_no_table(
+    letta: Letta, socket: Path, letta_url: str
+) -> None:
+    with psycopg.connect(letta_url) as c:
+        fill_conversations(c, name("agent", 1))
+        c.execute("DROP TABLE conversations, steps")
+    with opened(letta_url) as source:
+        report = LettaImport(source, ControlApi(socket), with_runs=True).run()
+    assert (report.failed, report.notes) == ([], ["the database has no table steps"])
+    assert report.counts["conversations"] == 2
+    assert report.counts["runs"] == 1
+    texts = [m.content for m in letta.conversations.messages.list(name("conv", 2))]  # type: ignore[union-attr]
+    assert texts == ["gone"]
+
+
+def test_a_conversation_of_another_agent_is_refused(
+    letta: Letta, socket: Path, letta_url: str
+) -> None:
+    mine = letta.agents.create()
+    own = letta.conversations.create(agent_id=mine.id)
+    with psycopg.connect(letta_url) as c:
+        _insert(c, "conversations", id=own.id, agent_id=name("agent", 1))
+    with opened(letta_url) as source:
+        report = LettaImport(source, ControlApi(socket)).run()
+    (failed,) = report.failed
+    assert f"{own.id} is a conversation of {mine.id}" in failed
+    assert report.counts["agents"] == AGENTS
 
 
 def test_the_source_is_only_read(letta_url: str) -> None:

@@ -9,6 +9,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
+from tests.integration.llm.conftest import KEY
 
 from o_contracts.llm import EmbedRequest, LlmDelta, LlmMessage, LlmRequest, LlmResult, LlmTool
 from o_contracts.messages import ToolCall, Usage
@@ -93,6 +95,23 @@ async def test_tools_are_offered_and_called(
     assert "Looks." in sent
     assert "blue" in sent
     assert "call_9" in sent or model.startswith("ollama/")
+
+
+@both
+@every_handle
+async def test_a_traced_call_tells_what_was_really_sent(
+    client: LlmClient, provider: OpenAiServer, model: str, stream: bool
+) -> None:
+    tool = LlmTool("look", "Looks.", {"type": "object", "properties": {}})
+    asked = ask(model, stream=stream, tools=[tool], settings={"temperature": 0.5})
+    _, plain = await complete(client, asked)
+    assert plain.trace is None
+    _, result = await complete(client, replace(asked, traced=True))
+    assert result.trace is not None
+    assert json.loads(result.trace.request) == provider.calls[1].body
+    assert provider.calls[0].body == provider.calls[1].body
+    assert "hello from the test server" in result.trace.response
+    assert KEY not in result.trace.request + result.trace.response
 
 
 @both

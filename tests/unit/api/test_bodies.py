@@ -121,7 +121,27 @@ def test_deprecated_ways_to_say_how_a_model_answers() -> None:
     assert made.config["compaction_settings"] == {"mode": "all", "clip_chars": None}
     with pytest.raises(ValidationError, match="mode"):
         AgentCreate.model_validate({"compaction_settings": {"mode": "no such"}})
-    with pytest.raises(NotOfferedError, match="remembers"):
-        new_agent(
-            AgentCreate(message_buffer_autoclear=True), lineage="default", default_model="o/echo"
-        )
+    forgetful = new_agent(
+        AgentCreate(message_buffer_autoclear=True), lineage="default", default_model="o/echo"
+    )
+    assert forgetful.config == {"message_buffer_autoclear": True}
+
+
+def test_tokens_for_reasoning_are_what_thinking_may_take() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 2048}
+    assert changed(max_reasoning_tokens=2048)["model_settings"] == {
+        "provider_type": "openai", "temperature": 0.1, "thinking": thinking,
+    }  # fmt: skip
+    assert changed(max_reasoning_tokens=0) == {}
+    assert changed(llm_config={"max_reasoning_tokens": 7, "handle": "a/b"})["model_settings"] == {
+        "provider_type": "openai", "temperature": 0.1,
+        "thinking": {"type": "enabled", "budget_tokens": 7},
+    }  # fmt: skip
+    with pytest.raises(ValidationError, match="max_reasoning_tokens"):
+        AgentUpdate.model_validate({"max_reasoning_tokens": -1})
+
+
+def test_folders_are_replaced() -> None:
+    ids = [f"source-00000000-0000-4000-8000-00000000000{n}" for n in range(2)]
+    assert changed(folder_ids=[]) == {"folder_ids": []}
+    assert changed(folder_ids=ids[:1], source_ids=ids) == {"folder_ids": ids}

@@ -129,13 +129,39 @@ class FileAgent(_Part):
         return [*given, *(self.secrets or {})]
 
 
+COMPANIONS = frozenset({"sleeptime", "voice_sleeptime"})
+"""Types of groups that are an agent and the companion that keeps its memory."""
+
+
+class FileManager(_Part):
+    """How a group is managed."""
+
+    manager_type: str = ""
+    manager_agent_id: str | None = None
+    sleeptime_agent_frequency: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class FileGroup(_Part):
+    """A group of agents of the file."""
+
+    agent_ids: list[str] = []
+    manager_config: FileManager = FileManager()
+
+    @property
+    def is_of_companion(self) -> bool:
+        """Whether it is an agent and the companion that keeps its memory."""
+        config = self.manager_config
+        is_sleeptime = config.manager_type in COMPANIONS
+        return is_sleeptime and config.manager_agent_id is not None and len(self.agent_ids) == 1
+
+
 class AgentFile(_Part):
     """A whole agent file."""
 
     agents: Annotated[list[FileAgent], Field(min_length=1)]
     blocks: list[FileBlock] = []
     tools: list[FileTool] = []
-    groups: list[dict[str, Any]] = []
+    groups: list[FileGroup] = []
     files: list[dict[str, Any]] = []
     sources: list[dict[str, Any]] = []
     mcp_servers: list[dict[str, Any]] = []

@@ -8,18 +8,22 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from o_platform.agents import attachments, tool_repository
+from o_platform.agents import attachments, sleeptime, tool_repository
 from o_platform.agents.agent_files import contents
 from o_platform.agents.agent_files.contents import Overrides
 from o_platform.agents.agent_files.format import AgentFile, FileAgent, FileTool
+from o_platform.agents.defaults import SLEEPTIME_FREQUENCY
 from o_platform.agents.new_agents import insert_agent
 from o_platform.agents.tool_service import ToolService, derive, insert_tool
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
+from o_platform.db.models import Agent
 from o_platform.errors import BadInputError
 
 _WRITTEN_IN = (None, "python", "json")
+_PAIR = 2
+"""Agents of a group that can be taken in: one and its companion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,14 @@ class AgentFileService:
             taken = _Taken(notes=_left_out(file))
             await self._take_tools(session, file.tools, taken)
             await _take_blocks(session, file, taken)
-            ids = []
+            made: list[Agent] = []
             for agent, new in wanted:
                 source = agent.model_copy(update={"messages": []}) if stripped else agent
                 tools = self._tools_of(agent, taken)
                 full = contents.filled(new, tools, _blocks_of(agent, taken), source)
-                ids.append((await insert_agent(session, self._catalogue, full)).id)
-            return Imported(ids, taken.notes)
+                made.append(await insert_agent(session, self._catalogue, full))
+            await self._take_companions(session, file, made, taken)
+            return Imported([agent.id for agent in made], taken.notes)
 
         stripped = overrides.strip_messages
         imported = await in_unit(self._database, change)
@@ -93,6 +98,33 @@ class AgentFileService:
             if derived is not None:
                 row = await insert_tool(session, contents.tool_fields(tool), derived)
                 taken.tools[tool.id] = present.setdefault(row.name, row).name
+
+    async def _take_companions(
+        self, session: AsyncSession, file: AgentFile, made: Sequence[Agent], taken: _Taken
+    ) -> None:
+        """Let agents be kept by the companions that they had, or else by new ones."""
+        agents = {one.id: agent for one, agent in zip(file.agents, made, strict=True)}
+        grouped: set[str] = set()
+        for group in file.groups:
+            manager_id = group.manager_config.manager_agent_id or ""
+            members = {manager_id, *group.agent_ids}
+            is_usable = len(members) == _PAIR and members <= agents.keys() - grouped
+            if not (group.is_of_companion and is_usable):
+                taken.notes.append("a group of the file was left out")
+                continue
+            grouped |= members
+            agent = agents[manager_id]
+            frequency = group.manager_config.sleeptime_agent_frequency or SLEEPTIME_FREQUENCY
+            given_up = sleeptime.usually_given_up(self._catalogue, agent)
+            companion = agents[group.agent_ids[0]]
+            await sleeptime.adopt(
+                session, agent, companion.id, frequency=frequency, given_up=given_up
+            )
+        for one in file.agents:
+            if one.enable_sleeptime and one.id not in grouped:
+                agent = agents[one.id]
+                given_up = sleeptime.usually_given_up(self._catalogue, agent)
+                await sleeptime.enable(session, self._catalogue, agent, given_up=given_up)
 
     def _tools_of(self, agent: FileAgent, taken: _Taken) -> list[str]:
         named = [name for name in agent.tools or [] if self._catalogue.spec(name) is not None]
@@ -138,10 +170,8 @@ def _derived(tool: FileTool, taken: _Taken) -> dict[str, Any] | None:
 
 def _left_out(file: AgentFile) -> list[str]:
     notes = [note for agent in file.agents for note in contents.left_out(agent)]
-    for name, what in (
-        ("files", "files"), ("sources", "folders"), ("mcp_servers", "MCP servers"),
-        ("groups", "groups"),
-    ):  # fmt: skip
+    parts = (("files", "files"), ("sources", "folders"), ("mcp_servers", "MCP servers"))
+    for name, what in parts:
         count = len(getattr(file, name))
         if count:
             notes.append(f"{count} {what} of the file were left out")

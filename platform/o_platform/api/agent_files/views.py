@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from o_contracts.messages import Message
 from o_platform.agents.agent_files.role_messages import RoleMessage, as_roles
-from o_platform.agents.service import AgentView
+from o_platform.agents.agent_views import AgentView
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.api.agents.schemas import AgentState
 from o_platform.api.agents.views import agent_state

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from o_contracts.ids import new_id, now_us
 from o_contracts.messages import Message, MessageType
-from o_platform.agents.defaults import DEFAULT_EMBEDDING, DEFAULT_SYSTEM
+from o_platform.agents.defaults import DEFAULT_EMBEDDING, default_system
 from o_platform.agents.inputs import AgentChanges, NewAgent
 from o_platform.api.agents.schemas import (
     AgentCreate,
@@ -35,8 +35,6 @@ _NOT_OFFERED = {
     "from_template": "templates are not offered by this server",
     "memory_variables": "templates are not offered by this server",
     "template": "templates are not offered by this server",
-    "message_buffer_autoclear": "every agent remembers its conversations; begin a new one instead",
-    "max_reasoning_tokens": "set `thinking` in `model_settings` instead",
     "message_ids": "choosing the messages in context is not offered; reset them instead",
 }
 _MESSAGE_TYPES: dict[str, MessageType] = {
@@ -59,7 +57,7 @@ def new_agent(body: AgentCreate, *, lineage: str, default_model: str) -> NewAgen
         model=_model(body) or default_model,
         name=body.name,
         agent_type=body.agent_type,
-        system=body.system if body.system is not None else DEFAULT_SYSTEM,
+        system=body.system if body.system is not None else default_system(body.agent_type),
         model_settings=_model_settings(body),
         embedding=_embedding(body) or DEFAULT_EMBEDDING,
         description=body.description,
@@ -74,7 +72,7 @@ def new_agent(body: AgentCreate, *, lineage: str, default_model: str) -> NewAgen
         blocks=[block.new_block() for block in body.memory_blocks or []],
         block_ids=body.block_ids or [],
         identity_ids=_distinct(body.identity_ids),
-        folder_ids=_distinct([*(body.folder_ids or []), *(body.source_ids or [])]),
+        folder_ids=_folder_ids(body) or [],
         messages=[_message(message) for message in body.initial_message_sequence or []],
         secrets=_secrets(body) or {},
     )
@@ -87,10 +85,6 @@ def agent_changes(body: AgentUpdate, model_settings: dict[str, Any]) -> AgentCha
         NotOfferedError: it asks for something this server does not have.
     """
     _refuse_what_is_not_offered(body)
-    if body.folder_ids is not None or body.source_ids is not None:
-        raise NotOfferedError(
-            "folders are not replaced; attach and detach them", field="folder_ids"
-        )
     sent = {
         name
         for name in body.model_fields_set
@@ -119,6 +113,7 @@ def agent_changes(body: AgentUpdate, model_settings: dict[str, Any]) -> AgentCha
         "model_settings": _changed_settings(body, settings),
         "config": _config(body) or None,
         "secrets": _secrets(body),
+        "folder_ids": _folder_ids(body),
     }
     changes |= {name: value for name, value in derived.items() if value is not None}
     return cast(AgentChanges, changes)
@@ -152,9 +147,14 @@ def _model_settings(body: AgentCreate | AgentUpdate) -> dict[str, Any]:
         "response_format": _first(_dumped(body.response_format), config.response_format),
         "temperature": config.temperature,
         "reasoning_effort": _first(config.reasoning_effort, REASONING if reasons else None),
+        "thinking": _thinking(body.max_reasoning_tokens or config.max_reasoning_tokens),
     }
     folded = {name: value for name, value in deprecated.items() if value is not None}
     return folded | (body.model_settings or {})
+
+
+def _thinking(tokens: int | None) -> dict[str, Any] | None:
+    return {"type": "enabled", "budget_tokens": tokens} if tokens else None
 
 
 def _dumped(form: ResponseFormatBody | None) -> dict[str, Any] | None:
@@ -178,6 +178,12 @@ def _config(body: AgentCreate | AgentUpdate) -> dict[str, Any]:
     if body.compaction_settings is not None:
         kept["compaction_settings"] = body.compaction_settings.model_dump(exclude_unset=True)
     return {name: value for name, value in kept.items() if value is not None}
+
+
+def _folder_ids(body: AgentCreate | AgentUpdate) -> list[str] | None:
+    if body.folder_ids is None and body.source_ids is None:
+        return None
+    return _distinct([*(body.folder_ids or []), *(body.source_ids or [])])
 
 
 def _secrets(body: AgentCreate | AgentUpdate) -> dict[str, str] | None:

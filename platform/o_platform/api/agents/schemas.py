@@ -26,6 +26,7 @@ from o_platform.api.fields import (
     Str,
     ToolId,
 )
+from o_platform.api.groups.schemas import GroupState
 
 
 def _known_timezone(value: str) -> str:
@@ -76,6 +77,7 @@ class LlmConfigBody(Input):
     response_format: Json | None = None
     enable_reasoner: bool | None = None
     reasoning_effort: Name | None = None
+    max_reasoning_tokens: int | None = Field(None, ge=0, le=MAX_INT32)
 
     def model_handle(self) -> str | None:
         """The model it names, as `provider/model`."""
@@ -119,7 +121,7 @@ class _AgentBody(Input):
     response_format: ResponseFormatBody | None = None
     reasoning: bool | None = None
     enable_reasoner: bool | None = None
-    max_reasoning_tokens: int | None = None
+    max_reasoning_tokens: int | None = Field(None, ge=0, le=MAX_INT32)
     embedding: Handle | None = None
     embedding_config: Json | None = None
     system: Str | None = None
@@ -303,8 +305,8 @@ class AgentState(BaseModel):
     identities: list[dict[str, Any]] = []
     identity_ids: list[str] = []
     pending_approval: dict[str, Any] | None = None
-    multi_agent_group: dict[str, Any] | None = None
-    managed_group: dict[str, Any] | None = None
+    multi_agent_group: GroupState | None = None
+    managed_group: GroupState | None = None
     last_run_completion: datetime | None
     last_run_duration_ms: int | None
     last_stop_reason: StopReason | None

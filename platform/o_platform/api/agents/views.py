@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 from o_contracts.messages import StopReason, ToolSpec
+from o_platform.agents.agent_views import AgentView
 from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW, AgentType
-from o_platform.agents.service import AgentView
 from o_platform.agents.tools import ToolCatalogue, tool_id
 from o_platform.api.agents.schemas import (
     AgentState,
@@ -17,6 +17,7 @@ from o_platform.api.agents.schemas import (
 from o_platform.api.blocks.schemas import block_state
 from o_platform.api.embedding_configs import embedding_config
 from o_platform.api.folders.states import folder_state
+from o_platform.api.groups.schemas import group_state
 from o_platform.api.identities.schemas import shown_identity
 from o_platform.api.messages.wire import MessageView
 from o_platform.api.providers import endpoint_type, provider_type
@@ -34,6 +35,7 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
     config = agent.config
     blocks = [block_state(block) for block in view.blocks]
     settings = _model_settings(agent)
+    group = None if view.group is None else group_state(view.group)
     return AgentState(
         id=agent.id,
         name=agent.name,
@@ -56,6 +58,8 @@ def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
         response_format=settings.get("response_format"),
         compaction_settings=config.get("compaction_settings"),
         enable_sleeptime=config.get("enable_sleeptime"),
+        multi_agent_group=group,
+        managed_group=group,
         message_buffer_autoclear=config.get("message_buffer_autoclear", False),
         timezone=agent.timezone,
         secrets=_secrets(view),
@@ -134,9 +138,16 @@ def _llm_config(agent: Agent, settings: dict[str, Any]) -> LlmConfigState:
         provider_name=provider,
         temperature=_number(settings.get("temperature")),
         max_tokens=settings.get("max_output_tokens"),
+        max_reasoning_tokens=_thinking_tokens(settings),
         parallel_tool_calls=settings.get("parallel_tool_calls") is True,
         response_format=settings.get("response_format"),
     )
+
+
+def _thinking_tokens(settings: dict[str, Any]) -> int:
+    thinking = settings.get("thinking")
+    tokens = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return tokens if isinstance(tokens, int) else 0
 
 
 def _number(value: Any) -> float | None:

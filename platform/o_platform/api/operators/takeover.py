@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ValidationError
 
 from o_platform.agents.agent_files.format import problems, storable
-from o_platform.agents.takeover import AgentBundle, MessageBatch, PassageBatch
+from o_platform.agents.takeover import AgentBundle, MessageBatch, PassageBatch, TakenGroup
+from o_platform.agents.takeover_history import ConversationBatch, RunBatch
 from o_platform.api.deps import TakeoverDep
 from o_platform.api.fields import AgentPath, ArchivePath
 from o_platform.errors import BadInputError
@@ -19,7 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Taken(BaseModel):
-    """Whether the agent is new here, and what of it was left out."""
+    """Whether the agent or group is new here, and what of it was left out."""
 
     is_new: bool
     notes: list[str]
@@ -29,6 +30,12 @@ class Added(BaseModel):
     """How many rows were added."""
 
     added: int
+
+
+class AddedRuns(Added):
+    """How many runs were added, and how many steps with them."""
+
+    steps: int
 
 
 @router.post("/agents")
@@ -42,6 +49,29 @@ async def take_agent(request: Request, takeover: TakeoverDep) -> Taken:
 async def take_messages(agent_id: AgentPath, request: Request, takeover: TakeoverDep) -> Added:
     """Append messages to an agent's history, under the ids they had."""
     return Added(added=await takeover.messages(agent_id, await _body(request, MessageBatch)))
+
+
+@router.post("/agents/{agent_id}/conversations")
+async def take_conversations(agent_id: AgentPath, request: Request, takeover: TakeoverDep) -> Added:
+    """Create conversations of an agent, under the ids they had."""
+    batch = await _body(request, ConversationBatch)
+    return Added(added=await takeover.conversations(agent_id, batch))
+
+
+@router.post("/agents/{agent_id}/runs")
+async def take_runs(agent_id: AgentPath, request: Request, takeover: TakeoverDep) -> AddedRuns:
+    """Keep runs that have ended, with their steps, under the ids they had."""
+    runs, steps = await takeover.runs(agent_id, await _body(request, RunBatch))
+    return AddedRuns(added=runs, steps=steps)
+
+
+@router.post("/groups")
+async def take_group(request: Request, takeover: TakeoverDep) -> Taken:
+    """Let an agent's memory be kept by the companion it had."""
+    group = await _body(request, TakenGroup)
+    is_new = await takeover.group(group)
+    left_out = f"the group {group.id} ({group.manager_type}): set its agents up again"
+    return Taken(is_new=bool(is_new), notes=[left_out] if is_new is None else [])
 
 
 @router.post("/archives/{archive_id}/passages")

@@ -1,8 +1,10 @@
-"""What happened in a run and in a step, put together from what is stored of them.
+"""What happened in a run and in a step.
 
-Nothing is recorded for this, so a trace costs no turn anything; it says in `source` that it was put
-together. A step's request is the history as it was before the step, under the system prompt that
-the agent has now. A run's spans are laid end to end, as the durations of its steps say.
+With `O_TRACE_DAYS` what a step sent to its provider, and what that answered, is kept for some days
+and shown as it was (`source` is `provider`). Otherwise nothing is recorded, so a trace costs no
+turn anything, and it is put together from what is stored anyway (`source` is `history`): the
+request is the history as it was before the step, under the system prompt that the agent has now. A
+run's spans are laid end to end, as the durations of its steps say.
 """
 
 from __future__ import annotations
@@ -11,12 +13,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter, Path, Query
 
 from o_agent.llm_messages import decode_messages, history_units
-from o_contracts.llm import LlmMessage
-from o_contracts.messages import Message, ToolCall
+from o_contracts.llm import LlmMessage, LlmResult
+from o_contracts.messages import Message, MessageType, Usage
 from o_platform.agents import history_repository
 from o_platform.agents.defaults import IN_CONTEXT_MESSAGES
 from o_platform.agents.history_repository import StepFilter, StepOfAgent
@@ -29,13 +30,15 @@ from o_platform.api.messages.schemas import MessageState, RunMessagesQuery
 from o_platform.api.messages.wire import MessageView
 from o_platform.api.runs.endpoints import existing_run, existing_step
 from o_platform.api.runs.schemas import FeedbackBody, StepState, TraceQuery, step_state
-from o_platform.db.models import Agent, Run, Step
+from o_platform.db.models import Agent, Run, Step, StepTrace
+from o_platform.llm.chat_format import chat_message, chat_response
 
 router = APIRouter(prefix="/v1", tags=["runs"])
 RunPath = Annotated[RunId, Path()]
 StepPath = Annotated[StepId, Path()]
 EVERYTHING: Final = Page(limit=MAX_PAGE, descending=False)
-SOURCE: Final = "history"
+EXACT: Final = "provider"
+PUT_TOGETHER: Final = "history"
 
 
 @router.get("/runs/{run_id}/trace")
@@ -85,6 +88,9 @@ async def retrieve_step_trace(step_id: StepPath, database: DatabaseDep) -> dict[
     async with database.unit_of_work() as session:
         found = await existing_step(session, step_id)
         agent = await existing_agent(session, found.agent_id)
+        kept = await session.get(StepTrace, step_id)
+        if kept is not None:
+            return _trace(found, agent, EXACT, kept.body["request"], kept.body["response"])
         rows = await history_repository.list_step_messages(session, found.step, EVERYTHING)
         replies = [row for row in rows if row.type not in {"user_message", "system_message"}]
         earlier = []
@@ -92,11 +98,15 @@ async def retrieve_step_trace(step_id: StepPath, database: DatabaseDep) -> dict[
             limit = IN_CONTEXT_MESSAGES
             earlier = await history_repository.messages_before(session, replies[0], limit)
     request = _request(agent, found.step, stored(earlier))
-    return _trace(found, agent, request, _response(found.step, stored(replies)))
+    return _trace(found, agent, PUT_TOGETHER, request, _response(found.step, stored(replies)))
 
 
 def _trace(
-    found: StepOfAgent, agent: Agent, request: dict[str, Any], response: dict[str, Any]
+    found: StepOfAgent,
+    agent: Agent,
+    source: str,
+    request: dict[str, Any],
+    response: dict[str, Any],
 ) -> dict[str, Any]:
     step = found.step
     return {
@@ -106,7 +116,7 @@ def _trace(
         "agent_id": found.agent_id,
         "agent_tags": agent.tags,
         "call_type": "agent_step",
-        "source": SOURCE,
+        "source": source,
         "request_json": request,
         "response_json": response,
         "latency_ms": round(step.llm_us / 1000),
@@ -120,53 +130,28 @@ def _request(agent: Agent, step: Step, earlier: Sequence[Message]) -> dict[str, 
     messages = [LlmMessage("system", agent.system), *window]
     return {
         "model": step.model.partition("/")[2],
-        "messages": [_as_chat(message) for message in messages],
+        "messages": [chat_message(message) for message in messages],
         "tools": agent.tools,
         **agent.model_settings,
     }
 
 
-def _as_chat(message: LlmMessage) -> dict[str, Any]:
-    body: dict[str, Any] = msgspec.to_builtins(message)
-    if message.tool_calls:
-        body["tool_calls"] = _calls(message.tool_calls)
-    return body
-
-
 def _response(step: Step, replies: Sequence[Message]) -> dict[str, Any]:
-    texts = [m.content for m in replies if m.type == "assistant_message"]
-    thoughts = [m.content for m in replies if m.type == "reasoning_message"]
     calls = [call for m in replies for call in m.tool_calls or ()]
-    said: dict[str, Any] = {
-        "role": "assistant",
-        "content": "\n".join(str(text) for text in texts) or None,
-        "tool_calls": _calls(calls),
-    }
-    if thoughts:
-        said["reasoning_content"] = "\n".join(str(text) for text in thoughts)
-    return {
-        "object": "chat.completion",
-        "model": step.model.partition("/")[2],
-        "choices": [
-            {"index": 0, "finish_reason": "tool_calls" if calls else "stop", "message": said}
-        ],
-        "usage": {
-            "prompt_tokens": step.prompt_tokens,
-            "completion_tokens": step.completion_tokens,
-            "total_tokens": step.prompt_tokens + step.completion_tokens,
-        },
-    }
+    return chat_response(
+        LlmResult(
+            text=_joined(replies, "assistant_message"),
+            reasoning=_joined(replies, "reasoning_message"),
+            tool_calls=calls,
+            finish_reason="tool_calls" if calls else "stop",
+            usage=Usage(step.prompt_tokens, step.completion_tokens),
+            model=step.model,
+        )
+    )
 
 
-def _calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": call.tool_call_id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in calls
-    ]
+def _joined(replies: Sequence[Message], kind: MessageType) -> str:
+    return "\n".join(str(m.content) for m in replies if m.type == kind)
 
 
 def _spans(run: Run, steps: Sequence[Step]) -> list[dict[str, Any]]:

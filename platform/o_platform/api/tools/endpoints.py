@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from o_platform.agents.service import AgentView
+from o_platform.agents.agent_views import AgentView
 from o_platform.api.agents.schemas import AgentState, ToolState
 from o_platform.api.agents.views import agent_state, agent_tools, tool_state
 from o_platform.api.deps import AgentsDep, McpDep, ToolRunsDep, ToolsDep

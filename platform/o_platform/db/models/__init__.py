@@ -20,6 +20,7 @@ from o_platform.db.models.delivery import (
 )
 from o_platform.db.models.encryption import EncryptionKey
 from o_platform.db.models.folders import AgentFolder, File, Folder, OpenFile
+from o_platform.db.models.groups import Group
 from o_platform.db.models.identities import Identity
 from o_platform.db.models.mcp import McpServer, McpTool
 from o_platform.db.models.memory import AgentArchive, Archive, Passage, PassageVector
@@ -27,7 +28,7 @@ from o_platform.db.models.message_index import IndexedMessage, LongHistory
 from o_platform.db.models.operations import ApiKey, Event, LlmUsage
 from o_platform.db.models.schedules import Schedule
 from o_platform.db.models.tools import AgentSecret, Tool
-from o_platform.db.models.turns import JournalEntry, Message, Run, Step, fence_epoch
+from o_platform.db.models.turns import JournalEntry, Message, Run, Step, StepTrace, fence_epoch
 from o_platform.db.models.windows import Window
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Event",
     "File",
     "Folder",
+    "Group",
     "Identity",
     "Image",
     "IndexedMessage",
@@ -70,6 +72,7 @@ __all__ = [
     "RunEvent",
     "Schedule",
     "Step",
+    "StepTrace",
     "Tool",
     "Variant",
     "Window",

@@ -86,6 +86,23 @@ class Step(Base):
     )
 
 
+class StepTrace(Base):
+    """What a step sent to its provider and got back (`request`, `response`), while that is kept.
+
+    Sealed at rest.
+    """
+
+    __tablename__ = "step_traces"
+
+    step_id: Mapped[str] = mapped_column(
+        ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True
+    )
+    body: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = now()
+
+    __table_args__ = (Index(None, "created_at"),)
+
+
 class Message(Base):
     """One message; `seq` orders an agent's history, `body` is `o_contracts`' `Message` as JSON.
 

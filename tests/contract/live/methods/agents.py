@@ -23,6 +23,16 @@ def _(world: World) -> None:
     agent = world.agent(name="eva", memory_blocks=HUMAN, tags=["a"], metadata={"k": 1})
     assert (agent.name, agent.tags, agent.metadata) == ("eva", ["a"], {"k": 1})
     assert [block.value for block in agent.blocks] == ["Ada"]
+    asleep = world.agent(enable_sleeptime=True, memory_blocks=HUMAN)
+    assert asleep.managed_group is not None
+    (companion,) = asleep.managed_group.agent_ids
+    for _ in range(4):
+        world.run(asleep.id)
+    run_ids = world.letta.agents.messages.create(asleep.id, input="fifth").usage.run_ids
+    assert run_ids is not None
+    _wait_completed(world, run_ids[1])
+    handed = next(iter(world.letta.agents.messages.list(companion, order="asc")))
+    assert "[user] fifth" in str(handed.content)  # type: ignore[union-attr]
 
 
 @drives("agents.retrieve")
@@ -43,6 +53,9 @@ def _(world: World) -> None:
     agent = world.agent()
     changed = world.letta.agents.update(agent.id, name="new", description="d", tags=["t"])
     assert (changed.name, changed.description, changed.tags) == ("new", "d", ["t"])
+    asleep = world.letta.agents.update(agent.id, enable_sleeptime=True)
+    assert asleep.managed_group is not None
+    assert world.letta.agents.update(agent.id, enable_sleeptime=False).managed_group is None
 
 
 @drives("agents.delete")

@@ -1,0 +1,1 @@
+"""Groups: agents and the companions that keep their memory."""
