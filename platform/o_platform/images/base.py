@@ -78,12 +78,15 @@ class BaseImages:
             recipe = await self._current_recipe()
             found = await self._engine.image(recipe.tag)
             try:
-                return BaseImage(recipe.tag, found or await self._make(recipe))
+                base = BaseImage(recipe.tag, found or await self._make(recipe))
             except OSError as error:
                 raise SetupError(
                     f"the base image could not be made in {self._cache} ({error.strerror}); "
                     "make room there, or choose another folder with O_HOME"
                 ) from error
+            if recipe.memo is not None:
+                await asyncio.to_thread(recipe.memo.save)
+            return base
 
     async def _current_recipe(self) -> _Recipe:
         if self._recipe is None:
@@ -191,6 +194,8 @@ class _Recipe:
     below: ImageInfo | None
     config: dict[str, Any]
     architecture: str
+    memo: FileMemo | None = None
+    """What is worth keeping once the base is there."""
 
 
 @functools.cache
@@ -203,14 +208,13 @@ def _own_recipe(executable: str, kept: Path) -> _Recipe:
     binaries = [e.content for e in packages if isinstance(e.content, Path) and ".so" in e.path]
     entries = [*packages, *interpreter_entries(interpreter, binaries, memo)]
     entries += [*_skeleton(), *_users()]
-    tag = f"{REPOSITORY}:{_digest(entries, interpreter.magic, memo=memo)}"
-    memo.save()
     return _Recipe(
-        tag=tag,
+        tag=f"{REPOSITORY}:{_digest(entries, interpreter.magic, memo=memo)}",
         entries=entries,
         below=None,
         config=_config(interpreter.image_path, ["PATH=/usr/local/bin"]),
         architecture=_ARCHITECTURES[interpreter.machine],
+        memo=memo,
     )
 
 

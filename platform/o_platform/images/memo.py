@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -74,12 +73,13 @@ class FileMemo:
         if not self._is_changed:
             return
         text = json.dumps({"format": _FORMAT, "known": self._used})
+        complete = self._path.with_suffix(f".{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as file:
-                file.write(text)
-            os.replace(file.name, self._path)
+            complete.write_text(text)
+            complete.replace(self._path)
         except OSError as error:
+            complete.unlink(missing_ok=True)
             _log.warning("%s cannot be kept (%s); starts take longer", self._path, error.strerror)
         self._is_changed = False
 

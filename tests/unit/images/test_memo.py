@@ -93,3 +93,14 @@ def test_only_what_was_asked_for_is_kept(tmp_path: Path, source: Path) -> None:
 def test_a_missing_file_is_the_askers_problem(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FileMemo(tmp_path / "memo.json").digest(tmp_path / "nothing")
+
+
+def test_without_room_nothing_is_left_behind(
+    tmp_path: Path, source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "memo.json").mkdir()
+    memo = FileMemo(tmp_path / "memo.json")
+    memo.digest(source)
+    memo.save()
+    assert "starts take longer" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["memo.json", "source"]
