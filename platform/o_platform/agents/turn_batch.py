@@ -116,14 +116,16 @@ WITH turn AS MATERIALIZED (
 ), step AS (
   INSERT INTO steps (
     id, run_id, model, prompt_tokens, completion_tokens, stop_reason, llm_us, tool_us,
-    sandbox_us)
+    sandbox_us, created_at)
   SELECT
     s.body ->> 'id', turn.run_id, s.body ->> 'model',
     (s.body #>> '{usage,prompt_tokens}')::int, (s.body #>> '{usage,completion_tokens}')::int,
     s.body ->> 'stop_reason', coalesce((s.body ->> 'llm_us')::bigint, 0),
     coalesce((s.body ->> 'tool_us')::bigint, 0),
-    coalesce((s.body ->> 'sandbox_us')::bigint, 0)
-  FROM turn CROSS JOIN LATERAL jsonb_array_elements(turn.steps) AS s(body)
+    coalesce((s.body ->> 'sandbox_us')::bigint, 0),
+    now() + (s.place - 1) * interval '1 microsecond'
+  FROM turn CROSS JOIN LATERAL
+    jsonb_array_elements(turn.steps) WITH ORDINALITY AS s(body, place)
 ), journal_end AS (
   DELETE FROM journal USING turn
   WHERE turn.journaled AND journal.agent_id = turn.agent_id
@@ -134,7 +136,9 @@ FROM (
   SELECT 1 / ((SELECT count(*) FROM agent) = (SELECT count(*) FROM turn))::int AS complete
 ) AS batch LEFT JOIN agent ON true
 """
-"""A missing agent makes it divide by zero, so that nothing of the batch is written."""
+"""A missing agent makes it divide by zero, so that nothing of the batch is written. Listings are in
+the order of `created_at`, so a run's steps have one each, a microsecond apart.
+"""
 
 
 def _varied(query: str, *changes: tuple[str, str]) -> str:

@@ -212,6 +212,7 @@ class Worker:
         turn: TurnOpened,
         text: str = "hi",
         ids: tuple[str, ...] = (),
+        step_ids: tuple[str, ...] = (),
         **fields: Any,
     ) -> int:
         first, second = ids or (new_id("message"), new_id("message"))
@@ -220,7 +221,8 @@ class Worker:
             Message(second, "assistant_message", now_us(), f"echo: {text}", step_id="step-1"),
         ]
         usage = Usage(7, 3)
-        steps = [StepRecord(new_id("step"), "o/echo", usage, "end_turn", 12)]
+        made = step_ids or (new_id("step"),)
+        steps = [StepRecord(step_id, "o/echo", usage, "end_turn", 12) for step_id in made]
         commit = TurnCommit(
             turn.token, turn.run_id, agent_id, messages, steps, "end_turn", usage, **fields
         )

@@ -51,6 +51,20 @@ async def test_a_turn_is_written_whole(bridge: Any, new_worker: Any, rows: Any) 
     assert rows.all("SELECT version, last_stop_reason FROM agents") == [(2, "end_turn")]
 
 
+async def test_steps_are_listed_in_the_order_they_were_made(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    worker = await new_worker()
+    turn = await worker.open(agent, "r1")
+    for number in range(8):
+        await worker.llm(turn, "again", seq=number)
+    steps = tuple(new_id("step") for _ in range(8))
+    await worker.commit(agent, turn, step_ids=steps)
+    assert rows.all("SELECT id FROM steps ORDER BY created_at") == [(step,) for step in steps]
+    assert rows.one("SELECT count(DISTINCT created_at) FROM steps") == 8
+
+
 async def test_an_instance_does_not_count_its_own_tokens(
     bridge: Any, new_worker: Any, rows: Any
 ) -> None:

@@ -45,11 +45,10 @@ def _bridge_serves(platform: TurnPlatform) -> bool:
 
 
 def _traces(platform: TurnPlatform, run_id: str) -> list[ProviderTrace]:
-    """Of a run's steps, in their order: each sends what the one before it sent, and more."""
-    steps = platform.letta.runs.steps.list(run_id)
+    """Of a run's steps, in their order."""
+    steps = platform.letta.runs.steps.list(run_id, order="asc")
     found = [platform.letta.steps.trace.retrieve(step.id) for step in steps]
-    traces = [trace for trace in found if trace is not None]
-    return sorted(traces, key=lambda trace: len(trace.request_json["messages"]))  # type: ignore[arg-type]
+    return [trace for trace in found if trace is not None]
 
 
 def _run(platform: TurnPlatform, agent_id: str, text: str) -> str:
