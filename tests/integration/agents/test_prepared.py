@@ -22,6 +22,7 @@ def test_a_server_that_dies_with_the_query_unread_is_noticed() -> None:
     with short_folder() as folder, running_server(folder) as server:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_dies_unread(server.url_of("postgres")))
+            runner.run(_answers_again(server.url_of("postgres")))
 
 
 async def _dies_unread(url: str) -> None:
@@ -39,3 +40,15 @@ async def _dies_unread(url: str) -> None:
                 await asked
     finally:
         await statement.close()
+
+
+async def _answers_again(url: str) -> None:
+    """A server that is told to stop while it recovers from a crash may not hear of it."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await (await psycopg.AsyncConnection.connect(url)).close()
+            except psycopg.OperationalError:
+                await asyncio.sleep(0.02)
+            else:
+                return
