@@ -4,6 +4,6 @@ import sys
 
 __version__ = "0.1.0"
 
-# httpx brings its command line, and with that rich, pygments and click, unless one is missing: a
-# third of the time it takes to import, in every process of the platform.
+# httpx brings its command line, and with that rich, pygments and click, unless one is missing: no
+# process of the platform has a use for them, and each would wait for their import.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

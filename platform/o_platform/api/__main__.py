@@ -7,8 +7,7 @@ import gc
 
 def run() -> None:
     """Import everything, then serve until told to stop."""
-    # Imports make no garbage, but the collector would look for it again and again: a tenth of the
-    # time that they take.
+    # Imports make no garbage, but the collector would look for it again and again meanwhile.
     gc.disable()
     from o_platform.api.process import main
 

@@ -1,7 +1,7 @@
 """What was found out from files, kept until one of them changes.
 
 The base image's tag follows from the content of a thousand files and from what `ldd` says of a
-hundred: a second of work at every start, for an answer that changes with an installation only.
+hundred: much work at every start, for an answer that changes with an installation only.
 """
 
 from __future__ import annotations

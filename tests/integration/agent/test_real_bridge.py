@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,8 @@ from o_contracts.frames import decode_body
 from o_contracts.ids import new_agent_id, new_id
 from o_contracts.llm import LlmRequest, LlmResult
 from o_contracts.messages import ToolCall
-from o_platform.llm.server import Exchange, FrameServer, listening_socket
+from o_platform.llm.server import Exchange, listening_socket
+from o_platform.testing.model import ModelThread
 from o_platform.testing.vault import revealed
 
 pytestmark = pytest.mark.integration
@@ -97,20 +96,10 @@ class CountingModel:
 
     def __init__(self, socket_path: Path) -> None:
         self.asked: list[str] = []
-        self._loop = asyncio.new_event_loop()
-        serving = FrameServer(self._answer).serve(listening_socket(str(socket_path)))
-        self._serving = self._loop.create_task(serving)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        self._thread = ModelThread(listening_socket(str(socket_path)), self._answer)
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._serving.cancel)
-        self._thread.join()
-
-    def _run(self) -> None:
-        with suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(self._serving)
-        self._loop.close()
+        self._thread.close()
 
     async def _answer(self, exchange: Exchange) -> LlmResult:
         request = decode_body(exchange.frame, LlmRequest)
@@ -162,6 +151,7 @@ def test_a_shadow_replays_what_the_original_turn_was_answered(
             copied, original = ([m["content"] for m in _said(turn.result(60))] for turn in turns)
     finally:
         model.close()
+    assert len(model.asked) == 1, (original, copied)
     assert original == copied == [f"said: answer 1 to {model.asked[0]}"]
     assert len(model.asked) == 1, "the shadow asked again"
     (count,) = database_rows.execute("SELECT count(*) FROM runs").fetchone() or (None,)

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,8 +28,9 @@ from o_contracts.llm import LlmRequest, LlmResult
 from o_contracts.messages import ToolCall, Usage
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.db.migrate import upgrade
-from o_platform.llm.server import Exchange, FrameServer, listening_socket
+from o_platform.llm.server import Exchange, listening_socket
 from o_platform.testing import require
+from o_platform.testing.model import ModelThread
 from o_platform.testing.postgres import short_folder, start_server
 from o_platform.testing.waiting import until
 
@@ -47,11 +47,8 @@ class Model:
         self.asked: Counter[tuple[str, int]] = Counter()
         """How often by what the user said and the number of the step."""
         self._holding: tuple[str, int] | None = None
-        self._loop = asyncio.new_event_loop()
         self._may_answer = asyncio.Event()
-        self._serving = self._loop.create_task(FrameServer(self._answer).serve(_listener(path)))
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        self._thread = ModelThread(_listener(path), self._answer)
 
     @contextmanager
     def holding(self, text: str, step: int) -> Iterator[Callable[[], None]]:
@@ -65,16 +62,10 @@ class Model:
 
     def _let_answer(self) -> None:
         self._holding = None
-        self._loop.call_soon_threadsafe(self._may_answer.set)
+        self._thread.call_soon(self._may_answer.set)
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._serving.cancel)
-        self._thread.join()
-
-    def _run(self) -> None:
-        with suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(self._serving)
-        self._loop.close()
+        self._thread.close()
 
     async def _answer(self, exchange: Exchange) -> LlmResult:
         request = decode_body(exchange.frame, LlmRequest)
