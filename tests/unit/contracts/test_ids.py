@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from uuid import RFC_4122, UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +20,16 @@ def test_an_agents_id_names_its_lineage(key: int) -> None:
     assert is_valid_id(agent_id, "agent")
     assert lineage_key(agent_id) == key
     assert agent_id.startswith(f"agent-{routing_key(agent_id)}-4")
+
+
+def test_other_ids_begin_with_the_time() -> None:
+    before = time.time_ns() // 1_000_000
+    made = [UUID(new_id("message").removeprefix("message-")) for _ in range(1000)]
+    after = time.time_ns() // 1_000_000
+    assert {each.version for each in made} == {7}
+    assert {each.variant for each in made} == {RFC_4122}
+    assert all(before <= each.int >> 80 <= after for each in made)
+    assert len({each.int & (2**62 - 1) for each in made}) == 1000
 
 
 @pytest.mark.parametrize("wrong", ["{}\n", " {}", "{}0", "agent_{}", ""])
