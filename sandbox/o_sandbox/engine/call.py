@@ -16,6 +16,7 @@ import wasmtime
 from o_sandbox.engine.entropy import Chance, Clock
 from o_sandbox.engine.meter import Meter
 from o_sandbox.engine.scratch import PREFIX, Scratch, ScratchError
+from o_sandbox.limits import Limits
 from o_sandbox.protocol import SCRATCH
 from o_sandbox.wire import Answer, Ask, Output, Run
 
@@ -98,6 +99,12 @@ class Call:
         return wasmtime.WasmtimeError("blocking wait")
 
 
+def rehearsal() -> Call:
+    """What a guest's own code runs in before its call: the same chance and time for all guests."""
+    nobody = Caller(lambda _output: None, lambda _ask, _patience_s: None, lambda: False)
+    return Call(_REHEARSAL, Meter(_REHEARSAL.limits, nobody.is_gone, lambda: 0), nobody)
+
+
 def _kept(scratch: Scratch, name: str, arguments: str) -> Answer:
     try:
         return Answer(True, scratch.answer(name, arguments))
@@ -139,4 +146,8 @@ class _Sleep(msgspec.Struct):
     seconds: float = 0.0
 
 
+_REHEARSAL: Final = Run(
+    name="rehearsal", language="python", code=b"", function="", arguments="{}",
+    limits=Limits(wall_s=60.0, cpu_s=60.0), seed=b"rehearsal", now_ns=0,
+)  # fmt: skip
 _thread: Final = threading.local()

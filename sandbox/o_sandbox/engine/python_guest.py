@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from wasmtime import component as wasm
 
 from o_sandbox.engine import call as calls
 from o_sandbox.engine import epochs, imports
+from o_sandbox.engine.bytecode import Bytecode
 from o_sandbox.engine.call import Call
 from o_sandbox.engine.ending import Ended, ended_by
 from o_sandbox.engine.pool import Pool
@@ -21,14 +23,15 @@ PACKAGES = "/packages"
 _INSTANCES = 200
 _TABLES = 40
 _TABLE_ELEMENTS = 60_000
+_KEPT_BYTECODE = 8 * 1024 * 1024
 
 
 class PythonInstance:
     """One interpreter, for one call."""
 
-    def __init__(self, store: wasmtime.Store, function: wasm.Func) -> None:
-        """`function`: the export `run`."""
-        self.store, self._function = store, function
+    def __init__(self, store: wasmtime.Store, run: wasm.Func, compile_: wasm.Func) -> None:
+        """Two exports of it, of which one is called, once."""
+        self.store, self._run, self._compile = store, run, compile_
 
     def call(self, request: str) -> str:
         """What the guest answers.
@@ -36,8 +39,17 @@ class PythonInstance:
         Raises:
             WasmtimeError: it was stopped, or stopped itself.
         """
-        reply: str = self._function(self.store, request)
+        reply: str = self._run(self.store, request)
         return reply
+
+    def compiled(self, name: str, source: str) -> str:
+        """The bytecode of a tool, as the guest's `run` takes it.
+
+        Raises:
+            WasmtimeError: it was stopped, or stopped itself.
+        """
+        made: str = self._compile(self.store, name, source)
+        return made
 
     def close(self) -> None:
         """Give its memory back."""
@@ -53,12 +65,11 @@ class PythonGuests:
         """`component` was compiled for `engine`."""
         self._engine, self._component, self._settings = engine, component, settings
         self._linker = imports.linker(engine, component)
-        export = component.get_export_index("run")
-        if export is None:
-            raise ValueError("the component has no function `run`")
-        self._export = export
+        self._run, self._compile, self._rehearse = (
+            _exported(component, name) for name in ("run", "compile", "rehearse")
+        )
         self._pool = Pool(self._make, settings.idle)
-        self._making = threading.Lock()
+        self._bytecode = Bytecode(_KEPT_BYTECODE)
 
     def start(self) -> None:
         """Fill the pool."""
@@ -66,32 +77,47 @@ class PythonGuests:
 
     def run(self, call: Call) -> Ended:
         """Run one tool on this thread."""
+        source = call.run.code.decode(errors="replace")
+        try:
+            compiled = self._compiled(call, source)
+            with self._instance(call) as instance:
+                reply = instance.call(self._request(call, source, compiled))
+        except wasmtime.WasmtimeError as error:
+            return ended_by(error, call.meter)
+        return Ended.from_reply(reply, call.meter)
+
+    def _compiled(self, call: Call, source: str) -> str:
+        """The tool's bytecode, made by an interpreter in which no tool has run."""
+        name = call.run.name
+        made = self._bytecode.get(name, source)
+        if made is None:
+            with self._instance(call) as instance:
+                made = instance.compiled(name, source)
+            made = self._bytecode.keep(name, source, made)
+        return made
+
+    @contextmanager
+    def _instance(self, call: Call) -> Iterator[PythonInstance]:
+        """One that nobody used, under the limits of the call that this thread runs."""
         instance = self._pool.take()
+        calls.set_current(call)
         try:
             instance.store.set_limits(
                 memory_size=min(call.run.limits.memory_bytes, self._settings.memory_bytes),
                 instances=_INSTANCES, tables=_TABLES, table_elements=_TABLE_ELEMENTS,
             )  # fmt: skip
             instance.store.set_epoch_deadline(1)
-            return self._answered(instance, call)
-        finally:
-            self._pool.retire(instance)
-
-    def _answered(self, instance: PythonInstance, call: Call) -> Ended:
-        calls.set_current(call)
-        try:
-            reply = instance.call(self._request(call))
-        except wasmtime.WasmtimeError as error:
-            return ended_by(error, call.meter)
+            yield instance
         finally:
             calls.set_current(None)
-        return Ended.from_reply(reply, call.meter)
+            self._pool.retire(instance)
 
-    def _request(self, call: Call) -> str:
+    def _request(self, call: Call, source: str, compiled: str) -> str:
         run = call.run
         request: dict[str, Any] = {
             "name": run.name,
-            "code": run.code.decode(errors="replace"),
+            "code": source,
+            "compiled": compiled,
             "function": run.function,
             "args": msgspec.Raw(run.arguments.encode()),
             "seed": call.chance.take(16).hex(),
@@ -100,17 +126,37 @@ class PythonGuests:
         return msgspec.json.encode(request).decode()
 
     def _make(self) -> PythonInstance:
+        """One that has copied the memory a small call writes to: most of such a call's time."""
         store = wasmtime.Store(self._engine)
         store.set_wasi(self._wasi())
         epochs.watch(store)
         instance = self._linker.instantiate(store, self._component)
-        function = instance.get_func(store, self._export)
-        if function is None:
-            raise ValueError("the component has no function `run`")
-        return PythonInstance(store, function)
+        calls.set_current(calls.rehearsal())
+        try:
+            _function(instance, store, self._rehearse)(store)
+        finally:
+            calls.set_current(None)
+        run, compile_ = (_function(instance, store, each) for each in (self._run, self._compile))
+        return PythonInstance(store, run, compile_)
 
     def _wasi(self) -> wasmtime.WasiConfig:
         wasi = wasmtime.WasiConfig()
         if self._settings.packages:
             wasi.preopen_dir(str(Path(self._settings.packages)), PACKAGES, fs_mutable=False)
         return wasi
+
+
+def _exported(component: wasm.Component, name: str) -> wasm.ExportIndex:
+    index = component.get_export_index(name)
+    if index is None:
+        raise ValueError(f"the component has no function `{name}`")
+    return index
+
+
+def _function(
+    instance: wasm.Instance, store: wasmtime.Store, export: wasm.ExportIndex
+) -> wasm.Func:
+    function = instance.get_func(store, export)
+    if function is None:
+        raise ValueError("the component exports something that is no function")
+    return function

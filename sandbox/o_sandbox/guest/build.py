@@ -26,7 +26,7 @@ from pathlib import Path
 
 GUEST = Path(__file__).parent
 BUILT = GUEST.parent / "_built"
-SOURCES = ("app.py", "call.py", "files.py", "stdlib.py", "world.py", "python.wit")
+SOURCES = ("app.py", "call.py", "files.py", "heap.py", "stdlib.py", "world.py", "python.wit")
 BAKED = {
     "jinja2": "jinja2",
     "markupsafe": "markupsafe",

@@ -1,5 +1,6 @@
 """One call of a tool: run its code, call its function, say what came of it."""
 
+import binascii
 import dataclasses
 import datetime
 import decimal
@@ -8,12 +9,14 @@ import inspect
 import io
 import json
 import linecache
+import marshal
 import pathlib
 import random
 import sys
 import traceback
 import types
 import uuid
+import warnings
 
 EMIT = None
 """Sends a piece of output to the host."""
@@ -26,6 +29,7 @@ _TRACEBACK_CHARS = 16384
 _loads, _dumps, _compile, _exec, _isawaitable = (
     json.loads, json.dumps, compile, exec, inspect.isawaitable
 )  # fmt: skip
+_unmarshal, _unpack = marshal.loads, binascii.a2b_base64
 _seed = random.seed
 
 
@@ -84,12 +88,6 @@ def plain(value):
     raise TypeError(f"a tool must return JSON-ready values; {type(value).__name__} is not one")
 
 
-def request(code, function, args):
-    """A request as the host sends it."""
-    return _dumps({"name": "rehearsal", "code": code, "function": function, "args": args,
-                   "seed": "0", "path": []})  # fmt: skip
-
-
 def answer(text):
     """Serve one request; the reply as JSON text."""
     asked = _loads(text)
@@ -107,11 +105,35 @@ def answer(text):
     return reply
 
 
+def compiled(name, code):
+    """A tool's bytecode as base64; empty if its source has an error or a warning in it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            made = _compile(code, name + ".py", "exec", 0, True)
+    except BaseException:  # noqa: BLE001 - the call itself will say what is wrong
+        return ""
+    return binascii.b2a_base64(marshal.dumps(made), newline=False).decode()
+
+
+def rehearse(function, args, code, compiled=""):
+    """Answer a call that nobody made, and leave nothing of it behind."""
+    streams = sys.stdout, sys.stderr
+    answer(_dumps({"name": "rehearsal", "code": code, "compiled": compiled, "function": function,
+                   "args": args, "seed": "0", "path": []}))  # fmt: skip
+    sys.stdout, sys.stderr = streams
+    del sys.modules["tool_rehearsal"]
+    linecache.cache.pop("rehearsal.py", None)
+
+
 def _called(asked, filename):
     module = types.ModuleType("tool_" + asked["name"])
     module.__file__ = filename
     sys.modules[module.__name__] = module
-    _exec(_compile(asked["code"], filename, "exec", 0, True), module.__dict__)
+    code = _unmarshal(_unpack(made)) if (made := asked["compiled"]) else (
+        _compile(asked["code"], filename, "exec", 0, True)
+    )  # fmt: skip
+    _exec(code, module.__dict__)
     function = getattr(module, asked["function"], None)
     if function is None:
         raise NameError(f"the tool's code defines no function `{asked['function']}`")

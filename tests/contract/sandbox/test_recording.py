@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -90,6 +91,32 @@ async def test_a_replay_gives_the_same_bytes_and_no_effect(
             await replay(sandbox, changed)
     finally:
         await sandbox.close()
+
+
+async def test_the_first_call_of_a_source_is_like_all_later_ones(engine: EngineKeeper) -> None:
+    """It is compiled in that call, and later ones use what it compiled to."""
+    code = "def f(n):\n    return [repr(object()), repr(f), repr({}), id('a' * n)]"
+    async with AsyncExitStack() as stack:
+        sandbox = WasmSandbox(paths=[engine.path])
+        await sandbox.start()
+        stack.push_async_callback(sandbox.close)
+        seen = [await record(sandbox, Tool("f", code), {"n": 9}, Limits(), {}) for _ in range(3)]
+        again = [await replay(sandbox, each) for each in seen]
+    assert [each.outcome.reason for each in seen] == ["ok"] * 3
+    assert [each.value for each in again] == [each.outcome.value for each in seen]
+    assert seen[0].outcome.value == seen[1].outcome.value == seen[2].outcome.value
+
+
+async def test_what_the_compiler_warns_of_is_heard_in_every_call(engine: EngineKeeper) -> None:
+    code = "def f(n):\n    return n is 2"
+    async with AsyncExitStack() as stack:
+        sandbox = WasmSandbox(paths=[engine.path])
+        await sandbox.start()
+        stack.push_async_callback(sandbox.close)
+        for _ in range(2):
+            outcome = await sandbox.run(Tool("f", code), {"n": 2}, Limits(), {})
+            assert outcome.value is True
+            assert "SyntaxWarning" in outcome.stderr
 
 
 def test_what_is_no_recording_is_refused() -> None:
