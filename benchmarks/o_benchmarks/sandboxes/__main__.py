@@ -51,7 +51,7 @@ async def run(*, quick: bool) -> Report:
     report.figures |= await measure_first_use()
     async with rivals() as found:
         others = {"subprocess": process_call, **found.calls}
-        report.figures |= await measure_latency(30 if quick else 200, others)
+        report.figures |= await measure_latency(10 if quick else 100, others)
     report.failed |= found.left_out
     report.figures |= await measure_sustained(3.0 if quick else 15.0)
     report.figures |= await measure_idle()

@@ -59,5 +59,7 @@ _take_every_path()
 call.EMIT = wit_world.emit
 gc.collect()
 FILLED = heap.closed()
+OBJECTS = heap.objects()
+MARKED = heap.marked(OBJECTS)
 gc.freeze()
 gc.set_threshold(20000, 20, 20)

@@ -27,6 +27,7 @@ from pathlib import Path
 GUEST = Path(__file__).parent
 BUILT = GUEST.parent / "_built"
 SOURCES = ("app.py", "call.py", "files.py", "heap.py", "stdlib.py", "world.py", "python.wit")
+PATCHER = "immortals.py"
 BAKED = {
     "jinja2": "jinja2",
     "markupsafe": "markupsafe",
@@ -97,7 +98,7 @@ def sources_digest() -> str:
         BuildError: a distribution it is made from is not installed.
     """
     total = hashlib.sha256()
-    for name in SOURCES:
+    for name in (*SOURCES, PATCHER):
         total.update(name.encode() + b"\0" + (GUEST / name).read_bytes() + b"\0")
     for distribution in (_COMPILER, *BAKED.values()):
         total.update(f"{distribution}=={_version(distribution)}\0".encode())
@@ -113,6 +114,7 @@ def _build() -> bytes:
         for package in BAKED:
             _copy_pure(package, work / "baked" / package)
         _componentize(work)
+        _make_immortal(work / "python.wasm")
         return (work / "python.wasm").read_bytes()
 
 
@@ -126,6 +128,13 @@ def _componentize(work: Path) -> None:
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise BuildError(f"{_COMPILER} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _make_immortal(component: Path) -> None:
+    command = [sys.executable, "-I", str(GUEST / PATCHER), str(component)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise BuildError(f"the component's image is not as expected: {done.stderr.strip()}")
 
 
 def _copy_pure(package: str, target: Path) -> None:

@@ -107,6 +107,22 @@ async def test_the_first_call_of_a_source_is_like_all_later_ones(engine: EngineK
     assert seen[0].outcome.value == seen[1].outcome.value == seen[2].outcome.value
 
 
+async def test_what_was_imported_before_a_call_is_immortal(engine: EngineKeeper) -> None:
+    """So looking at it writes to no page of the image; what a call makes is freed as always."""
+    code = """
+import json, sys, decimal, asyncio
+def f(n):
+    found = [json, json.dumps, json.dumps.__code__, decimal.Decimal, asyncio.run.__doc__, sys.path]
+    return [sum(map(sys._is_immortal, found)), sys._is_immortal([n]), sys.getrefcount([n])]
+"""
+    async with AsyncExitStack() as stack:
+        sandbox = WasmSandbox(paths=[engine.path])
+        await sandbox.start()
+        stack.push_async_callback(sandbox.close)
+        outcome = await sandbox.run(Tool("f", code), {"n": 2}, Limits(), {})
+    assert outcome.value == [6, False, 1], outcome
+
+
 async def test_what_the_compiler_warns_of_is_heard_in_every_call(engine: EngineKeeper) -> None:
     code = "def f(n):\n    return n is 2"
     async with AsyncExitStack() as stack:

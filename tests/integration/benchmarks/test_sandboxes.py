@@ -26,7 +26,7 @@ async def test_each_tier_is_measured_beside_a_process_and_docker_exec() -> None:
     names = {name.removesuffix(".p50_ms") for name in figures if name.endswith(".p50_ms")}
     assert names == {
         "wasm.warm", "wasm.cold", "restricted", "module.javascript", "container", "subprocess",
-        "docker_exec",
+        "docker_exec", "round_trip",
     }  # fmt: skip
     assert all(0 < figures[f"{n}.p50_ms"] <= figures[f"{n}.p99_ms"] for n in names), figures
     assert figures["restricted.p50_ms"] < figures["docker_exec.p50_ms"]
