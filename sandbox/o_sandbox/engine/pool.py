@@ -39,8 +39,8 @@ class Pool(Generic[Instance]):
         self._work: queue.SimpleQueue[Instance] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """Make the first instances here and now, and keep them coming."""
-        while len(self._ready) < self._idle:
+        """Make the first instance here and now, and let a thread keep them coming."""
+        if self._idle:
             self._ready.append(self._make())
         threading.Thread(target=self._tend, name="pool", daemon=True).start()
 
@@ -65,12 +65,14 @@ class Pool(Generic[Instance]):
 
     def _tend(self) -> None:
         while True:
+            while len(self._ready) < self._idle and self._refill():
+                continue
             self._work.get().close()
-            if len(self._ready) < self._idle:
-                self._refill()
 
-    def _refill(self) -> None:
+    def _refill(self) -> bool:
         try:
             self._ready.append(self._make())
         except wasmtime.WasmtimeError as error:
             log.warning("no instance can be made ahead: %s", error)
+            return False
+        return True

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from o_platform.testing.waiting import until
 from o_sandbox.engine.pool import Pool
 
 pytestmark = pytest.mark.unit
@@ -48,3 +49,14 @@ def test_callers_faster_than_the_pool_s_thread_do_not_run_out_of_room() -> None:
         pool.retire(pool.take())
     room.is_free.set()
     assert room.most <= 2 * 2 + 2, "used instances were left to wait without a bound"
+
+
+async def test_the_pool_s_thread_fills_it_and_keeps_it_full() -> None:
+    room = _Room()
+    room.is_free.set()
+    pool = Pool(room.make, idle=3)
+    pool.start()
+    for _ in range(5):
+        await until(lambda: pool.ready == 3)
+        pool.retire(pool.take())
+    await until(lambda: pool.ready == room.living == 3)
