@@ -201,11 +201,23 @@ class ContextCompiler:
 
 
 def _flat(given: dict[str, Any]) -> dict[str, Any]:
-    """The settings with what providers' own sections in them say of reasoning."""
-    reasoning = given.get("reasoning")
+    """The settings with what single providers call by other names."""
+    reasoning, thinking = given.get("reasoning"), given.get("thinking_config")
     effort = reasoning.get("reasoning_effort") if isinstance(reasoning, dict) else None
-    effort = effort or given.get("effort")
-    return given if effort is None else {"reasoning_effort": effort, **given}
+    names = {
+        "reasoning_effort": effort or given.get("effort"),
+        "response_format": given.get("response_schema"),
+        "thinking": _thinking(thinking) if isinstance(thinking, dict) else None,
+    }
+    return {name: value for name, value in names.items() if value is not None} | given
+
+
+def _thinking(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Google's way to say how much a model may think, as LiteLLM takes it for any provider."""
+    budget = config.get("thinking_budget")
+    if budget is None:
+        return {"type": "enabled"} if config.get("include_thoughts") else None
+    return {"type": "enabled", "budget_tokens": budget}
 
 
 def system_unit(prompt: RenderedPrompt, agent: AgentContext, earlier_messages: int) -> Unit:

@@ -191,6 +191,34 @@ def test_settings_come_from_the_agent_then_the_genome() -> None:
     assert ContextCompiler(genome()).compile(agent()).settings == {}
 
 
+@pytest.mark.parametrize(
+    ("given_settings", "passed_on"),
+    [
+        ({"reasoning": {"reasoning_effort": "low"}}, {"reasoning_effort": "low"}),
+        ({"effort": "high", "verbosity": "low"}, {"reasoning_effort": "high", "verbosity": "low"}),
+        (
+            {"thinking_config": {"include_thoughts": True, "thinking_budget": 512}},
+            {"thinking": {"type": "enabled", "budget_tokens": 512}},
+        ),
+        ({"thinking_config": {"include_thoughts": True}}, {"thinking": {"type": "enabled"}}),
+        (
+            {"thinking_config": {"thinking_budget": 0}},
+            {"thinking": {"type": "enabled", "budget_tokens": 0}},
+        ),
+        ({"thinking_config": {"include_thoughts": False}}, {}),
+        (
+            {"response_schema": {"type": "json_object"}},
+            {"response_format": {"type": "json_object"}},
+        ),
+    ],
+)
+def test_settings_that_a_provider_calls_otherwise_are_passed_on(
+    given_settings: dict[str, Any], passed_on: dict[str, Any]
+) -> None:
+    own = agent(model_settings=given_settings)
+    assert ContextCompiler(genome()).compile(own).settings == passed_on
+
+
 def test_an_agents_own_tool_hides_the_genomes() -> None:
     @when(lambda view: view.name == "n")
     @tool
