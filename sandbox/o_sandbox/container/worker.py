@@ -26,6 +26,7 @@ from o_sandbox.container.options import Options
 from o_sandbox.jail import Jail, JailError, enter, missing
 from o_sandbox.jail.seccomp import BASIC
 from o_sandbox.outcome import Reason
+from o_sandbox.protocol import Channel
 from o_sandbox.worker import wire
 from o_sandbox.worker.capabilities import Capabilities, offered
 from o_sandbox.worker.connection import Connection, silence
@@ -119,7 +120,7 @@ class _Run:
 class _Writer(io.TextIOBase):
     """`sys.stdout` and `sys.stderr`."""
 
-    def __init__(self, console: Console, channel: str) -> None:
+    def __init__(self, console: Console, channel: Channel) -> None:
         self._console = console
         self._channel = channel
 

@@ -12,7 +12,7 @@ import msgspec
 
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import HostCall, Outcome, Reason, Used
-from o_sandbox.protocol import Channel, Grants, HostCallError, OnOutput, SandboxError
+from o_sandbox.protocol import Grants, HostCallError, OnOutput, SandboxError
 from o_sandbox.tool import Tool
 from o_sandbox.worker import wire
 from o_sandbox.worker.capabilities import denial
@@ -100,20 +100,19 @@ class Call:
     def _outcome(self, done: wire.Done) -> Outcome:
         if self._denial is not None:
             return self.ended("denied", self._denial)
-        reason = msgspec.convert(done.reason, Reason)
-        value = json.loads(done.value) if reason == "ok" else None
-        return self.ended(reason, done.error, value, len(done.value) if reason == "ok" else 0)
+        if done.reason != "ok":
+            return self.ended(done.reason, done.error)
+        return self.ended("ok", done.error, json.loads(done.value), len(done.value))
 
     def _print(self, output: wire.Output) -> None:
-        channel = msgspec.convert(output.channel, Channel)
         if not output.text:
             raise ValueError("output of no bytes, which no limit would end")
         self._printed_bytes += len(output.text.encode())
         if self._printed_bytes > self._limits.output_bytes:
             raise ValueError("more output than the limit")
-        self._printed[channel].append(output.text)
+        self._printed[output.channel].append(output.text)
         if self._on_output is not None:
-            self._on_output(channel, output.text)
+            self._on_output(output.channel, output.text)
 
     async def _answer(self, call: wire.Call) -> wire.Answer:
         if self._denial is not None:

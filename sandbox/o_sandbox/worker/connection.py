@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Protocol
+from typing import Final, Protocol
 
 from o_sandbox.worker import wire
+
+_CHUNK: Final = 256 * 1024
 
 
 def silence() -> None:
@@ -38,6 +40,7 @@ class Connection:
     def __init__(self, descriptor: int) -> None:
         """Speak over the connected socket `descriptor`."""
         self._socket = socket.socket(fileno=descriptor)
+        self._held = bytearray()
 
     def send(self, message: wire.FromWorker) -> None:
         """Send one message."""
@@ -49,15 +52,17 @@ class Connection:
         Raises:
             HostGoneError: there is none any more.
         """
-        (size,) = wire.HEADER.unpack(self._exactly(wire.HEADER.size))
-        message: wire.ToWorker = wire.to_worker.decode(self._exactly(size))
+        (size,) = wire.HEADER.unpack(self._taken(wire.HEADER.size))
+        message: wire.ToWorker = wire.to_worker.decode(self._taken(size))
         return message
 
-    def _exactly(self, size: int) -> bytes:
-        chunks = bytearray()
-        while len(chunks) < size:
-            chunk = self._socket.recv(min(size - len(chunks), 1 << 20))
+    def _taken(self, size: int) -> bytes:
+        """The next bytes; what is read besides waits for the next time."""
+        while len(self._held) < size:
+            chunk = self._socket.recv(_CHUNK)
             if not chunk:
                 raise HostGoneError
-            chunks += chunk
-        return bytes(chunks)
+            self._held += chunk
+        taken = bytes(memoryview(self._held)[:size])
+        del self._held[:size]
+        return taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from o_sandbox.protocol import Channel
 from o_sandbox.worker import wire
 from o_sandbox.worker.connection import Host
 from o_sandbox.worker.verdict import Verdict
@@ -23,12 +24,12 @@ class Console:
         self._verdict = verdict
         self._limit = limit
         self._host = host
-        self._held: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self._held: dict[Channel, list[str]] = {"stdout": [], "stderr": []}
         self._held_bytes = 0
         self._sent_at = time.monotonic()
         self.size = 0
 
-    def write(self, channel: str, text: str) -> None:
+    def write(self, channel: Channel, text: str) -> None:
         """Print `text`.
 
         Raises:

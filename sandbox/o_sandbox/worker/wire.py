@@ -8,6 +8,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from o_sandbox.outcome import Reason
+from o_sandbox.protocol import Channel
+
 HEADER: Final = struct.Struct("<I")
 MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 """Source and arguments of one call together, at most."""
@@ -49,7 +52,7 @@ class Refused(Struct, frozen=True, tag="refused"):
 class Output(Struct, frozen=True, tag="output"):
     """A piece of what the guest printed."""
 
-    channel: str
+    channel: Channel
     text: str
 
 
@@ -63,7 +66,7 @@ class Call(Struct, frozen=True, tag="call"):
 class Done(Struct, frozen=True, tag="done"):
     """The end of a run; `value` is JSON."""
 
-    reason: str
+    reason: Reason
     value: bytes = b"null"
     error: str = ""
 
