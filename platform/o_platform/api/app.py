@@ -38,6 +38,7 @@ from o_platform.api.operators import (
     variants,
 )
 from o_platform.api.passages import endpoints as passages
+from o_platform.api.route_table import RouteTable
 from o_platform.api.runs import endpoints as runs
 from o_platform.api.runs import streams, traces
 from o_platform.api.schedules import endpoints as schedules
@@ -64,14 +65,15 @@ def create_app(platform: Platform) -> FastAPI:
 
     app = FastAPIOffline(
         title=TITLE, version=__version__, lifespan=lifespan, redirect_slashes=False,
-        static_url="/docs/assets",
+        static_url="/docs/assets", telemetry={"tracing": False, "metrics": False, "logs": False},
     )  # fmt: skip
     app.state.platform = platform
     for noun in (*LETTA, *OPENAI, *OPERATORS):
-        app.include_router(noun.router)
+        app.router.routes.extend(noun.router.routes)
     add_not_offered(app)
     install_error_handlers(app)
-    install_openapi(app)
+    install_openapi(app, app.routes[:])
+    app.router.routes[:] = [RouteTable(app.routes)]
     limits = platform.settings
     app.add_middleware(
         Edge, max_body_bytes=limits.max_body_bytes, max_upload_bytes=limits.max_upload_bytes

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from o_contracts.turns import REFUSED_FIELDS, json_schemas
 
@@ -28,21 +30,21 @@ _ERRORS: Final = {
 }
 
 
-def install_openapi(app: FastAPI) -> None:
-    """Let the application answer `/openapi.json` with the merged document."""
+def install_openapi(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Let the application answer `/openapi.json` with the merged document of these routes."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _merged(app)
+            app.openapi_schema = _merged(app, routes)
         return app.openapi_schema
 
     # FastAPI's documented extension point.
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _merged(app: FastAPI) -> dict[str, Any]:
+def _merged(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
     document = get_openapi(
-        title=TITLE, version=app.version, description=_DESCRIPTION, routes=app.routes
+        title=TITLE, version=app.version, description=_DESCRIPTION, routes=routes
     )
     document["components"]["schemas"] |= json_schemas()
     for path, operation in _turn_operations().items():
