@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
-from o_platform.agents import group_repository, history_repository, repository, sleeptime
+from o_platform.agents import group_repository, history_repository, sleeptime
 from o_platform.agents.defaults import IN_CONTEXT_MESSAGES
 from o_platform.agents.folder_repository import folders_of_agents
 from o_platform.agents.identity_repository import fetch_identities
 from o_platform.agents.mcp_repository import fetch_tools
-from o_platform.agents.repository import Belongings
+from o_platform.agents.new_agents import NewRows
 from o_platform.agents.tool_repository import fetch_named
 from o_platform.agents.tools import ToolCatalogue
+from o_platform.db.detached import Detached
+from o_platform.db.engine import Database, within
+from o_platform.db.line import Statement
 from o_platform.db.models import Agent, Archive, Block, Folder, Group, Identity, McpTool, Tool
+from o_platform.db.sealed_columns import vault_of
+from o_platform.db.sealing import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class AgentView:
     agent: Agent
     blocks: list[Block]
     message_ids: list[str]
-    identities: list[Identity]
+    identities: list[Identity] = field(default_factory=list)
     pending: contract.Message | None = None
     tools: dict[str, Tool] = field(default_factory=dict)
     """Tools that were added over the API, by name: at least those the agent has."""
@@ -43,47 +49,139 @@ class AgentView:
     """The group it manages, if a sleep-time companion keeps its memory."""
 
 
-async def view_agents(
-    session: AsyncSession, catalogue: ToolCatalogue, agents: Sequence[Agent]
+DOCUMENT: Final = """
+json_build_object(
+  'agent', row_to_json(r),
+  'blocks', ARRAY(
+    SELECT row_to_json(b) FROM agent_blocks ab JOIN blocks b ON b.id = ab.block_id
+    WHERE ab.agent_id = r.id ORDER BY ab.position),
+  'message_ids', newest.ids,
+  'pending_id', CASE WHEN newest.last_type = 'approval_request_message'
+    THEN newest.ids[cardinality(newest.ids)] END,
+  'has_folders', EXISTS (SELECT FROM agent_folders f WHERE f.agent_id = r.id),
+  'secrets', ARRAY(SELECT s.name FROM agent_secrets s WHERE s.agent_id = r.id ORDER BY s.name)
+)
+"""
+"""What a view is made of, of an agent `r` and its newest messages."""
+JOINED: Final = f"""
+, LATERAL (
+  SELECT array_agg(m.id ORDER BY m.seq) AS ids,
+    (array_agg(m.type ORDER BY m.seq DESC))[1] AS last_type
+  FROM (
+    SELECT id, seq, type FROM messages
+    WHERE agent_id = r.id AND conversation_id IS NULL
+    ORDER BY seq DESC LIMIT {IN_CONTEXT_MESSAGES}
+  ) AS m
+) AS newest
+"""  # noqa: S608
+_VIEW: Final = Statement(
+    f"SELECT ({DOCUMENT})::text FROM agents AS r{JOINED} WHERE r.id = $1"  # noqa: S608
+)
+_agent: Final = Detached(Agent)
+_block: Final = Detached(Block)
+
+
+async def view_agent(
+    session: AsyncSession, catalogue: ToolCatalogue, agent_id: str
+) -> AgentView | None:
+    """The agent as it is in this transaction, with what belongs to it."""
+    documents = await within(session)(_VIEW, agent_id)
+    own = [_Own.of(vault_of(session), document) for document in documents]
+    views = await _completed(session, catalogue, own)
+    return views[0] if views else None
+
+
+async def read_agent(
+    database: Database, catalogue: ToolCatalogue, agent_id: str
+) -> AgentView | None:
+    """The agent with what belongs to it."""
+    views = await read_agents(database, catalogue, await database.ask(_VIEW, agent_id))
+    return views[0] if views else None
+
+
+async def read_agents(
+    database: Database, catalogue: ToolCatalogue, documents: Sequence[dict[str, Any]]
 ) -> Sequence[AgentView]:
-    """These agents with what belongs to them."""
-    ids = [agent.id for agent in agents]
-    if not ids:
-        return []
-    blocks = await repository.fetch_blocks_of(session, ids)
-    identities = await _identities_of(session, agents)
-    belongings = await repository.fetch_belongings(session, ids, IN_CONTEXT_MESSAGES)
-    asking = [own.pending_id for own in belongings.values() if own.pending_id is not None]
+    """The agents of these documents with what belongs to them."""
+    own = [_Own.of(database.vault, document) for document in documents]
+    if not any(one.needs_more(catalogue) for one in own):
+        return [one.view() for one in own]
+    async with database.reading() as session:
+        return await _completed(session, catalogue, own)
+
+
+def new_agent(vault: Vault, row: dict[str, Any], rows: NewRows) -> AgentView:
+    """The agent that was inserted as `row`, and has nothing but its own `rows`."""
+    blocks = [_block(vault, block) for block in rows.blocks]
+    newest = [message.id for message in rows.messages[-IN_CONTEXT_MESSAGES:]]
+    return _Own(_agent(vault, row), blocks, newest, None, False, []).view()
+
+
+class _Own(NamedTuple):
+    """An agent and what is its own, before what it shares with others is looked up."""
+
+    agent: Agent
+    blocks: list[Block]
+    message_ids: list[str]
+    pending_id: str | None
+    has_folders: bool
+    secrets: list[str]
+
+    @classmethod
+    def of(cls, vault: Vault, document: dict[str, Any]) -> _Own:
+        return cls(
+            _agent(vault, document["agent"]),
+            [_block(vault, row) for row in document["blocks"]],
+            document["message_ids"] or [],
+            document["pending_id"],
+            document["has_folders"],
+            document["secrets"],
+        )
+
+    @property
+    def has_companion(self) -> bool:
+        return bool(self.agent.config.get(sleeptime.ENABLED))
+
+    def needs_more(self, catalogue: ToolCatalogue) -> bool:
+        own = self.agent.identity_ids or self.pending_id or self.has_folders or self.has_companion
+        return bool(own) or not catalogue.names >= set(self.agent.tools)
+
+    def view(self, **shared: Any) -> AgentView:
+        return AgentView(
+            self.agent, self.blocks, self._in_context(), secrets=self.secrets, **shared
+        )
+
+    def _in_context(self) -> list[str]:
+        """Ids of the messages it is shown in its next turn; none, if it forgets those of others."""
+        forgets = self.agent.config.get("message_buffer_autoclear") and self.pending_id is None
+        return [] if forgets else self.message_ids
+
+
+async def _completed(
+    session: AsyncSession, catalogue: ToolCatalogue, agents: Sequence[_Own]
+) -> Sequence[AgentView]:
+    identities = await _identities_of(session, [own.agent for own in agents])
+    asking = [own.pending_id for own in agents if own.pending_id is not None]
     pending = await history_repository.fetch_messages(session, asking) if asking else {}
-    added = {name for agent in agents for name in agent.tools} - catalogue.names
+    added = {name for own in agents for name in own.agent.tools} - catalogue.names
     tools = await fetch_named(session, added) if added else {}
     foreign = added - tools.keys()
     of_servers = await fetch_tools(session, foreign) if foreign else {}
-    readers = [agent_id for agent_id, own in belongings.items() if own.has_folders]
+    readers = [own.agent.id for own in agents if own.has_folders]
     folders = await folders_of_agents(session, readers) if readers else {}
-    managing = [agent.id for agent in agents if agent.config.get(sleeptime.ENABLED)]
+    managing = [own.agent.id for own in agents if own.has_companion]
     groups = await group_repository.managed_groups(session, managing) if managing else {}
     return [
-        AgentView(
-            agent,
-            blocks[agent.id],
-            _in_context(agent, belongings[agent.id]),
-            identities[agent.id],
-            pending.get(belongings[agent.id].pending_id or ""),
-            tools,
-            of_servers,
-            folders.get(agent.id, []),
-            belongings[agent.id].secrets,
-            groups.get(agent.id),
+        own.view(
+            identities=identities[own.agent.id],
+            pending=pending.get(own.pending_id or ""),
+            tools=tools,
+            mcp_tools=of_servers,
+            folders=folders.get(own.agent.id, []),
+            group=groups.get(own.agent.id),
         )
-        for agent in agents
+        for own in agents
     ]
-
-
-def _in_context(agent: Agent, own: Belongings) -> list[str]:
-    """Ids of the messages it is shown in its next turn; none, if it forgets those of others."""
-    forgets = agent.config.get("message_buffer_autoclear") and own.pending_id is None
-    return [] if forgets else own.message_ids
 
 
 async def _identities_of(

@@ -16,18 +16,6 @@ from o_platform.db.models import AgentBlock, Block
 from o_platform.errors import ConflictError, NotFoundError
 
 
-async def add_new(session: AsyncSession, agent_id: str, wanted: Sequence[NewBlock]) -> None:
-    """Create these blocks and give them to the agent, which holds none.
-
-    Raises:
-        ConflictError: two of them have one label.
-    """
-    blocks = [new_row(block) for block in wanted]
-    session.add_all(blocks)
-    await session.flush()
-    await _attach(session, agent_id, blocks, [])
-
-
 async def attach_all(session: AsyncSession, agent_id: str, block_ids: Sequence[str]) -> None:
     """Give the agent these blocks, as far as it does not hold them.
 

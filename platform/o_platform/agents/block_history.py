@@ -6,13 +6,20 @@ goes one version further back: it continues from the version that the last undo 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
-from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncSession
+import msgspec
 
 from o_platform.agents.inputs import Author
+from o_platform.agents.paging import Page
+from o_platform.agents.selection import Selection
+from o_platform.db.detached import Detached
+from o_platform.db.engine import Ask
+from o_platform.db.line import Statement
 from o_platform.db.models import Block, BlockVersion
+from o_platform.db.sealed_columns import VERSION_VALUE
+from o_platform.db.sealing import Vault
 from o_platform.errors import ConflictError, NotFoundError
 
 KEPT_VERSIONS: Final = 1000
@@ -21,55 +28,86 @@ _LOOK_BACK: Final = 100
 """How many versions an undo reads at once to find a different text."""
 
 
-async def begin(session: AsyncSession, block: Block) -> BlockVersion:
-    """Before an edit: the present version, which is kept now unless the history has it."""
-    present = await session.get(BlockVersion, (block.id, block.version))
-    if present is None:
-        present = BlockVersion(
-            block_id=block.id, version=block.version, value=block.value,
-            created_at=block.updated_at,
-        )  # fmt: skip
-        session.add(present)
-    return present
+KEEP: Final = f"""
+kept AS (
+  INSERT INTO block_versions (block_id, version, value, who, why, restores, created_at)
+  SELECT block_id, version, value, who, why, restores, coalesce(created_at, now())
+  FROM jsonb_to_recordset($2::jsonb) AS v(
+    block_id text, version bigint, value text, who text, why text, restores bigint,
+    created_at timestamptz)
+  ON CONFLICT (block_id, version) DO NOTHING
+), gone AS (
+  DELETE FROM block_versions USING jsonb_to_recordset($2::jsonb) AS v(version bigint)
+  WHERE block_versions.block_id = $1 AND block_versions.version <= v.version - {KEPT_VERSIONS}
+)
+"""  # noqa: S608
+"""Parts of the statement that edits the block `$1`: the versions `$2` (`edited`) are kept, those
+that are too old forgotten."""
+_PRESENT: Final = Statement(
+    "SELECT row_to_json(v)::text FROM block_versions v JOIN blocks b "
+    "ON b.id = v.block_id AND b.version = v.version WHERE b.id = $1"
+)
+_NAMED: Final = Statement(
+    "SELECT row_to_json(v)::text FROM block_versions v WHERE block_id = $1 AND version = $2"
+)
+_detached: Final = Detached(BlockVersion)
 
 
-async def record(
-    session: AsyncSession,
-    before: BlockVersion,
+def present(block_id: str) -> tuple[Statement, tuple[str]]:
+    """Asks for the block's present version, which is there if it was ever edited."""
+    return _PRESENT, (block_id,)
+
+
+def edited(
+    vault: Vault,
     block: Block,
+    present: BlockVersion | None,
+    value: str,
     author: Author,
     restores: int | None = None,
-) -> None:
-    """After an edit: keep what the block has become, and forget what is too old."""
-    if restores is None and before.value == block.value:
-        restores = before.restores
-    session.add(
-        BlockVersion(
-            block_id=block.id, version=block.version, value=block.value, who=author.who,
-            why=author.why, restores=restores,
-        )
-    )  # fmt: skip
-    old = BlockVersion.version <= block.version - KEPT_VERSIONS
-    await session.execute(delete(BlockVersion).where(BlockVersion.block_id == block.id, old))
+) -> str:
+    """What an edit keeps: the text that the block had, unless it is kept, and the new `value`.
+
+    `block` is as it was before, `present` what was asked for (`present`).
+    """
+    if restores is None and value == block.value and present is not None:
+        restores = present.restores
+    versions = [
+        {"version": block.version, "value": block.value, "who": "", "why": "",
+         "created_at": block.updated_at},
+        {"version": block.version + 1, "value": value, "who": author.who, "why": author.why,
+         "restores": restores},
+    ]  # fmt: skip
+    for version in versions[present is not None :]:
+        version["block_id"] = block.id
+        sealed = VERSION_VALUE.sealed(vault, version["value"], block.id, version["version"])
+        version["value"] = sealed
+    return msgspec.json.encode(versions[present is not None :]).decode()
+
+
+def opened(vault: Vault, rows: Sequence[dict[str, Any]]) -> BlockVersion | None:
+    """The version that was asked for, if it is there."""
+    return _detached(vault, rows[0]) if rows else None
 
 
 async def list_versions(
-    session: AsyncSession, block_id: str, *, before: int | None, limit: int
+    ask: Ask, vault: Vault, block_id: str, *, before: int | None, limit: int
 ) -> list[BlockVersion]:
     """Versions of a block, the newest first; only those below `before`."""
-    wanted = select(BlockVersion).where(BlockVersion.block_id == block_id)
+    wanted = Selection("block_versions").where("r.block_id = {}", block_id)
     if before is not None:
-        wanted = wanted.where(BlockVersion.version < before)
-    return list(await session.scalars(wanted.order_by(BlockVersion.version.desc()).limit(limit)))
+        wanted.where("r.version < {}", before)
+    rows = await wanted.page(ask, ("r.version",), Page(limit=limit))
+    return [_detached(vault, row) for row in rows]
 
 
-async def named_version(session: AsyncSession, block_id: str, version: int) -> BlockVersion:
+async def named_version(ask: Ask, vault: Vault, block_id: str, version: int) -> BlockVersion:
     """One version of a block.
 
     Raises:
         NotFoundError: the history does not have it.
     """
-    found = await session.get(BlockVersion, (block_id, version))
+    found = opened(vault, await ask(_NAMED, block_id, version))
     if found is None:
         raise NotFoundError(
             f"the history of {block_id} has no version {version}; "
@@ -80,16 +118,17 @@ async def named_version(session: AsyncSession, block_id: str, version: int) -> B
     return found
 
 
-async def version_before(session: AsyncSession, block: Block) -> BlockVersion:
+async def version_before(
+    ask: Ask, vault: Vault, block: Block, present: BlockVersion | None
+) -> BlockVersion:
     """The version that an undo restores: the last one with another text.
 
     Raises:
         ConflictError: there is none.
     """
-    present = await session.get(BlockVersion, (block.id, block.version))
     before = block.version if present is None else present.restores or block.version
     while True:
-        rows = await list_versions(session, block.id, before=before, limit=_LOOK_BACK)
+        rows = await list_versions(ask, vault, block.id, before=before, limit=_LOOK_BACK)
         for row in rows:
             if row.value != block.value:
                 return row

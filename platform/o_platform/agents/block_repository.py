@@ -4,15 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any, Final
 
-from sqlalchemy import ScalarSelect, Select, Text, cast, delete, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from o_platform.agents.paging import Page, fetch_page
-from o_platform.db.models import AgentBlock, Block
+from o_platform.agents import block_history
+from o_platform.agents.paging import Page
+from o_platform.agents.selection import Selection
+from o_platform.agents.unit import HoldersChangedError
+from o_platform.db.detached import Detached
+from o_platform.db.engine import CHANNEL_AGENTS, Ask, Exchange, Value, Wanted
+from o_platform.db.line import Statement, statement
+from o_platform.db.models import Block, BlockVersion
 from o_platform.db.scan import contains, scan
+from o_platform.db.sealed_columns import BLOCK_VALUE
+from o_platform.db.sealing import Vault
+
+_KEYS: Final = ("r.created_at", "r.id")
+_HOLDERS: Final = "(SELECT count(*) FROM agent_blocks ab WHERE ab.block_id = r.id)"
+_BLOCK: Final = Statement("SELECT row_to_json(r)::text FROM blocks AS r WHERE r.id = $1")
+_BY_LABEL: Final = Statement(
+    "SELECT row_to_json(r)::text FROM agent_blocks ab JOIN blocks r ON r.id = ab.block_id "
+    "WHERE ab.agent_id = $1 AND ab.label = $2"
+)
+_INSERT: Final = Statement(
+    """
+    INSERT INTO blocks AS r (id, label, value, char_limit, description, read_only, metadata, tags)
+    SELECT id, label, value, char_limit, description, read_only, metadata, tags
+    FROM jsonb_to_record($1::jsonb) AS b(
+      id text, label text, value text, char_limit int, description text, read_only boolean,
+      metadata jsonb, tags text[])
+    RETURNING row_to_json(r)::text
+    """
+)
+_LOCK_HOLDERS: Final = Statement(
+    "SELECT to_json(id)::text FROM agents "
+    "WHERE id = ANY (ARRAY(SELECT agent_id FROM agent_blocks WHERE block_id = $1)) "
+    "ORDER BY id FOR UPDATE"
+)
+_LOCK: Final = Statement("SELECT row_to_json(r)::text FROM blocks AS r WHERE r.id = $1 FOR UPDATE")
+_HOLDER_IDS: Final = Statement(
+    "SELECT to_json(agent_id)::text FROM agent_blocks WHERE block_id = $1 ORDER BY agent_id"
+)
+_HOLDER_OF_OTHER: Final = Statement(
+    "SELECT to_json(other.agent_id)::text FROM agent_blocks held JOIN agent_blocks other "
+    "ON other.agent_id = held.agent_id AND other.block_id <> held.block_id "
+    "WHERE held.block_id = $1 AND other.label = $2 ORDER BY other.agent_id LIMIT 1"
+)
+_RELABEL: Final = Statement("UPDATE agent_blocks SET label = $2 WHERE block_id = $1")
+_BUMP: Final = """
+holder AS (
+  UPDATE agents SET version = version + 1, updated_at = now()
+  WHERE id = ANY ({holders}::text[]) RETURNING id
+)
+"""
+_TOLD: Final = f"(SELECT count(pg_notify('{CHANNEL_AGENTS}', id)) FROM holder)"  # noqa: S608
+_EDIT: Final = (
+    "WITH block AS (UPDATE blocks AS r SET {settings} WHERE r.id = $1 RETURNING r.*),"  # noqa: S608
+    f"{block_history.KEEP},{_BUMP.format(holders='$3')}"
+    f"SELECT row_to_json(block)::text, {_TOLD} FROM block"
+)
+_DELETE: Final = Statement(
+    f"WITH block AS (DELETE FROM blocks WHERE id = $1),{_BUMP.format(holders='$2')}"  # noqa: S608
+    f"SELECT NULL, {_TOLD}"
+)
+_KINDS: Final = {"metadata": "::jsonb", "tags": "::text[]"}
+detached: Final = Detached(Block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +88,10 @@ class BlockFilter:
     holders_exactly: Sequence[int] = ()
 
 
-async def fetch_block(session: AsyncSession, block_id: str) -> Block | None:
+async def fetch_block(ask: Ask, vault: Vault, block_id: str) -> Block | None:
     """The block with this id."""
-    return await session.get(Block, block_id)
+    rows = await ask(_BLOCK, block_id)
+    return detached(vault, rows[0]) if rows else None
 
 
 async def lock_block(session: AsyncSession, block_id: str) -> Block | None:
@@ -40,72 +99,119 @@ async def lock_block(session: AsyncSession, block_id: str) -> Block | None:
     return await session.get(Block, block_id, with_for_update=True, populate_existing=True)
 
 
-async def fetch_block_by_label(session: AsyncSession, agent_id: str, label: str) -> Block | None:
+async def fetch_block_by_label(ask: Ask, vault: Vault, agent_id: str, label: str) -> Block | None:
     """The block that the agent holds under this label."""
-    wanted = select(Block).join(AgentBlock, AgentBlock.block_id == Block.id)
-    found = wanted.where(AgentBlock.agent_id == agent_id, AgentBlock.label == label)
-    return (await session.scalars(found)).one_or_none()
+    rows = await ask(_BY_LABEL, agent_id, label)
+    return detached(vault, rows[0]) if rows else None
 
 
-async def fetch_holders(session: AsyncSession, block_id: str) -> list[str]:
-    """Ids of the agents that hold the block, in order."""
-    wanted = select(AgentBlock.agent_id).where(AgentBlock.block_id == block_id)
-    return list(await session.scalars(wanted.order_by(AgentBlock.agent_id)))
+async def insert_block(ask: Ask, vault: Vault, row: dict[str, Any]) -> Block:
+    """Insert a block that no agent holds; `row` are its columns, not sealed yet."""
+    sealed = row | {"value": BLOCK_VALUE.sealed(vault, row["value"], row["id"])}
+    (made,) = await ask(_INSERT, msgspec.json.encode(sealed).decode())
+    return detached(vault, made)
 
 
-async def fetch_holding(session: AsyncSession, block_id: str) -> list[AgentBlock]:
-    """Every attachment of the block."""
-    return list(await session.scalars(select(AgentBlock).where(AgentBlock.block_id == block_id)))
+@dataclass(frozen=True, slots=True)
+class LockedBlock:
+    """A block that is locked, and its present version, if that is kept; who holds it."""
+
+    block: Block
+    present: BlockVersion | None
+    holders: list[str]
 
 
-async def list_blocks(session: AsyncSession, wanted: BlockFilter, page: Page) -> list[Block]:
+async def lock_with_holders(exchange: Exchange, vault: Vault, block_id: str) -> LockedBlock | None:
+    """Lock the agents that hold a block, then the block, as everyone locks.
+
+    Raises:
+        HoldersChangedError: an agent got it before it was locked.
+    """
+    before, blocks, present, holders = await exchange.ask(
+        (_LOCK_HOLDERS, (block_id,)),
+        (_LOCK, (block_id,)),
+        block_history.present(block_id),
+        (_HOLDER_IDS, (block_id,)),
+    )
+    if not blocks:
+        return None
+    if not set(holders) <= set(before):
+        raise HoldersChangedError
+    block = detached(vault, blocks[0])
+    return LockedBlock(block, block_history.opened(vault, present), holders)
+
+
+async def holder_of_other(ask: Ask, block_id: str, label: str) -> str | None:
+    """An agent that holds the block, and another one under this label."""
+    found = await ask(_HOLDER_OF_OTHER, block_id, label)
+    return found[0] if found else None
+
+
+def relabelling(block_id: str, label: str) -> Wanted:
+    """Lets all who hold the block hold it under this label."""
+    return _RELABEL, (block_id, label)
+
+
+def edit(block_id: str, versions: str, holders: Sequence[str], columns: dict[str, Any]) -> Wanted:
+    """Sets columns of a locked block, raises the version of all contexts it is in, answers with it.
+
+    Args:
+        block_id: the block's.
+        versions: what its history keeps (`block_history.edited`).
+        holders: who holds it; they are locked.
+        columns: values by column, sealed.
+    """
+    values: list[Value] = [block_id, versions, holders]
+    settings = ["version = r.version + 1", "updated_at = now()"]
+    for column, value in columns.items():
+        kind = _KINDS.get(column, "")
+        values.append(msgspec.json.encode(value).decode() if kind == "::jsonb" else value)
+        settings.append(f"{column} = ${len(values)}{kind}")
+    return statement(_EDIT.format(settings=", ".join(settings))), values
+
+
+def deletion(block_id: str, holders: Sequence[str]) -> Wanted:
+    """Deletes a locked block, and with it its attachments."""
+    return _DELETE, (block_id, holders)
+
+
+async def list_blocks(ask: Ask, vault: Vault, wanted: BlockFilter, page: Page) -> list[Block]:
     """A page of the blocks that pass the filter."""
-    keys = (Block.created_at, Block.id)
-    whole = partial(fetch_page, session, _filtered(wanted), Block.id, keys)
+
+    async def whole(part: Page) -> list[Block]:
+        rows = await _filtered(wanted).page(ask, _KEYS, part)
+        return [detached(vault, row) for row in rows]
+
     if not wanted.value_search:
         return await whole(page)
     has = contains(wanted.value_search)
     return await scan(whole, page, lambda block: has(block.value))
 
 
-async def list_blocks_of(session: AsyncSession, agent_id: str, page: Page) -> list[Block]:
+async def list_blocks_of(ask: Ask, vault: Vault, agent_id: str, page: Page) -> list[Block]:
     """A page of one agent's blocks."""
-    held = select(AgentBlock.block_id).where(AgentBlock.agent_id == agent_id)
-    statement = select(Block).where(Block.id.in_(held))
-    return await fetch_page(session, statement, Block.id, (Block.created_at, Block.id), page)
+    held = "r.id IN (SELECT block_id FROM agent_blocks WHERE agent_id = {})"
+    rows = await Selection("blocks").where(held, agent_id).page(ask, _KEYS, page)
+    return [detached(vault, row) for row in rows]
 
 
-async def delete_block(session: AsyncSession, block_id: str) -> None:
-    """Delete the block, and with it its attachments."""
-    await session.execute(delete(Block).where(Block.id == block_id))
-
-
-def _filtered(wanted: BlockFilter) -> Select[Block]:
-    statement = select(Block)
+def _filtered(wanted: BlockFilter) -> Selection:
+    blocks = Selection("blocks")
     if wanted.label is not None:
-        statement = statement.where(Block.label == wanted.label)
+        blocks.where("r.label = {}", wanted.label)
     for column, part in (
-        (Block.label, wanted.label_search),
-        (Block.description, wanted.description_search),
+        ("label", wanted.label_search),
+        ("description", wanted.description_search),
     ):
         if part:
-            statement = statement.where(column.icontains(part, autoescape=True))
+            blocks.where(f"strpos(lower(r.{column}), lower({{}})) > 0", part)
     if wanted.tags:
-        holds = Block.tags.bool_op("@>" if wanted.match_all_tags else "&&")
-        statement = statement.where(holds(cast(list(wanted.tags), ARRAY(Text))))
-    return _by_holders(statement, wanted)
-
-
-def _by_holders(statement: Select[Block], wanted: BlockFilter) -> Select[Block]:
+        holds = "@>" if wanted.match_all_tags else "&&"
+        blocks.where(f"r.tags {holds} {{}}::text[]", wanted.tags)
     if wanted.holders_more_than is not None:
-        statement = statement.where(_holder_count() > wanted.holders_more_than)
+        blocks.where(f"{_HOLDERS} > {{}}", wanted.holders_more_than)
     if wanted.holders_less_than is not None:
-        statement = statement.where(_holder_count() < wanted.holders_less_than)
+        blocks.where(f"{_HOLDERS} < {{}}", wanted.holders_less_than)
     if wanted.holders_exactly:
-        statement = statement.where(_holder_count().in_(list(wanted.holders_exactly)))
-    return statement
-
-
-def _holder_count() -> ScalarSelect[int]:
-    held = select(func.count()).select_from(AgentBlock).where(AgentBlock.block_id == Block.id)
-    return held.correlate(Block).scalar_subquery()
+        blocks.where(f"{_HOLDERS} = ANY ({{}}::bigint[])", [*map(str, wanted.holders_exactly)])
+    return blocks

@@ -7,19 +7,19 @@ kept in the block's history (`block_history`).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
-from sqlalchemy import func
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from o_platform.agents import attachments, block_history, block_repository, repository
-from o_platform.agents.block_repository import BlockFilter
+from o_platform.agents import attachments, block_history, block_repository
+from o_platform.agents.block_repository import BlockFilter, LockedBlock
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.inputs import Author, BlockChanges, NewBlock
+from o_platform.agents.new_agents import block_row
 from o_platform.agents.paging import Page
-from o_platform.agents.service import existing_agent
-from o_platform.agents.unit import HoldersChangedError, in_unit
-from o_platform.db.engine import Database
+from o_platform.agents.service import require_agent
+from o_platform.agents.unit import in_exchange
+from o_platform.db.engine import Database, Exchange, Wanted
 from o_platform.db.models import Block, BlockVersion
+from o_platform.db.sealed_columns import BLOCK_VALUE
 from o_platform.errors import NotFoundError
 
 
@@ -33,11 +33,8 @@ class BlockService:
 
     async def create(self, wanted: NewBlock) -> Block:
         """Create a block that no agent holds yet."""
-        async with self._database.unit_of_work() as session:
-            block = attachments.new_row(wanted)
-            session.add(block)
-            await session.flush()
-            return block
+        ask, vault = self._database.ask, self._database.vault
+        return await block_repository.insert_block(ask, vault, block_row(wanted))
 
     async def fetch(self, block_id: str) -> Block:
         """The block with this id.
@@ -45,13 +42,16 @@ class BlockService:
         Raises:
             NotFoundError: there is none.
         """
-        async with self._database.reading() as session:
-            return _existing(await block_repository.fetch_block(session, block_id), block_id)
+        ask, vault = self._database.ask, self._database.vault
+        block = await block_repository.fetch_block(ask, vault, block_id)
+        if block is None:
+            raise _no_block(block_id)
+        return block
 
     async def list(self, wanted: BlockFilter, page: Page) -> Sequence[Block]:
         """A page of blocks."""
-        async with self._database.reading() as session:
-            return await block_repository.list_blocks(session, wanted, page)
+        database = self._database
+        return await block_repository.list_blocks(database.ask, database.vault, wanted, page)
 
     async def list_of(self, agent_id: str, page: Page) -> Sequence[Block]:
         """A page of one agent's blocks.
@@ -59,9 +59,9 @@ class BlockService:
         Raises:
             NotFoundError: there is no such agent.
         """
-        async with self._database.reading() as session:
-            await existing_agent(session, agent_id)
-            return await block_repository.list_blocks_of(session, agent_id, page)
+        database = self._database
+        await require_agent(database.ask, agent_id)
+        return await block_repository.list_blocks_of(database.ask, database.vault, agent_id, page)
 
     async def fetch_of(self, agent_id: str, label: str) -> Block:
         """The block that the agent holds under this label.
@@ -69,8 +69,14 @@ class BlockService:
         Raises:
             NotFoundError: no such agent, or no such block of it.
         """
-        async with self._database.reading() as session:
-            return await _held(session, agent_id, label)
+        ask, vault = self._database.ask, self._database.vault
+        block = await block_repository.fetch_block_by_label(ask, vault, agent_id, label)
+        if block is not None:
+            return block
+        await require_agent(ask, agent_id)
+        raise NotFoundError(
+            f"{agent_id} holds no block labelled {label!r}", agent_id=agent_id, label=label
+        )
 
     async def update(self, block_id: str, changes: BlockChanges, author: Author) -> Block:
         """Change a block, for all agents that hold it.
@@ -80,8 +86,8 @@ class BlockService:
             ConflictError: an agent already holds another block under the new label.
         """
 
-        async def change(session: AsyncSession) -> tuple[Block, list[str]]:
-            return await _edit(session, block_id, changes, author)
+        async def change(exchange: Exchange) -> _Edited:
+            return await self._edit(exchange, await self._lock(exchange, block_id), changes, author)
 
         return await self._changed(change)
 
@@ -94,12 +100,8 @@ class BlockService:
             NotFoundError: no such agent, or no such block of it.
             ConflictError: an agent already holds another block under the new label.
         """
-
-        async def change(session: AsyncSession) -> tuple[Block, list[str]]:
-            held = await _held(session, agent_id, label)
-            return await _edit(session, held.id, changes, author)
-
-        return await self._changed(change)
+        held = await self.fetch_of(agent_id, label)
+        return await self.update(held.id, changes, author)
 
     async def history(
         self, block_id: str, *, before: int | None = None, limit: int = 50
@@ -109,9 +111,9 @@ class BlockService:
         Raises:
             NotFoundError: there is no such block.
         """
-        async with self._database.unit_of_work() as session:
-            _existing(await block_repository.fetch_block(session, block_id), block_id)
-            return await block_history.list_versions(session, block_id, before=before, limit=limit)
+        await self.fetch(block_id)
+        ask, vault = self._database.ask, self._database.vault
+        return await block_history.list_versions(ask, vault, block_id, before=before, limit=limit)
 
     async def undo(self, block_id: str, author: Author, version: int | None = None) -> Block:
         """Give a block the text it had in `version`, or before its last change of text.
@@ -120,16 +122,21 @@ class BlockService:
             NotFoundError: there is no such block or version.
             ConflictError: there is no earlier text.
         """
+        vault = self._database.vault
 
-        async def change(session: AsyncSession) -> tuple[Block, list[str]]:
-            block, _ = await _locked(session, block_id)
+        async def change(exchange: Exchange) -> _Edited:
+            locked = await self._lock(exchange, block_id)
             if version is None:
-                target = await block_history.version_before(session, block)
+                target = await block_history.version_before(
+                    exchange, vault, locked.block, locked.present
+                )
             else:
-                target = await block_history.named_version(session, block_id, version)
+                target = await block_history.named_version(exchange, vault, block_id, version)
             why = author.why or f"undo: back to version {target.version}"
             changes: BlockChanges = {"value": target.value}
-            return await _edit(session, block_id, changes, Author(author.who, why), target.version)
+            return await self._edit(
+                exchange, locked, changes, Author(author.who, why), target.version
+            )
 
         return await self._changed(change)
 
@@ -140,44 +147,53 @@ class BlockService:
             NotFoundError: there is none.
         """
 
-        async def change(session: AsyncSession) -> list[str]:
-            _, holders = await _locked(session, block_id)
-            await block_repository.delete_block(session, block_id)
-            await repository.bump_agents(session, holders)
-            return holders
+        async def change(exchange: Exchange) -> list[str]:
+            locked = await self._lock(exchange, block_id)
+            await exchange.finish(block_repository.deletion(block_id, locked.holders))
+            return locked.holders
 
-        await self._cache.drop(await in_unit(self._database, change))
+        await self._cache.drop(await in_exchange(self._database, change))
 
-    async def _changed(self, change: Callable[[AsyncSession], Awaitable[_Edited]]) -> Block:
-        block, holders = await in_unit(self._database, change)
+    async def _changed(self, change: Callable[[Exchange], Awaitable[_Edited]]) -> Block:
+        block, holders = await in_exchange(self._database, change)
         await self._cache.drop(holders)
         return block
+
+    async def _lock(self, exchange: Exchange, block_id: str) -> LockedBlock:
+        vault = self._database.vault
+        locked = await block_repository.lock_with_holders(exchange, vault, block_id)
+        if locked is None:
+            raise _no_block(block_id)
+        return locked
+
+    async def _edit(
+        self,
+        exchange: Exchange,
+        locked: LockedBlock,
+        changes: BlockChanges,
+        author: Author,
+        restores: int | None = None,
+    ) -> _Edited:
+        block, vault = locked.block, self._database.vault
+        first: list[Wanted] = []
+        if "label" in changes and changes["label"] != block.label:
+            await _require_free(exchange, block.id, changes["label"])
+            first.append(block_repository.relabelling(block.id, changes["label"]))
+        value = changes.get("value", block.value)
+        versions = block_history.edited(
+            vault, block, locked.present, value, _explained(author, changes), restores
+        )
+        columns: dict[str, Any] = {_COLUMNS.get(name, name): one for name, one in changes.items()}
+        if "value" in columns:
+            columns["value"] = BLOCK_VALUE.sealed(vault, value, block.id)
+        edit = block_repository.edit(block.id, versions, locked.holders, columns)
+        *_, (row,) = await exchange.finish(*first, edit)
+        return block_repository.detached(vault, row), locked.holders
 
 
 _Edited = tuple[Block, list[str]]
 """A block, and the agents that hold it."""
-
-
-async def _edit(
-    session: AsyncSession,
-    block_id: str,
-    changes: BlockChanges,
-    author: Author,
-    restores: int | None = None,
-) -> tuple[Block, list[str]]:
-    block, holders = await _locked(session, block_id)
-    before = await block_history.begin(session, block)
-    if "label" in changes and changes["label"] != block.label:
-        await _relabel(session, block, changes["label"])
-    for name, value in changes.items():
-        setattr(block, name, value)
-    block.version += 1
-    block.updated_at = func.now()
-    await session.flush()
-    await session.refresh(block)
-    await block_history.record(session, before, block, _explained(author, changes), restores)
-    await repository.bump_agents(session, holders)
-    return block, holders
+_COLUMNS: Final = {"meta": "metadata"}
 
 
 def _explained(author: Author, changes: BlockChanges) -> Author:
@@ -186,35 +202,11 @@ def _explained(author: Author, changes: BlockChanges) -> Author:
     return Author(author.who, f"changed over the API: {', '.join(sorted(changes)) or 'nothing'}")
 
 
-async def _relabel(session: AsyncSession, block: Block, label: str) -> None:
-    for held in await block_repository.fetch_holding(session, block.id):
-        if await block_repository.fetch_block_by_label(session, held.agent_id, label):
-            raise attachments.label_conflict(held.agent_id, label)
-        held.label = label
+async def _require_free(exchange: Exchange, block_id: str, label: str) -> None:
+    agent_id = await block_repository.holder_of_other(exchange, block_id, label)
+    if agent_id is not None:
+        raise attachments.label_conflict(agent_id, label)
 
 
-async def _locked(session: AsyncSession, block_id: str) -> tuple[Block, list[str]]:
-    # Agents before the block, as everyone locks; none can get it any more then.
-    before = await block_repository.fetch_holders(session, block_id)
-    await repository.lock_agents(session, before)
-    block = _existing(await block_repository.lock_block(session, block_id), block_id)
-    holders = await block_repository.fetch_holders(session, block_id)
-    if not set(holders) <= set(before):
-        raise HoldersChangedError
-    return block, holders
-
-
-async def _held(session: AsyncSession, agent_id: str, label: str) -> Block:
-    await existing_agent(session, agent_id)
-    block = await block_repository.fetch_block_by_label(session, agent_id, label)
-    if block is None:
-        raise NotFoundError(
-            f"{agent_id} holds no block labelled {label!r}", agent_id=agent_id, label=label
-        )
-    return block
-
-
-def _existing(block: Block | None, block_id: str) -> Block:
-    if block is None:
-        raise NotFoundError(f"no block has the id {block_id!r}", block_id=block_id)
-    return block
+def _no_block(block_id: str) -> NotFoundError:
+    return NotFoundError(f"no block has the id {block_id!r}", block_id=block_id)

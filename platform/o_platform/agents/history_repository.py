@@ -9,15 +9,9 @@ from typing import Final
 
 import msgspec
 from sqlalchemy import (
-    ColumnElement,
     Text,
-    and_,
-    case,
     cast,
     delete,
-    false,
-    func,
-    not_,
     select,
     update,
 )
@@ -26,7 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
 from o_platform.agents.paging import Page, fetch_page, page_of
+from o_platform.agents.selection import Selection
+from o_platform.db.detached import Detached
+from o_platform.db.engine import Ask
 from o_platform.db.models import Message, Run, Step
+from o_platform.db.sealing import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +75,28 @@ class MessageFilter:
 
 
 EVERY_MESSAGE: Final = MessageFilter()
+_detached: Final = Detached(Message)
 
 
 async def list_messages(
-    session: AsyncSession, agent_id: str, wanted: MessageFilter, page: Page
+    ask: Ask, vault: Vault, agent_id: str, wanted: MessageFilter, page: Page
 ) -> list[Message]:
     """A page of the agent's messages."""
-    statement = select(Message).where(
-        Message.agent_id == agent_id,
-        Message.conversation_id.is_(None)
-        if wanted.conversation_id is None
-        else Message.conversation_id == wanted.conversation_id,
-    )
-    shown_type: ColumnElement[str] = Message.type.expression
+    messages = Selection("messages").where("r.agent_id = {}", agent_id)
+    if wanted.conversation_id is None:
+        messages.where("r.conversation_id IS NULL")
+    else:
+        messages.where("r.conversation_id = {}", wanted.conversation_id)
     if wanted.said_by is not None:
-        names = func.coalesce(Message.tool == wanted.said_by, false())
-        says = and_(Message.type == "tool_call_message", names)
-        hidden = and_(Message.type == "tool_return_message", names)
-        statement = statement.where(not_(hidden))
-        shown_type = case((says, "assistant_message"), else_=Message.type)
-    if wanted.types is not None:
-        statement = statement.where(shown_type.in_(wanted.types))
-    return await fetch_page(session, statement, Message.id, (Message.seq,), page)
+        returns = "r.type = 'tool_return_message' AND coalesce(r.tool = {}, false)"
+        messages.where(f"NOT ({returns})", wanted.said_by)
+    if wanted.types is not None and wanted.said_by is not None:
+        says = "r.type = 'tool_call_message' AND coalesce(r.tool = {}, false)"
+        shown = f"CASE WHEN {says} THEN 'assistant_message' ELSE r.type END"
+        messages.where(f"{shown} = ANY ({{}}::text[])", wanted.said_by, wanted.types)
+    elif wanted.types is not None:
+        messages.where("r.type = ANY ({}::text[])", wanted.types)
+    return [_detached(vault, row) for row in await messages.page(ask, ("r.seq",), page)]
 
 
 async def fetch_message(session: AsyncSession, message_id: str) -> Message | None:

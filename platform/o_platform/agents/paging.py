@@ -73,7 +73,7 @@ def page_of(rows: Sequence[R], page: Page) -> list[R]:
     places = {row.id: place for place, row in enumerate(ordered)}
     for cursor in (page.after, page.before):
         if cursor is not None and cursor not in places:
-            raise _no_such_cursor(cursor)
+            raise no_such_cursor(cursor)
     start = 0 if page.after is None else places[page.after] + 1
     end = len(ordered) if page.before is None else places[page.before]
     found = ordered[start:end]
@@ -81,7 +81,8 @@ def page_of(rows: Sequence[R], page: Page) -> list[R]:
     return found[-page.limit :] if backwards else found[: page.limit]
 
 
-def _no_such_cursor(cursor: str) -> NotFoundError:
+def no_such_cursor(cursor: str) -> NotFoundError:
+    """The error for a cursor that names no row."""
     return NotFoundError(f"the cursor {cursor!r} names nothing that exists; start from page one")
 
 
@@ -90,7 +91,7 @@ async def _position(
 ) -> tuple[Any, ...]:
     row = (await session.execute(select(*keys).where(id_column == cursor))).first()
     if row is None:
-        raise _no_such_cursor(cursor)
+        raise no_such_cursor(cursor)
     return tuple(row)
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from o_platform.agents.paging import Key, Page, fetch_page
-from o_platform.db.engine import CHANNEL_AGENTS
-from o_platform.db.models import Agent, AgentBlock, Block, Identity, Lineage
+from o_platform.agents.paging import Page
+from o_platform.agents.selection import Selection
+from o_platform.db.engine import CHANNEL_AGENTS, Ask
+from o_platform.db.models import Agent, AgentBlock, Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +35,11 @@ class AgentFilter:
     lineage: str | None = None
 
 
-_SORT_KEYS: dict[str, Key] = {
-    "created_at": Agent.created_at,
-    "updated_at": Agent.updated_at,
-    "last_run_completion": func.coalesce(Agent.last_run_at, text("'-infinity'::timestamptz")),
+_SORT_KEYS: Final = {
+    "created_at": "r.created_at",
+    "updated_at": "r.updated_at",
+    "last_run_completion": "coalesce(r.last_run_at, '-infinity'::timestamptz)",
 }
-
-_BELONGINGS = text(
-    """
-    SELECT wanted.id, newest.ids,
-        CASE WHEN newest.last_type = 'approval_request_message'
-        THEN newest.ids[cardinality(newest.ids)] END,
-        EXISTS (SELECT FROM agent_folders f WHERE f.agent_id = wanted.id),
-        ARRAY(SELECT s.name FROM agent_secrets s WHERE s.agent_id = wanted.id ORDER BY s.name)
-    FROM unnest(CAST(:agent_ids AS text[])) AS wanted(id),
-    LATERAL (
-        SELECT array_agg(m.id ORDER BY m.seq) AS ids,
-            (array_agg(m.type ORDER BY m.seq DESC))[1] AS last_type FROM (
-            SELECT id, seq, type FROM messages
-            WHERE agent_id = wanted.id AND conversation_id IS NULL ORDER BY seq DESC LIMIT :newest
-        ) AS m
-    ) AS newest
-    """
-)
 
 
 async def fetch_lineage(session: AsyncSession, name: str) -> Lineage | None:
@@ -82,14 +66,14 @@ async def lock_agents(session: AsyncSession, agent_ids: Iterable[str]) -> None:
 
 
 async def list_agents(
-    session: AsyncSession, wanted: AgentFilter, page: Page, order_by: str = "created_at"
-) -> list[Agent]:
-    """A page of the agents that pass the filter.
+    ask: Ask, wanted: AgentFilter, page: Page, order_by: str, *, document: str, joined: str
+) -> list[Any]:
+    """The documents of a page of the agents that pass the filter (`Selection.page`).
 
     `order_by` is created_at, updated_at or last_run_completion.
     """
-    keys = (_SORT_KEYS[order_by], Agent.id)
-    return await fetch_page(session, _filtered(wanted), Agent.id, keys, page)
+    keys = (_SORT_KEYS[order_by], "r.id")
+    return await _filtered(wanted).page(ask, keys, page, document, joined)
 
 
 async def delete_agent(session: AsyncSession, agent_id: str) -> None:
@@ -118,31 +102,6 @@ async def announce_agents(session: AsyncSession, agent_ids: Sequence[str]) -> No
     await session.execute(select(func.pg_notify(CHANNEL_AGENTS, each)))
 
 
-@dataclass(frozen=True, slots=True)
-class Belongings:
-    """What is an agent's, besides its blocks.
-
-    Ids of its newest messages, oldest first, and of the last one if it waits; whether it reads
-    folders; the names of its secrets in alphabetical order.
-    """
-
-    message_ids: list[str]
-    pending_id: str | None
-    has_folders: bool
-    secrets: list[str]
-
-
-async def fetch_belongings(
-    session: AsyncSession, agent_ids: Sequence[str], newest: int
-) -> dict[str, Belongings]:
-    """What is each agent's; of its messages the `newest`."""
-    rows = await session.execute(_BELONGINGS, {"agent_ids": list(agent_ids), "newest": newest})
-    return {
-        agent_id: Belongings(ids or [], pending, has_folders, secrets)
-        for agent_id, ids, pending, has_folders, secrets in rows
-    }
-
-
 async def list_tags(
     session: AsyncSession, page: Page, contains: str | None, name: str | None
 ) -> list[str]:
@@ -164,50 +123,31 @@ async def list_tags(
     return rows[::-1] if backwards else rows
 
 
-async def fetch_blocks_of(
-    session: AsyncSession, agent_ids: Sequence[str]
-) -> dict[str, list[Block]]:
-    """The blocks of each of these agents, in their order."""
-    rows = await session.execute(
-        select(AgentBlock.agent_id, Block)
-        .join(Block, Block.id == AgentBlock.block_id)
-        .where(AgentBlock.agent_id.in_(agent_ids))
-        .order_by(AgentBlock.agent_id, AgentBlock.position)
-        .execution_options(populate_existing=True)
-    )
-    blocks: dict[str, list[Block]] = {agent_id: [] for agent_id in agent_ids}
-    for agent_id, block in rows:
-        blocks[agent_id].append(block)
-    return blocks
-
-
 async def fetch_attachments(session: AsyncSession, agent_id: str) -> list[AgentBlock]:
     """Which block the agent holds under which label, in their order."""
     wanted = select(AgentBlock).where(AgentBlock.agent_id == agent_id)
     return list(await session.scalars(wanted.order_by(AgentBlock.position)))
 
 
-def _filtered(wanted: AgentFilter) -> Select[Agent]:
-    statement = select(Agent)
+def _filtered(wanted: AgentFilter) -> Selection:
+    agents = Selection("agents")
     if wanted.name is not None:
-        statement = statement.where(Agent.name == wanted.name)
+        agents.where("r.name = {}", wanted.name)
     if wanted.query_text:
-        statement = statement.where(Agent.name.icontains(wanted.query_text, autoescape=True))
+        agents.where("strpos(lower(r.name), lower({})) > 0", wanted.query_text)
     if wanted.tags:
-        holds = Agent.tags.bool_op("@>" if wanted.match_all_tags else "&&")
-        statement = statement.where(holds(cast(list(wanted.tags), ARRAY(Text))))
+        holds = "@>" if wanted.match_all_tags else "&&"
+        agents.where(f"r.tags {holds} {{}}::text[]", wanted.tags)
     if wanted.last_stop_reason is not None:
-        statement = statement.where(Agent.last_stop_reason == wanted.last_stop_reason)
+        agents.where("r.last_stop_reason = {}", wanted.last_stop_reason)
     if wanted.lineage is not None:
-        statement = statement.where(Agent.lineage == wanted.lineage)
+        agents.where("r.lineage = {}", wanted.lineage)
     if wanted.block_id is not None:
-        holders = select(AgentBlock.agent_id).where(AgentBlock.block_id == wanted.block_id)
-        statement = statement.where(Agent.id.in_(holders))
+        holders = "SELECT agent_id FROM agent_blocks WHERE block_id = {}"
+        agents.where(f"r.id IN ({holders})", wanted.block_id)
     if wanted.identity_id is not None:
-        has = Agent.identity_ids.bool_op("@>")
-        statement = statement.where(has(cast([wanted.identity_id], ARRAY(Text))))
+        agents.where("r.identity_ids @> {}::text[]", [wanted.identity_id])
     if wanted.identifier_keys:
-        named = Identity.identifier_key.in_(list(wanted.identifier_keys))
-        ids = select(func.array_agg(Identity.id)).where(named).scalar_subquery()
-        statement = statement.where(Agent.identity_ids.bool_op("&&")(ids))
-    return statement
+        named = "SELECT array_agg(id) FROM identities WHERE identifier_key = ANY ({}::text[])"
+        agents.where(f"r.identity_ids && ({named})", wanted.identifier_keys)
+    return agents

@@ -14,14 +14,17 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
+from o_contracts.ids import new_agent_id
 from o_platform.agents import (
+    agent_views,
     archive_repository,
     attachments,
     history_repository,
     repository,
     sleeptime,
 )
-from o_platform.agents.agent_views import AgentView, view_agents
+from o_platform.agents.agent_update import is_of_own_columns, own_update
+from o_platform.agents.agent_views import AgentView
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.denial import denial_of
 from o_platform.agents.folder_repository import replace_folders
@@ -29,7 +32,15 @@ from o_platform.agents.history_repository import EVERY_MESSAGE
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
 from o_platform.agents.mcp_repository import fetch_tools
-from o_platform.agents.new_agents import insert_agent, message_row
+from o_platform.agents.new_agents import (
+    INSERT,
+    fetch_lineage_key,
+    insert_agent,
+    is_plain,
+    message_row,
+    new_rows,
+    plain_tools,
+)
 from o_platform.agents.paging import Page
 from o_platform.agents.repository import AgentFilter
 from o_platform.agents.secret_repository import (
@@ -39,12 +50,14 @@ from o_platform.agents.secret_repository import (
 from o_platform.agents.tool_service import require_distinct, resolve_tools
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.unit import in_unit
-from o_platform.db.engine import Database
+from o_platform.db.engine import Ask, Database, within
+from o_platform.db.line import Statement
 from o_platform.db.models import Agent
 from o_platform.errors import NotFoundError
 
 _PENDING_MESSAGES: Final = 300
 """Newest messages among which the calls of a waiting step are; a step has far fewer."""
+_EXISTS: Final = Statement("SELECT 'true' FROM agents WHERE id = $1")
 
 
 class AgentService:
@@ -55,6 +68,7 @@ class AgentService:
         self._database = database
         self._cache = cache
         self.catalogue = catalogue
+        self._lineage_keys: dict[str, int] = {}
 
     async def create(self, wanted: NewAgent) -> AgentView:
         """Create an agent in its lineage, with its blocks and first messages.
@@ -63,17 +77,26 @@ class AgentService:
             NotFoundError: the lineage, a block or a tool does not exist.
             ConflictError: two blocks with one label.
         """
+        if is_plain(self.catalogue, wanted):
+            return await self._create_plain(wanted)
 
         async def change(session: AsyncSession) -> AgentView:
-            # Its row is as it was inserted, defaults included, unless folders gave it tools.
             agent = await insert_agent(session, self.catalogue, wanted)
-            await session.flush()
             if wanted.config.get(sleeptime.ENABLED):
                 await sleeptime.enable(session, self.catalogue, agent)
-                return await self._view(session, agent)
-            return (await view_agents(session, self.catalogue, [agent]))[0]
+            return await self._view(session, agent)
 
         return await in_unit(self._database, change)
+
+    async def _create_plain(self, wanted: NewAgent) -> AgentView:
+        key = self._lineage_keys.get(wanted.lineage)
+        if key is None:
+            key = await fetch_lineage_key(self._database.ask, wanted.lineage)
+            self._lineage_keys[wanted.lineage] = key
+        rows = new_rows(new_agent_id(key), wanted, plain_tools(self.catalogue, wanted))
+        vault = self._database.vault
+        (row,) = await self._database.ask(INSERT, *rows.values(vault))
+        return agent_views.new_agent(vault, row, rows)
 
     async def fetch(self, agent_id: str) -> AgentView:
         """The agent with this id.
@@ -81,12 +104,10 @@ class AgentService:
         Raises:
             NotFoundError: there is none.
         """
-        async with self._database.reading() as session:
-            return (
-                await view_agents(
-                    session, self.catalogue, [await existing_agent(session, agent_id)]
-                )
-            )[0]
+        view = await agent_views.read_agent(self._database, self.catalogue, agent_id)
+        if view is None:
+            raise _no_agent(agent_id)
+        return view
 
     async def model_settings(self, agent_id: str) -> dict[str, Any]:
         """What the agent's model is told besides its context.
@@ -106,9 +127,11 @@ class AgentService:
         self, wanted: AgentFilter, page: Page, order_by: str = "created_at"
     ) -> Sequence[AgentView]:
         """A page of agents."""
-        async with self._database.reading() as session:
-            agents = await repository.list_agents(session, wanted, page, order_by)
-            return await view_agents(session, self.catalogue, agents)
+        documents = await repository.list_agents(
+            self._database.ask, wanted, page, order_by,
+            document=agent_views.DOCUMENT, joined=agent_views.JOINED,
+        )  # fmt: skip
+        return await agent_views.read_agents(self._database, self.catalogue, documents)
 
     async def update(self, agent_id: str, changes: AgentChanges) -> AgentView:
         """Change an agent; it has exactly the blocks and folders that are named, if any are.
@@ -117,6 +140,8 @@ class AgentService:
             NotFoundError: the agent, a block or a tool does not exist.
             ConflictError: two blocks with one label.
         """
+        if is_of_own_columns(changes):
+            return await self._update_own(agent_id, changes)
 
         async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
             await require_identities(session, changes.get("identity_ids", []))
@@ -136,6 +161,15 @@ class AgentService:
             return [*touched, *await self._switch_sleeptime(session, agent, changes)]
 
         return await self._change(agent_id, work)
+
+    async def _update_own(self, agent_id: str, changes: AgentChanges) -> AgentView:
+        update, values = own_update(agent_id, changes)
+        changed = await self._database.ask(update, *values)
+        if not changed:
+            raise _no_agent(agent_id)
+        await self._cache.drop([agent_id])
+        (view,) = await agent_views.read_agents(self._database, self.catalogue, changed)
+        return view
 
     async def delete(self, agent_id: str) -> None:
         """Delete an agent with its messages, runs, own archive and companion; its blocks stay.
@@ -178,7 +212,9 @@ class AgentService:
         async def change(session: AsyncSession) -> str | None:
             agent = await locked_agent(session, agent_id)
             newest = Page(limit=_PENDING_MESSAGES)
-            rows = await history_repository.list_messages(session, agent_id, EVERY_MESSAGE, newest)
+            rows = await history_repository.list_messages(
+                within(session), self._database.vault, agent_id, EVERY_MESSAGE, newest
+            )
             stored = [msgspec.convert(row.body, contract.Message) for row in reversed(rows)]
             denial = denial_of(stored)
             session.add_all(message_row(agent_id, message) for message in denial)
@@ -292,8 +328,10 @@ class AgentService:
 
     async def _view(self, session: AsyncSession, agent: Agent) -> AgentView:
         await session.flush()
-        await session.refresh(agent)
-        return (await view_agents(session, self.catalogue, [agent]))[0]
+        view = await agent_views.view_agent(session, self.catalogue, agent.id)
+        if view is None:
+            raise _no_agent(agent.id)
+        return view
 
     async def _switch_sleeptime(
         self, session: AsyncSession, agent: Agent, changes: AgentChanges
@@ -329,8 +367,18 @@ async def existing_agent(session: AsyncSession, agent_id: str) -> Agent:
     """
     agent = await repository.fetch_agent(session, agent_id)
     if agent is None:
-        raise NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
+        raise _no_agent(agent_id)
     return agent
+
+
+async def require_agent(ask: Ask, agent_id: str) -> None:
+    """Return if there is such an agent.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if not await ask(_EXISTS, agent_id):
+        raise _no_agent(agent_id)
 
 
 async def locked_agent(session: AsyncSession, agent_id: str) -> Agent:
@@ -341,8 +389,12 @@ async def locked_agent(session: AsyncSession, agent_id: str) -> Agent:
     """
     agent = await repository.lock_agent(session, agent_id)
     if agent is None:
-        raise NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
+        raise _no_agent(agent_id)
     return agent
+
+
+def _no_agent(agent_id: str) -> NotFoundError:
+    return NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
 
 
 def _is_approval_of(rule: dict[str, Any], name: str) -> bool:

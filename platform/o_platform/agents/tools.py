@@ -53,6 +53,10 @@ class ToolCatalogue:
             )
         return name
 
+    def has_all(self, names: Iterable[str], ids: Iterable[str]) -> bool:
+        """Whether all tools with these names and ids are in the catalogue."""
+        return self._specs.keys() >= {*names} and self._names.keys() >= {*ids}
+
     def name_of(self, wanted: str) -> str | None:
         """The name of the tool with this id, if it is in the catalogue."""
         return self._names.get(wanted)

@@ -15,7 +15,7 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from o_platform.db.engine import Database
+from o_platform.db.engine import Database, Exchange
 from o_platform.errors import DatabaseUnavailableError
 
 MAX_TRIES: Final = 4
@@ -33,11 +33,33 @@ async def in_unit(database: Database, change: Callable[[AsyncSession], Awaitable
     Raises:
         DatabaseUnavailableError: PostgreSQL cannot be reached, or `MAX_TRIES` were not enough.
     """
+
+    async def once() -> T:
+        async with database.unit_of_work() as session:
+            return await change(session)
+
+    return await _again(once)
+
+
+async def in_exchange(database: Database, change: Callable[[Exchange], Awaitable[T]]) -> T:
+    """The same for a change that finishes an exchange.
+
+    Raises:
+        DatabaseUnavailableError: PostgreSQL cannot be reached, or `MAX_TRIES` were not enough.
+    """
+
+    async def once() -> T:
+        async with database.exchange() as exchange:
+            return await change(exchange)
+
+    return await _again(once)
+
+
+async def _again(once: Callable[[], Awaitable[T]]) -> T:
     tries = 0
     while True:
         try:
-            async with database.unit_of_work() as session:
-                return await change(session)
+            return await once()
         except HoldersChangedError:
             continue
         except DatabaseUnavailableError as error:
@@ -47,7 +69,7 @@ async def in_unit(database: Database, change: Callable[[AsyncSession], Awaitable
 
 
 def _was_victim(error: DatabaseUnavailableError) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, DBAPIError) and isinstance(
-        cause.orig, DeadlockDetected | SerializationFailure
-    )
+    cause: object = error.__cause__
+    if isinstance(cause, DBAPIError):
+        cause = cause.orig
+    return isinstance(cause, DeadlockDetected | SerializationFailure)

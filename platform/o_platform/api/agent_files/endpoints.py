@@ -62,11 +62,13 @@ async def import_agents(
 
 async def _history(database: Database, agent_id: str, thread_id: str | None) -> list[Message]:
     conversation_id = thread_id if thread_id and is_conversation(thread_id) else None
-    async with database.unit_of_work() as session:
-        if conversation_id is not None:
+    if conversation_id is not None:
+        async with database.unit_of_work() as session:
             found = await existing_conversation(session, conversation_id)
-            if found.agent_id != agent_id:
-                raise NotFoundError(f"{conversation_id} is no conversation of {agent_id}")
-        wanted = MessageFilter(conversation_id=conversation_id)
-        rows = await history_repository.list_messages(session, agent_id, wanted, _WHOLE)
+        if found.agent_id != agent_id:
+            raise NotFoundError(f"{conversation_id} is no conversation of {agent_id}")
+    wanted = MessageFilter(conversation_id=conversation_id)
+    rows = await history_repository.list_messages(
+        database.ask, database.vault, agent_id, wanted, _WHOLE
+    )
     return [msgspec.convert(row.body, Message) for row in rows]

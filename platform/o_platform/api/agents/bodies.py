@@ -119,6 +119,11 @@ def agent_changes(body: AgentUpdate, model_settings: dict[str, Any]) -> AgentCha
     return cast(AgentChanges, changes)
 
 
+def builds_on_settings(body: AgentUpdate) -> bool:
+    """Whether what becomes of a model's settings depends on what they are."""
+    return body.model_settings is None and bool(_model_settings(body))
+
+
 def _refuse_what_is_not_offered(body: AgentCreate | AgentUpdate) -> None:
     for name, sentence in _NOT_OFFERED.items():
         if getattr(body, name, None):

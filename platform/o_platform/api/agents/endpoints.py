@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from o_platform.agents.repository import AgentFilter
-from o_platform.api.agents.bodies import agent_changes, new_agent
+from o_platform.api.agents.bodies import agent_changes, builds_on_settings, new_agent
 from o_platform.api.agents.schemas import (
     AgentCreate,
     AgentListQuery,
@@ -66,7 +66,8 @@ async def retrieve_agent(
 @router.patch("/{agent_id}")
 async def update_agent(agent_id: AgentPath, body: AgentUpdate, agents: AgentsDep) -> AgentState:
     """Change an agent."""
-    changes = agent_changes(body, await agents.model_settings(agent_id))
+    present = await agents.model_settings(agent_id) if builds_on_settings(body) else {}
+    changes = agent_changes(body, present)
     return agent_state(await agents.update(agent_id, changes), agents.catalogue)
 
 

@@ -96,13 +96,13 @@ async def list_conversation_messages(
     thread = await conversations.thread(conversation_id, agent_id)
     if query.group_id is not None:
         return []
-    async with database.unit_of_work() as session:
-        rows = await history_repository.list_messages(
-            session,
-            thread.agent_id,
-            query.filter(thread.conversation_id),
-            query.page(default_limit=DEFAULT_LIMIT),
-        )
+    rows = await history_repository.list_messages(
+        database.ask,
+        database.vault,
+        thread.agent_id,
+        query.filter(thread.conversation_id),
+        query.page(default_limit=DEFAULT_LIMIT),
+    )
     return shown(rows, query.view())
 
 

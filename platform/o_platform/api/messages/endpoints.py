@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 
 from o_contracts.messages import Message
 from o_platform.agents import history_repository
-from o_platform.agents.service import existing_agent
+from o_platform.agents.service import require_agent
 from o_platform.api.agents.schemas import AgentState
 from o_platform.api.agents.views import agent_state
 from o_platform.api.deps import AgentsDep, BackgroundDep, DatabaseDep, RunningTurnsDep
@@ -33,18 +33,18 @@ async def list_messages(
     agent_id: AgentPath, database: DatabaseDep, query: Annotated[MessageListQuery, Query()]
 ) -> list[dict[str, Any]]:
     """List an agent's messages, newest first unless asked otherwise."""
-    async with database.reading() as session:
-        await existing_agent(session, agent_id)
-        if query.group_id is not None:
-            return []
-        own = {None, "default", agent_id}
-        conversation_id = None if query.conversation_id in own else query.conversation_id
-        rows = await history_repository.list_messages(
-            session,
-            agent_id,
-            query.filter(conversation_id),
-            query.page(default_limit=DEFAULT_LIMIT),
-        )
+    page = query.page(default_limit=DEFAULT_LIMIT)
+    if query.group_id is not None or page.after is not None or page.before is not None:
+        await require_agent(database.ask, agent_id)
+    if query.group_id is not None:
+        return []
+    own = {None, "default", agent_id}
+    conversation_id = None if query.conversation_id in own else query.conversation_id
+    rows = await history_repository.list_messages(
+        database.ask, database.vault, agent_id, query.filter(conversation_id), page
+    )
+    if not rows:
+        await require_agent(database.ask, agent_id)
     return shown(rows, query.view())
 
 

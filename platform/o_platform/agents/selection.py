@@ -1,0 +1,75 @@
+"""Pages of rows as statements: put together from conditions, prepared once for each combination.
+
+The same paging by key as `paging` has, for what is listed all the time: no session, one statement
+for a page. A condition names its row `r`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from o_platform.agents.paging import Page, no_such_cursor
+from o_platform.db.engine import Ask, Value
+from o_platform.db.line import statement
+
+ROW: Final = "row_to_json(r)"
+"""The document of a page whose rows are shown as they are."""
+
+
+class Selection:
+    """Rows of a table that fulfil all of some conditions."""
+
+    def __init__(self, table: str) -> None:
+        """At first, every row."""
+        self._table = table
+        self._conditions: list[str] = []
+        self._values: list[Value] = []
+
+    def where(self, condition: str, *values: Value) -> Selection:
+        """Only rows of which this is true; `{}` stands for each value."""
+        self._conditions.append(condition.format(*map(self._place, values)))
+        return self
+
+    async def page(
+        self, ask: Ask, keys: Sequence[str], page: Page, document: str = ROW, joined: str = ""
+    ) -> list[Any]:
+        """The documents of the rows on a page, in the order of the listing.
+
+        Args:
+            ask: runs the statement.
+            keys: what the listing is ordered by, the last of them unique.
+            page: which part.
+            document: what is wanted of a row, as JSON.
+            joined: what the document takes from elsewhere, as further items of FROM.
+
+        Raises:
+            NotFoundError: a cursor names no row.
+        """
+        for cursor, is_after in ((page.after, True), (page.before, False)):
+            if cursor is not None:
+                beyond = ">" if is_after is not page.descending else "<"
+                position = f"SELECT {', '.join(keys)} FROM {self._table} AS r WHERE r.id = {{}}"  # noqa: S608
+                self.where(f"({', '.join(keys)}) {beyond} ({position})", cursor)
+        backwards = page.before is not None and page.after is None
+        falling = "DESC" if page.descending is not backwards else "ASC"
+        order = ", ".join(f"{key} {falling}" for key in keys)
+        wanted = f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+        text = (
+            f"SELECT ({document})::text FROM (SELECT * FROM {self._table} AS r {wanted} "  # noqa: S608
+            f"ORDER BY {order} LIMIT {self._place(page.limit)}) AS r{joined} ORDER BY {order}"
+        )
+        rows = await ask(statement(text), *self._values)
+        if not rows:
+            await self._require_cursors(ask, page)
+        return rows[::-1] if backwards else rows
+
+    async def _require_cursors(self, ask: Ask, page: Page) -> None:
+        for cursor in (page.after, page.before):
+            there = statement(f"SELECT 'true' FROM {self._table} WHERE id = $1")  # noqa: S608
+            if cursor is not None and not await ask(there, cursor):
+                raise no_such_cursor(cursor)
+
+    def _place(self, value: Value) -> str:
+        self._values.append(value)
+        return f"${len(self._values)}"
