@@ -30,6 +30,8 @@ KEEP_ALIVE_S: Final = 2 * 3600
 """Longer than Envoy keeps an idle connection: who closes first must not be us, in its face."""
 STOP_WAIT_S: Final = 5
 """How long requests under way may take when the process is to stop."""
+YOUNG_OBJECTS: Final = 10_000
+"""How many are made before garbage is looked for among them; a listing makes some thousand."""
 
 
 class LeadingServer(uvicorn.Server):
@@ -40,6 +42,7 @@ class LeadingServer(uvicorn.Server):
         super().__init__(config)
         self._listener = listener
         self._platform = platform
+        self._is_settled = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as usual, then publish."""
@@ -50,6 +53,14 @@ class LeadingServer(uvicorn.Server):
                     await self._platform.brought_up.wait()
         if self.started:
             self._listener.publish()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Every 0.1 s: whether to stop; once all is up, what is there is no garbage any more."""
+        if not self._is_settled and self._platform.brought_up.is_set():
+            self._is_settled = True
+            gc.collect()
+            gc.freeze()
+        return await super().on_tick(counter)
 
 
 class BridgingServer(uvicorn.Server):
@@ -78,6 +89,7 @@ def main() -> None:
     configure_logging("control", settings.log_level)
     listener = Listener.open(settings.run / "control.sock")
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()
     spare = fork_spare()
     if isinstance(spare, Vigil):
@@ -112,6 +124,7 @@ def _config(platform: Platform) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WAIT_S,
     )

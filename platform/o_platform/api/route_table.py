@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from starlette.datastructures import URLPath
-from starlette.routing import BaseRoute, Match, NoMatchFound, Route
+from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, Route
 from starlette.types import Receive, Scope, Send
 
 _FOUND: Final = "o_route"
@@ -84,6 +84,8 @@ class RouteTable(BaseRoute):
 
 def _may_take(route: BaseRoute, method: str, prefix: str, count: int) -> bool:
     """Whether a path of `count` parts that begins with `prefix` can be this route's."""
+    if isinstance(route, Mount):
+        return _agree(_parts(route.path), prefix)
     if not isinstance(route, Route):
         return True
     template = _parts(route.path)
@@ -91,6 +93,10 @@ def _may_take(route: BaseRoute, method: str, prefix: str, count: int) -> bool:
         return False
     if len(template) != count and not (":path}" in route.path and len(template) <= count):
         return False
+    return _agree(template, prefix)
+
+
+def _agree(template: Sequence[str], prefix: str) -> bool:
     pairs = zip(template, prefix.split("/"), strict=False)
     return all(part == wanted or "{" in part for part, wanted in pairs)
 

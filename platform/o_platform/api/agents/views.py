@@ -26,6 +26,7 @@ from o_platform.db.models import Agent
 from o_tools.manifests import MANIFESTS
 
 TOOL_RETURN_CHARS = 50_000
+_TOOL_STATES: dict[str, tuple[ToolSpec, ToolState]] = {}
 _MEMORY_TOOLS = ("memory_", "core_memory_")
 
 
@@ -94,7 +95,14 @@ def agent_tools(view: AgentView, catalogue: ToolCatalogue) -> list[ToolState]:
 
 
 def tool_state(spec: ToolSpec) -> ToolState:
-    """A built-in tool as the API shows it."""
+    """A built-in tool as the API shows it; always the same, so made once."""
+    made = _TOOL_STATES.get(spec.name)
+    if made is None or made[0] is not spec:
+        made = _TOOL_STATES[spec.name] = spec, _tool_state(spec)
+    return made[1]
+
+
+def _tool_state(spec: ToolSpec) -> ToolState:
     schema = {
         "name": spec.name, "description": spec.description, "parameters": spec.parameters
     }  # fmt: skip
