@@ -55,9 +55,9 @@ async def archival(folder: Path, passages: int) -> dict[str, float]:
 
 
 async def _search(database: Database, model: Model, text: str) -> set[str]:
-    async with database.unit_of_work() as session:
-        query = PassageQuery(text, top_k=NEAREST)
-        hits = await search_archives(session, [ARCHIVE], [model], query)
+    query = PassageQuery(text, top_k=NEAREST)
+    async with database.exchange() as exchange:
+        hits = await search_archives(exchange, database.vault, [ARCHIVE], [model], query)
     return {hit.passage.id for hit in hits}
 
 

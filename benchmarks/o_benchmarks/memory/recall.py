@@ -67,8 +67,9 @@ async def conversation(folder: Path, messages: int) -> dict[str, float]:
 
 async def _search(database: Database, query: RecallQuery) -> set[int]:
     vector = embed(query.text)
-    async with database.unit_of_work() as session:
-        return {hit.row.seq for hit in await recall(session, query, HASH_MODEL, vector)}
+    async with database.exchange() as exchange:
+        hits = await recall(exchange, database.vault, query, HASH_MODEL, vector)
+        return {hit.row.seq for hit in hits}
 
 
 def _fill(

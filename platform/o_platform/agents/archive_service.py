@@ -241,8 +241,8 @@ class ArchiveService:
         self, handles: Sequence[str], ids: Sequence[str] | None, query: PassageQuery
     ) -> Sequence[Hit]:
         models = await query_models(self._embedders, handles, query)
-        async with self._database.unit_of_work() as session:
-            return await search_archives(session, ids, models, query)
+        async with self._database.exchange() as exchange:
+            return await search_archives(exchange, self._database.vault, ids, models, query)
 
     async def _held(self, session: AsyncSession, agent_id: str) -> Sequence[Archive]:
         await existing_agent(session, agent_id)

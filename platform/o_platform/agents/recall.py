@@ -8,29 +8,35 @@ passes the restrictions; where that gives up, every vector that passes them is c
 What the job has not indexed yet is searched by its words, after opening it. A query without a word
 to look for (only `the` or `?`) is looked for as it stands, newest first.
 """
+# ruff: noqa: S608 — statements are made of constants; values go apart
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import TSQUERY
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts import messages as contract
 from o_platform.agents.message_index import INDEXED_TYPES, LONG
 from o_platform.db import marks
-from o_platform.db.models import IndexedMessage, LongHistory, Message
-from o_platform.db.models.message_index import approximate, in_approximate_index
+from o_platform.db.conditions import Conditions
+from o_platform.db.detached import Detached
+from o_platform.db.engine import Ask
+from o_platform.db.line import Statement, statement
+from o_platform.db.models import Message
 from o_platform.db.scan import contains
-from o_platform.db.sealed_columns import vault_of
+from o_platform.db.sealing import Vault
 from o_platform.memory.embedders import CHANCE_SIMILARITY, Embedders, Vector
 from o_platform.memory.ranking import fuse
-from o_platform.memory.search import restore_planner, scan_approximately
+from o_platform.memory.search import (
+    is_below,
+    restore_planner,
+    scan_approximately,
+    vector_text,
+)
 
 NEAREST_OF: Final = LONG
 """Newest messages whose vectors are compared; older ones, unless it is the history of one agent
@@ -83,163 +89,163 @@ async def query_vector(embedders: Embedders, model: str, query: RecallQuery) -> 
 
 
 async def recall(
-    session: AsyncSession, query: RecallQuery, model: str, vector: Vector | None
+    ask: Ask, vault: Vault, query: RecallQuery, model: str, vector: Vector | None
 ) -> list[Recalled]:
     """The messages that fit best, best first; the newest ones for a blank query.
 
     Args:
-        session: an open unit of work.
+        ask: of a transaction, whose settings for the planner are changed.
+        vault: opens the messages.
         query: what to find.
         model: handle of the embedding model that messages have.
         vector: the query as the model sees it (`query_vector`), if it is to count.
     """
-    words = marks.Query(vault_of(session), query.text)
+    words = marks.Query(vault, query.text)
     if not words and query.mode != "vector":
-        return [Recalled(row, 0.0) for row in await _literally(session, query)]
+        return [Recalled(row, 0.0) for row in await _literally(ask, vault, query)]
     rankings: list[list[str]] = []
     if vector is not None:
-        rankings.append(await _nearest(session, query, model, vector))
+        rankings.append(await _nearest(ask, query, model, vector))
     if query.mode != "vector":
-        rankings.append(await _worded(session, query, words))
-        rankings.append(await _not_indexed(session, query))
+        rankings.append(await _worded(ask, query, words))
+        rankings.append(await _not_indexed(ask, vault, query))
     best = fuse(rankings)[: query.limit]
-    wanted = select(Message).where(Message.seq.in_([int(hit.id) for hit in best]))
-    rows = {row.seq: row for row in await session.scalars(wanted)}
-    found = [Recalled(rows[int(hit.id)], hit.score) for hit in best if int(hit.id) in rows]
-    return found
+    found = await ask(_BY_SEQ, [hit.id for hit in best]) if best else []
+    rows = {row.seq: row for row in (_detached(vault, one) for one in found)}
+    return [Recalled(rows[int(hit.id)], hit.score) for hit in best if int(hit.id) in rows]
 
 
-def _restricted(table: type[Message] | type[IndexedMessage], query: RecallQuery) -> Any:
-    conditions: list[ColumnElement[bool]] = [table.type.in_(query.types)]
-    for column, value in (
-        (table.agent_id, query.agent_id),
-        (table.conversation_id, query.conversation_id),
-    ):
-        if value is not None:
-            conditions.append(column == value)
+def _restricted(where: Conditions, query: RecallQuery) -> Conditions:
+    """Only messages, or their places in the index, that may be found."""
+    where.where("r.type = ANY ({}::text[])", query.types)
+    if query.agent_id is not None:
+        where.where("r.agent_id = {}", query.agent_id)
+    if query.conversation_id is not None:
+        where.where("r.conversation_id = {}", query.conversation_id)
     if query.since is not None:
-        conditions.append(table.created_at >= query.since)
+        where.where("r.created_at >= {}::timestamptz", query.since.isoformat())
     if query.until is not None:
-        conditions.append(table.created_at < query.until)
-    return conditions
+        where.where("r.created_at < {}::timestamptz", query.until.isoformat())
+    return where
 
 
-async def _nearest(
-    session: AsyncSession, query: RecallQuery, model: str, vector: Vector
-) -> list[str]:
-    where = [*_restricted(IndexedMessage, query), IndexedMessage.model == model]
-    compared = select(IndexedMessage.seq, IndexedMessage.embedding).where(*where)
-    if await _is_long(session, query.agent_id):
-        found = await _scanned(session, query, model, vector)
+async def _nearest(ask: Ask, query: RecallQuery, model: str, vector: Vector) -> list[str]:
+    where = _restricted(Conditions(vector_text(vector)), query)
+    where.where("r.model = {}", model)
+    newest = ""
+    if await _is_long(ask, query.agent_id):
+        found = await _scanned(ask, where, query, len(vector))
         if len(found) >= query.pool:
             return _alike(found, model)
     else:
-        compared = compared.order_by(IndexedMessage.seq.desc()).limit(NEAREST_OF)
-    those = compared.cte("compared").prefix_with("MATERIALIZED")
-    distance = those.c.embedding.cosine_distance(vector)
-    ordered = select(those.c.seq, distance).order_by(distance, those.c.seq.desc())
-    rows = await session.execute(ordered.limit(query.pool))
-    return _alike([(seq, apart) for seq, apart in rows], model)
+        newest = f"ORDER BY r.seq DESC LIMIT {NEAREST_OF}"
+    compared = f"SELECT r.seq, r.embedding FROM message_index AS r WHERE {where} {newest}"
+    nearest = (
+        f"WITH compared AS MATERIALIZED ({compared}), "
+        "near AS (SELECT seq, embedding <=> $1::halfvec AS distance FROM compared) "
+        f"{_ORDERED.format(rows='near')} LIMIT {query.pool}"
+    )
+    return _alike(await ask(statement(nearest), *where.values), model)
 
 
-async def _is_long(session: AsyncSession, agent_id: str | None) -> bool:
+async def _is_long(ask: Ask, agent_id: str | None) -> bool:
     """Whether the vectors of this agent's history are in the approximate index."""
-    if agent_id is None:
-        return False
-    history = select(LongHistory.is_complete).where(LongHistory.agent_id == agent_id)
-    return bool(await session.scalar(history))
+    return agent_id is not None and await ask(_IS_LONG, agent_id) == [True]
 
 
 async def _scanned(
-    session: AsyncSession, query: RecallQuery, model: str, vector: Vector
-) -> list[tuple[int, float]]:
+    ask: Ask, where: Conditions, query: RecallQuery, dimensions: int
+) -> list[tuple[int, float | str]]:
     """The nearest by the approximate index; fewer than the pool if it gave up."""
-    distance = approximate(len(vector)).cosine_distance(vector)
+    distance = f"r.embedding::halfvec({dimensions}) <=> $1::halfvec({dimensions})"
     candidates = (
-        select(IndexedMessage.seq, distance.label("distance"))
-        .where(
-            *_restricted(IndexedMessage, query),
-            IndexedMessage.model == model,
-            in_approximate_index(len(vector)),
-        )
-        .order_by(distance)
-        .limit(query.pool)
-        .cte("candidates")
-        .prefix_with("MATERIALIZED")
+        f"SELECT r.seq, {distance} AS distance FROM message_index AS r WHERE {where} "
+        f"AND r.is_long AND vector_dims(r.embedding) = {dimensions} "
+        f"ORDER BY {distance} LIMIT {query.pool}"
     )
-    ordered = select(candidates.c.seq, candidates.c.distance)
-    ordered = ordered.order_by(candidates.c.distance, candidates.c.seq.desc())
-    await scan_approximately(session)
-    rows = await session.execute(ordered)
-    await restore_planner(session)
-    return [(seq, apart) for seq, apart in rows]
+    ordered = f"WITH candidates AS MATERIALIZED ({candidates}) {_ORDERED.format(rows='candidates')}"
+    await scan_approximately(ask)
+    rows = await ask(statement(ordered), *where.values)
+    await restore_planner(ask)
+    return rows
 
 
-def _alike(found: Sequence[tuple[int, float]], model: str) -> list[str]:
+def _alike(found: Sequence[tuple[int, float | str]], model: str) -> list[str]:
     """Those that are more alike than chance."""
     limit = 1.0 - CHANCE_SIMILARITY.get(model, -1.0)
-    return [str(seq) for seq, apart in found if apart < limit]
+    return [str(seq) for seq, apart in found if is_below(apart, limit)]
 
 
-async def _worded(session: AsyncSession, query: RecallQuery, words: marks.Query) -> list[str]:
-    best = await _ranked(session, query, words.all_words)
+async def _worded(ask: Ask, query: RecallQuery, words: marks.Query) -> list[str]:
+    best = await _ranked(ask, query, words.all_words)
     if len(best) < query.pool and words.any_word != words.all_words:
-        best = list(dict.fromkeys([*best, *await _ranked(session, query, words.any_word)]))
+        best = list(dict.fromkeys([*best, *await _ranked(ask, query, words.any_word)]))
     return best[: query.pool]
 
 
-async def _ranked(session: AsyncSession, query: RecallQuery, words: str) -> list[str]:
-    wanted = cast(literal(words), TSQUERY)
+async def _ranked(ask: Ask, query: RecallQuery, words: str) -> list[str]:
+    where = _restricted(Conditions(words), query)
     matching = (
-        select(IndexedMessage.seq, IndexedMessage.words)
-        .where(*_restricted(IndexedMessage, query), IndexedMessage.words.op("@@")(wanted))
-        .cte("matching")
-        .prefix_with("MATERIALIZED")
+        f"SELECT r.seq, r.words FROM message_index AS r WHERE {where} AND r.words @@ $1::tsquery"
     )
-    newest = select(matching).order_by(matching.c.seq.desc()).limit(RANKED_WORDS).subquery()
-    rank = func.ts_rank_cd(newest.c.words, wanted, 1)
-    ordered = select(newest.c.seq).order_by(rank.desc(), newest.c.seq.desc()).limit(query.pool)
-    return [str(seq) for seq in await session.scalars(ordered)]
+    newest = f"SELECT * FROM matching ORDER BY seq DESC LIMIT {RANKED_WORDS}"
+    ranked = (
+        f"WITH matching AS MATERIALIZED ({matching}), newest AS ({newest}) "
+        "SELECT to_json(seq::text)::text FROM newest "
+        f"ORDER BY ts_rank_cd(words, $1::tsquery, 1) DESC, seq DESC LIMIT {query.pool}"
+    )
+    return await ask(statement(ranked), *where.values)
 
 
-async def _not_indexed(session: AsyncSession, query: RecallQuery) -> list[str]:
+async def _not_indexed(ask: Ask, vault: Vault, query: RecallQuery) -> list[str]:
     """Messages after the last indexed one that have a word of the query, those with most first."""
-    indexed = select(func.max(IndexedMessage.seq))
-    if query.agent_id is not None:
-        indexed = indexed.where(IndexedMessage.agent_id == query.agent_id)
-    after = await session.scalar(indexed) or 0
-    rest = (
-        select(Message)
-        .where(*_restricted(Message, query), Message.seq > after)
-        .order_by(Message.seq.desc())
-        .limit(NEWEST_OPENED)
-    )
+    where = _restricted(Conditions(), query)
+    of = "" if query.agent_id is None else f"WHERE agent_id = {where.place(query.agent_id)}"
+    where.where(f"r.seq > coalesce((SELECT max(seq) FROM message_index {of}), 0)")
     stems = marks.stems(query.text)
     counted = [
-        (len(stems & marks.stems(_text(row))), row.seq) for row in await session.scalars(rest)
+        (len(stems & marks.stems(_text(row))), row.seq)
+        for row in await _messages(ask, vault, where, NEWEST_OPENED)
     ]
     best = sorted(((count, seq) for count, seq in counted if count), reverse=True)
     return [str(seq) for _, seq in best[: query.pool]]
 
 
-async def _literally(session: AsyncSession, query: RecallQuery) -> list[Message]:
+async def _literally(ask: Ask, vault: Vault, query: RecallQuery) -> list[Message]:
     has = contains(query.text.strip())
     found: list[Message] = []
     before: int | None = None
     while True:
-        rows = list(await session.scalars(_page(query, before)))
+        where = _restricted(Conditions(), query)
+        if before is not None:
+            where.where("r.seq < {}", before)
+        rows = await _messages(ask, vault, where, READ_AT_ONCE)
         found += [row for row in rows if has(_text(row))]
         if len(found) >= query.limit or len(rows) < READ_AT_ONCE:
             return found[: query.limit]
         before = rows[-1].seq
 
 
-def _page(query: RecallQuery, before: int | None) -> Select[Message]:
-    wanted = select(Message).where(*_restricted(Message, query))
-    if before is not None:
-        wanted = wanted.where(Message.seq < before)
-    return wanted.order_by(Message.seq.desc()).limit(READ_AT_ONCE)
+async def _messages(ask: Ask, vault: Vault, where: Conditions, limit: int) -> list[Message]:
+    """The newest ones."""
+    text = (
+        f"SELECT row_to_json(r)::text FROM messages AS r WHERE {where} "
+        f"ORDER BY r.seq DESC LIMIT {limit}"
+    )
+    return [_detached(vault, row) for row in await ask(statement(text), *where.values)]
 
 
 def _text(row: Message) -> str:
     return msgspec.convert(row.body, contract.Message).text
+
+
+_IS_LONG: Final = Statement(
+    "SELECT to_json(is_complete)::text FROM long_histories WHERE agent_id = $1"
+)
+_BY_SEQ: Final = Statement(
+    "SELECT row_to_json(r)::text FROM messages AS r WHERE r.seq = ANY ($1::bigint[])"
+)
+_ORDERED: Final = (
+    "SELECT json_build_array(seq, distance)::text FROM {rows} ORDER BY distance, seq DESC"
+)
+_detached: Final = Detached(Message)

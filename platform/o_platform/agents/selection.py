@@ -3,6 +3,7 @@
 The same paging by key as `paging` has, for what is listed all the time: no session, one statement
 for a page. A condition names its row `r`.
 """
+# ruff: noqa: S608 — statements are made of constants; values go apart
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from o_platform.agents.paging import Page, no_such_cursor
+from o_platform.db.conditions import Conditions
 from o_platform.db.engine import Ask, Value
 from o_platform.db.line import statement
 
@@ -23,12 +25,11 @@ class Selection:
     def __init__(self, table: str) -> None:
         """At first, every row."""
         self._table = table
-        self._conditions: list[str] = []
-        self._values: list[Value] = []
+        self._conditions = Conditions()
 
     def where(self, condition: str, *values: Value) -> Selection:
         """Only rows of which this is true; `{}` stands for each value."""
-        self._conditions.append(condition.format(*map(self._place, values)))
+        self._conditions.where(condition, *values)
         return self
 
     async def page(
@@ -49,27 +50,24 @@ class Selection:
         for cursor, is_after in ((page.after, True), (page.before, False)):
             if cursor is not None:
                 beyond = ">" if is_after is not page.descending else "<"
-                position = f"SELECT {', '.join(keys)} FROM {self._table} AS r WHERE r.id = {{}}"  # noqa: S608
+                position = f"SELECT {', '.join(keys)} FROM {self._table} AS r WHERE r.id = {{}}"
                 self.where(f"({', '.join(keys)}) {beyond} ({position})", cursor)
         backwards = page.before is not None and page.after is None
         falling = "DESC" if page.descending is not backwards else "ASC"
         order = ", ".join(f"{key} {falling}" for key in keys)
-        wanted = f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
-        text = (
-            f"SELECT ({document})::text FROM (SELECT * FROM {self._table} AS r {wanted} "  # noqa: S608
-            f"ORDER BY {order} LIMIT {self._place(page.limit)}) AS r{joined} ORDER BY {order}"
+        limit = self._conditions.place(page.limit)
+        rows_of_page = (
+            f"SELECT * FROM {self._table} AS r WHERE {self._conditions} "
+            f"ORDER BY {order} LIMIT {limit}"
         )
-        rows = await ask(statement(text), *self._values)
+        text = f"SELECT ({document})::text FROM ({rows_of_page}) AS r{joined} ORDER BY {order}"
+        rows = await ask(statement(text), *self._conditions.values)
         if not rows:
             await self._require_cursors(ask, page)
         return rows[::-1] if backwards else rows
 
     async def _require_cursors(self, ask: Ask, page: Page) -> None:
         for cursor in (page.after, page.before):
-            there = statement(f"SELECT 'true' FROM {self._table} WHERE id = $1")  # noqa: S608
+            there = statement(f"SELECT 'true' FROM {self._table} WHERE id = $1")
             if cursor is not None and not await ask(there, cursor):
                 raise no_such_cursor(cursor)
-
-    def _place(self, value: Value) -> str:
-        self._values.append(value)
-        return f"${len(self._values)}"

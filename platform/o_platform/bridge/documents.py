@@ -121,8 +121,9 @@ class Documents:
                 await session.scalars(select(Archive).where(Archive.folder_id.in_(read)))
             )
         models = await query_models(self._embedders, [one.embedding for one in archives], query)
-        async with self._database.unit_of_work() as session:
-            hits = await search_archives(session, [one.id for one in archives], models, query)
+        ids, vault = [one.id for one in archives], self._database.vault
+        async with self._database.exchange() as exchange:
+            hits = await search_archives(exchange, vault, ids, models, query)
         found = (hit.passage for hit in hits)
         shown = [
             f"{one.meta.get('path')}, line {one.meta.get('line')}:\n{one.text}" for one in found

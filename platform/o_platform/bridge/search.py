@@ -52,8 +52,9 @@ class Search:
             until=_earlier(_date(query.end_date), before),
         )
         vector = await query_vector(self._embedders, self._message_model, wanted)
-        async with self._database.unit_of_work() as session:
-            found = await recall(session, wanted, self._message_model, vector)
+        vault = self._database.vault
+        async with self._database.exchange() as exchange:
+            found = await recall(exchange, vault, wanted, self._message_model, vector)
         return [msgspec.convert(hit.row.body, Message) for hit in found]
 
     async def archive(self, agent_id: str, query: ArchivalMemorySearch) -> list[Remembered]:
@@ -76,9 +77,9 @@ class Search:
             held = await archives_of(session, agent_id)
         handles = [archive.embedding for archive in held]
         models = await query_models(self._embedders, handles, wanted)
-        async with self._database.unit_of_work() as session:
-            ids = [archive.id for archive in held]
-            hits = await search_archives(session, ids, models, wanted)
+        ids, vault = [archive.id for archive in held], self._database.vault
+        async with self._database.exchange() as exchange:
+            hits = await search_archives(exchange, vault, ids, models, wanted)
         found = [hit.passage for hit in hits]
         return [Remembered(passage.text, passage.tags, passage.created_at) for passage in found]
 

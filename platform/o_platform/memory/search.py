@@ -11,35 +11,26 @@ large archives the words of a query are in very many passages, and each must be 
 ranked; so passages with only some words are looked for while there are fewer than asked for, first
 those with two, and no more than `RANKED_WORDS` of each kind are ranked.
 """
+# ruff: noqa: S608 — statements are made of constants; values go apart
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from sqlalchemy import (
-    CTE,
-    ColumnElement,
-    Select,
-    Text,
-    and_,
-    any_,
-    cast,
-    func,
-    literal,
-    literal_column,
-    select,
-    true,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.db import marks
-from o_platform.db.models import Passage, PassageVector
-from o_platform.db.models.memory import LARGEST_HALFVEC, indexed
+from o_platform.db.conditions import Conditions
+from o_platform.db.detached import Detached
+from o_platform.db.engine import Ask, within
+from o_platform.db.line import Statement, statement
+from o_platform.db.models import Passage
+from o_platform.db.models.memory import LARGEST_HALFVEC, LARGEST_VECTOR
 from o_platform.db.sealed_columns import vault_of
+from o_platform.db.sealing import Vault
 from o_platform.memory import embeddings
 from o_platform.memory.archives import archives_of
 from o_platform.memory.embedders import CHANCE_SIMILARITY, HASH_MODEL, Embedders, Vector
@@ -118,7 +109,8 @@ async def search_passages(
     archives = await archives_of(session, agent_id)
     wanted = PassageQuery(query, tags, top_k, tag_match, since, until)
     models = [Model(HASH_MODEL, embeddings.embed(query))]
-    hits = await search_archives(session, [a.id for a in archives], models, wanted)
+    ids = [archive.id for archive in archives]
+    hits = await search_archives(within(session), vault_of(session), ids, models, wanted)
     return [(hit.passage, hit.score) for hit in hits]
 
 
@@ -140,7 +132,8 @@ async def query_models(
 
 
 async def search_archives(
-    session: AsyncSession,
+    ask: Ask,
+    vault: Vault,
     archive_ids: Sequence[str] | None,
     models: Sequence[Model],
     query: PassageQuery,
@@ -148,166 +141,187 @@ async def search_archives(
     """The passages that fit best, best first; of all archives with `archive_ids` None.
 
     A blank query finds the newest ones, with score 0. Passages that share nothing with the query
-    are not found, so fewer than `query.top_k` may come back.
+    are not found, so fewer than `query.top_k` may come back. `ask` is of a transaction, whose
+    settings for the planner are changed.
     """
     if archive_ids is not None and not archive_ids:
         return []
     if query.is_blank:
-        return await _newest(session, archive_ids, query)
+        return await _newest(ask, vault, archive_ids, query)
     rankings, is_large = [], False
     for model in models:
-        large = await _is_large(session, archive_ids, model)
+        large = await _is_large(ask, archive_ids, model)
         if large and not is_large:
-            await scan_approximately(session)
-        rankings.append(await _nearest(session, archive_ids, model, query, large))
+            await scan_approximately(ask)
+        rankings.append(await _nearest(ask, archive_ids, model, query, large))
         is_large = is_large or large
-    rankings.append(await _worded(session, archive_ids, query, is_large))
+    rankings.append(await _worded(ask, vault, archive_ids, query, is_large))
     best = fuse(rankings)[: query.top_k]
-    rows = await session.scalars(select(Passage).where(Passage.id.in_([hit.id for hit in best])))
-    found = {passage.id: passage for passage in rows}
+    rows = await ask(_BY_ID, [hit.id for hit in best]) if best else []
+    found = {passage.id: passage for passage in (_detached(vault, row) for row in rows)}
     return [Hit(found[hit.id], hit.score) for hit in best]
 
 
 async def _newest(
-    session: AsyncSession, archive_ids: Sequence[str] | None, query: PassageQuery
+    ask: Ask, vault: Vault, archive_ids: Sequence[str] | None, query: PassageQuery
 ) -> list[Hit]:
-    newest = select(Passage).where(_within(Passage, archive_ids, query))
-    newest = newest.order_by(Passage.created_at.desc(), Passage.id.desc()).limit(query.top_k)
-    return [Hit(passage, 0.0) for passage in await session.scalars(newest)]
+    where = _within(Conditions(), archive_ids, query)
+    newest = (
+        f"SELECT {_PASSAGE} FROM passages AS r WHERE {where} "
+        f"ORDER BY r.created_at DESC, r.id DESC LIMIT {where.place(query.top_k)}"
+    )
+    rows = await ask(statement(newest), *where.values)
+    return [Hit(_detached(vault, row), 0.0) for row in rows]
 
 
 def _within(
-    table: type[Passage] | type[PassageVector],
-    archive_ids: Sequence[str] | None,
-    query: PassageQuery,
-) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = [true()]
+    where: Conditions, archive_ids: Sequence[str] | None, query: PassageQuery
+) -> Conditions:
+    """Only passages, or vectors of passages, that may be found."""
     if archive_ids is not None:
-        conditions.append(table.archive_id == any_(_texts(archive_ids)))
+        where.where("r.archive_id = ANY ({}::text[])", archive_ids)
     if query.tags:
-        has = table.tags.contains if query.tag_match == "all" else table.tags.overlap
-        conditions.append(has(_texts(query.tags)))
+        has = "@>" if query.tag_match == "all" else "&&"
+        where.where(f"r.tags {has} {{}}::text[]", [*query.tags])
     if query.since is not None:
-        conditions.append(table.created_at >= query.since)
+        where.where("r.created_at >= {}::timestamptz", query.since.isoformat())
     if query.until is not None:
-        conditions.append(table.created_at <= query.until)
-    return and_(*conditions)
+        where.where("r.created_at <= {}::timestamptz", query.until.isoformat())
+    return where
 
 
-def _texts(values: Collection[str]) -> ColumnElement[Any]:
-    return cast(list(values), ARRAY(Text))
-
-
-async def _is_large(session: AsyncSession, archive_ids: Sequence[str] | None, model: Model) -> bool:
-    some = select(literal(1)).where(PassageVector.model == model.handle)
+async def _is_large(ask: Ask, archive_ids: Sequence[str] | None, model: Model) -> bool:
+    where = Conditions()
+    where.where("r.model = {}", model.handle)
     if archive_ids is not None:
-        some = some.where(PassageVector.archive_id == any_(_texts(archive_ids)))
-    counted = select(func.count()).select_from(some.limit(EXACT_BELOW + 1).subquery())
-    return (await session.scalar(counted) or 0) > EXACT_BELOW
+        where.where("r.archive_id = ANY ({}::text[])", archive_ids)
+    some = f"SELECT FROM passage_vectors AS r WHERE {where} LIMIT {EXACT_BELOW + 1}"
+    counted = statement(f"SELECT count(*)::text FROM ({some}) AS counted")
+    return bool((await ask(counted, *where.values))[0] > EXACT_BELOW)
 
 
 async def _nearest(
-    session: AsyncSession,
+    ask: Ask,
     archive_ids: Sequence[str] | None,
     model: Model,
     query: PassageQuery,
     is_large: bool,
 ) -> list[str]:
-    where = and_(_within(PassageVector, archive_ids, query), PassageVector.model == model.handle)
+    where = _within(Conditions(vector_text(model.query)), archive_ids, query)
+    where.where("r.model = {}", model.handle)
     if is_large and len(model.query) <= LARGEST_HALFVEC:
-        found = await _scanned(session, where, model, query.pool)
+        found = await _scanned(ask, where, model, query.pool)
         if len(found) >= query.pool:
             return found
-    return await _compared(session, where, model, query.pool)
+    return await _compared(ask, where, model, query.pool)
 
 
-async def _scanned(
-    session: AsyncSession, where: ColumnElement[bool], model: Model, pool: int
-) -> list[str]:
+async def _scanned(ask: Ask, where: Conditions, model: Model, pool: int) -> list[str]:
     """The nearest by the approximate index; fewer than `pool` if it gave up."""
-    dimensions = len(model.query)
-    distance = indexed(dimensions).cosine_distance(model.query)
-    of_index = literal_column(str(dimensions)) == PassageVector.dimensions
+    size = len(model.query)
+    kind = "vector" if size <= LARGEST_VECTOR else "halfvec"
+    distance = f"r.embedding::{kind}({size}) <=> $1::{kind}({size})"
     candidates = (
-        select(PassageVector.passage_id, PassageVector.created_at, distance.label("distance"))
-        .where(where, of_index)
-        .order_by(distance)
-        .limit(pool)
-        .cte("candidates")
-        .prefix_with("MATERIALIZED")
+        f"SELECT r.passage_id, r.created_at, {distance} AS distance FROM passage_vectors AS r "
+        f"WHERE {where} AND r.dimensions = {size} ORDER BY {distance} LIMIT {pool}"
     )
-    rows = await session.execute(_ordered(candidates, candidates.c.distance))
-    found = [(passage_id, distance) for passage_id, distance in rows]
-    return _alike(found, model) if len(found) >= pool else []
+    ordered = f"WITH candidates AS MATERIALIZED ({candidates}) {_ORDERED.format(rows='candidates')}"
+    rows = await ask(statement(ordered), *where.values)
+    return _alike(rows, model) if len(rows) >= pool else []
 
 
-async def _compared(
-    session: AsyncSession, where: ColumnElement[bool], model: Model, pool: int
-) -> list[str]:
+async def _compared(ask: Ask, where: Conditions, model: Model, pool: int) -> list[str]:
     """The nearest of all. Materialised, so that the planner cannot take an index over others."""
-    columns = (PassageVector.passage_id, PassageVector.created_at, PassageVector.embedding)
-    mine = select(*columns).where(where).cte("mine").prefix_with("MATERIALIZED")
-    distance = mine.c.embedding.cosine_distance(model.query)
-    rows = await session.execute(_ordered(mine, distance).limit(pool))
-    return _alike([(passage_id, distance) for passage_id, distance in rows], model)
+    mine = f"SELECT r.passage_id, r.created_at, r.embedding FROM passage_vectors AS r WHERE {where}"
+    compared = "SELECT passage_id, created_at, embedding <=> $1::vector AS distance FROM mine"
+    nearest = (
+        f"WITH mine AS MATERIALIZED ({mine}), compared AS ({compared}) "
+        f"{_ORDERED.format(rows='compared')} LIMIT {pool}"
+    )
+    return _alike(await ask(statement(nearest), *where.values), model)
 
 
-def _ordered(rows: CTE, distance: ColumnElement[float]) -> Select[str, float]:
-    ordered = select(rows.c.passage_id, distance)
-    return ordered.order_by(distance, rows.c.created_at.desc(), rows.c.passage_id)
-
-
-def _alike(found: Sequence[tuple[str, float]], model: Model) -> list[str]:
+def _alike(found: Sequence[tuple[str, float | str]], model: Model) -> list[str]:
     """Those that are more alike than chance."""
     limit = 1.0 - CHANCE_SIMILARITY.get(model.handle, -1.0)
-    return [passage_id for passage_id, distance in found if distance < limit]
+    return [passage_id for passage_id, distance in found if is_below(distance, limit)]
+
+
+def is_below(distance: float | str, limit: float) -> bool:
+    """Whether a distance is below the limit; that to a vector of zeros is `NaN`, no number."""
+    return not isinstance(distance, str) and distance < limit
 
 
 async def _worded(
-    session: AsyncSession, archive_ids: Sequence[str] | None, query: PassageQuery, is_large: bool
+    ask: Ask,
+    vault: Vault,
+    archive_ids: Sequence[str] | None,
+    query: PassageQuery,
+    is_large: bool,
 ) -> list[str]:
-    wanted = marks.Query(vault_of(session), query.text)
+    wanted = marks.Query(vault, query.text)
     if not wanted:
         return []
-    where = _within(Passage, archive_ids, query)
     if not is_large:
-        matching = select(Passage).where(where)
-        return await _ranked(session, matching, wanted.any_word, query.pool)
+        return await _ranked(ask, archive_ids, query, wanted.any_word, None)
     best: list[str] = []
     for words in dict.fromkeys((wanted.all_words, wanted.two_words, wanted.any_word)):
         if words and len(best) < query.top_k:
-            matching = select(Passage).where(where).limit(RANKED_WORDS)
-            best += await _ranked(session, matching, words, query.pool)
+            best += await _ranked(ask, archive_ids, query, words, RANKED_WORDS)
     return list(dict.fromkeys(best))[: query.pool]
 
 
 async def _ranked(
-    session: AsyncSession, matching: Select[Passage], words: str, pool: int
+    ask: Ask,
+    archive_ids: Sequence[str] | None,
+    query: PassageQuery,
+    words: str,
+    looked_at: int | None,
 ) -> list[str]:
-    """The best of the `matching` passages that have the words."""
-    wanted = cast(literal(words), TSQUERY)
-    columns = (Passage.id, Passage.words, Passage.created_at)
-    having = matching.with_only_columns(*columns).where(Passage.words.op("@@")(wanted))
-    found = having.cte("found").prefix_with("MATERIALIZED")
-    rank = func.ts_rank_cd(found.c.words, wanted, 1)
-    ordered = select(found.c.id).order_by(rank.desc(), found.c.created_at.desc(), found.c.id)
-    return list(await session.scalars(ordered.limit(pool)))
+    """The best passages that have the words, of at most `looked_at`."""
+    where = _within(Conditions(words), archive_ids, query)
+    found = (
+        f"SELECT r.id, r.words, r.created_at FROM passages AS r "
+        f"WHERE {where} AND r.words @@ $1::tsquery"
+    )
+    found += f" LIMIT {looked_at}" if looked_at else ""
+    ranked = (
+        f"WITH found AS MATERIALIZED ({found}) SELECT to_json(id)::text FROM found "
+        f"ORDER BY ts_rank_cd(words, $1::tsquery, 1) DESC, created_at DESC, id LIMIT {query.pool}"
+    )
+    return await ask(statement(ranked), *where.values)
 
 
-async def scan_approximately(session: AsyncSession) -> None:
+def vector_text(vector: Vector) -> str:
+    """A vector as PostgreSQL reads it."""
+    return f"[{','.join(map(repr, vector))}]"
+
+
+async def scan_approximately(ask: Ask) -> None:
     """Have the planner scan approximate indexes from now on, until the transaction ends."""
-    await session.execute(_SET_SCAN)
+    await ask(_SET_SCAN)
 
 
-async def restore_planner(session: AsyncSession) -> None:
+async def restore_planner(ask: Ask) -> None:
     """Let the planner choose as usual."""
-    await session.execute(_RESTORE)
+    await ask(_RESTORE)
 
 
-def _settings(values: Mapping[str, str]) -> Select[Any]:
+def _settings(values: Mapping[str, str]) -> Statement:
     """Sets these until the end of the transaction."""
-    return select(*(func.set_config(name, value, True) for name, value in values.items()))
+    each = (f"set_config('{name}', '{value}', true)" for name, value in values.items())
+    return Statement(f"SELECT NULL FROM (SELECT {', '.join(each)} OFFSET 0) AS done")
 
 
-_SET_SCAN = _settings(SCAN_SETTINGS)
-_RESTORE = _settings({"enable_sort": "on"})
+_SET_SCAN: Final = _settings(SCAN_SETTINGS)
+_RESTORE: Final = _settings({"enable_sort": "on"})
+_ORDERED: Final = (
+    "SELECT json_build_array(passage_id, distance)::text FROM {rows} "
+    "ORDER BY distance, created_at DESC, passage_id"
+)
+_PASSAGE: Final = (
+    "json_build_object('id', r.id, 'archive_id', r.archive_id, 'text', r.text, 'tags', r.tags, "
+    "'metadata', r.metadata, 'unembedded', r.unembedded, 'created_at', r.created_at)::text"
+)
+_BY_ID: Final = Statement(f"SELECT {_PASSAGE} FROM passages AS r WHERE r.id = ANY ($1::text[])")
+_detached: Final = Detached(Passage)

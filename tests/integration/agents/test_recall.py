@@ -84,8 +84,8 @@ async def found(database: Database, text: str, model: str = HASH_MODEL, **fields
     models = Embedders([Doubling()])
     query = RecallQuery(text, **{"agent_id": "agent-1"} | fields)
     vector = await query_vector(models, model, query)
-    async with database.unit_of_work() as session:
-        hits = await recall(session, query, model, vector)
+    async with database.exchange() as exchange:
+        hits = await recall(exchange, database.vault, query, model, vector)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     return [str(hit.row.body["content"]) for hit in hits]
 

@@ -96,8 +96,9 @@ def stored(url: str) -> list[str]:
 
 
 async def words_find(database: Database, query: str) -> list[str]:
-    async with database.unit_of_work() as session:
-        hits = await search_archives(session, ["archive-1"], [], PassageQuery(query))
+    async with database.exchange() as exchange:
+        asked = PassageQuery(query)
+        hits = await search_archives(exchange, database.vault, ["archive-1"], [], asked)
         return [hit.passage.text for hit in hits]
 
 

@@ -60,8 +60,8 @@ async def search_messages(body: MessageSearch, platform: PlatformDep) -> list[Fo
     """Search messages by words and by meaning, best first; the newest for a blank query."""
     model, wanted = platform.settings.message_embedding, body.wanted()
     vector = await query_vector(platform.embedders, model, wanted)
-    async with platform.database.unit_of_work() as session:
-        return _shown(await recall(session, wanted, model, vector))
+    async with platform.database.exchange() as exchange:
+        return _shown(await recall(exchange, platform.database.vault, wanted, model, vector))
 
 
 def _shown(found: Sequence[Recalled]) -> list[FoundMessage]:
