@@ -211,7 +211,7 @@ class ArchiveService:
             NotFoundError: no such agent.
             OError: an embedding model cannot be reached.
         """
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             agent = await existing_agent(session, agent_id)
             held = await archives_of(session, agent_id)
         handles = [archive.embedding for archive in held]
@@ -224,7 +224,7 @@ class ArchiveService:
             NotFoundError: no such archive.
             OError: an embedding model cannot be reached.
         """
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             if archive_id is not None:
                 handles = [(await repository.fetch_archive(session, archive_id)).embedding]
             else:
@@ -233,7 +233,7 @@ class ArchiveService:
 
     async def archives_by_id(self, hits: Sequence[Hit]) -> dict[str, Archive]:
         """The archives of these passages."""
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             ids = dict.fromkeys(hit.passage.archive_id for hit in hits)
             return {id_: await repository.fetch_archive(session, id_) for id_ in ids}
 

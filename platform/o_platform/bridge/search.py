@@ -73,7 +73,7 @@ class Search:
             _date(query.start_datetime),
             _date(query.end_datetime),
         )
-        async with self._database.unit_of_work() as session:
+        async with self._database.reading() as session:
             held = await archives_of(session, agent_id)
         handles = [archive.embedding for archive in held]
         models = await query_models(self._embedders, handles, wanted)

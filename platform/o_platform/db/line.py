@@ -91,16 +91,23 @@ class Line:
         """
         done = False
         try:
-            kinds = self._send(calls)
-            results = await self._results(kinds)
+            prepared = self._send(calls)
+            results = await self._results()
             done = True
         finally:
             self.is_usable = self.is_usable and done
-        for result in results:
+        answers: list[PGresult] = []
+        failed: PGresult | None = None
+        for result, name in zip(results, prepared, strict=True):
             if result.status not in _GOOD:
-                raise error_from_result(result)
-        self._prepared.update(call.statement.name for call in calls if self._is_kept(call))
-        return [result for result, is_call in zip(results, kinds, strict=True) if is_call]
+                failed = failed or result
+            elif name is None:
+                answers.append(result)
+            else:
+                self._prepared.add(name)
+        if failed is not None:
+            raise error_from_result(failed)
+        return answers
 
     async def close(self) -> None:
         """Close the connection."""
@@ -108,29 +115,26 @@ class Line:
         self._forget_socket()
         await self._connection.close()
 
-    def _is_kept(self, call: Call) -> bool:
-        return call.statement.name in self._prepared or len(self._prepared) < MOST_PREPARED
-
-    def _send(self, calls: Sequence[Call]) -> list[bool]:
-        """Put the calls into libpq's buffer; of each result to come, whether it is a call's."""
-        kinds: list[bool] = []
-        on_the_way: set[bytes] = set()
-        for call in calls:
-            wanted, values = call
-            name = wanted.name
-            if not self._is_kept(call):
-                self._pgconn.send_query_params(wanted.text, values)
+    def _send(self, calls: Sequence[Call]) -> list[bytes | None]:
+        """Put the calls into libpq's buffer; of each result to come, what is prepared by it."""
+        prepared: list[bytes | None] = []
+        coming: set[bytes] = set()
+        for wanted, values in calls:
+            is_kept = wanted.name in self._prepared or wanted.name in coming
+            if not is_kept and len(self._prepared) + len(coming) < MOST_PREPARED:
+                is_kept = True
+                coming.add(wanted.name)
+                self._pgconn.send_prepare(wanted.name, wanted.text)
+                prepared.append(wanted.name)
+            if is_kept:
+                self._pgconn.send_query_prepared(wanted.name, values)
             else:
-                if name not in self._prepared and name not in on_the_way:
-                    on_the_way.add(name)
-                    self._pgconn.send_prepare(name, wanted.text)
-                    kinds.append(False)
-                self._pgconn.send_query_prepared(name, values)
-            kinds.append(True)
+                self._pgconn.send_query_params(wanted.text, values)
+            prepared.append(None)
         self._pgconn.pipeline_sync()
-        return kinds
+        return prepared
 
-    async def _results(self, kinds: Sequence[bool]) -> list[PGresult]:
+    async def _results(self) -> list[PGresult]:
         results: list[PGresult] = []
         self._is_busy = True
         self._timer = self._loop.call_later(LOOK_S, self._look)

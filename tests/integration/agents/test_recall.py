@@ -16,6 +16,7 @@ from o_platform.agents import recall as recall_module
 from o_platform.agents.message_index import MessageIndexing
 from o_platform.agents.recall import RecallQuery, query_vector, recall
 from o_platform.db.engine import Database
+from o_platform.db.line import Statement
 from o_platform.db.models import Agent, IndexedMessage, Lineage, Message
 from o_platform.memory.embedders import HASH_MODEL, Embedders, Vector
 
@@ -159,8 +160,8 @@ async def test_a_long_history_is_searched_by_nearness_to_its_beginning(
     assert TEXTS[0] not in await found(history, DOGS, mode="vector", agent_id="agent-2")
     early = {"until": START + timedelta(days=3), "mode": "vector"}
     assert await found(history, "Rex runs on a beach", **early) == [TEXTS[2], TEXTS[0]]
-    async with history.unit_of_work() as session:
-        await session.execute(text("SELECT pg_stat_force_next_flush()"))
+    # Of the connection that searched: it was the only one, and is so now.
+    await history.ask(Statement("SELECT 'true', pg_stat_force_next_flush()"))
     async with history.unit_of_work() as session:
         scans = await session.scalar(_SCANS)
         said = await session.scalars(select(IndexedMessage.is_long).distinct())
