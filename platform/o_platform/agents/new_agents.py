@@ -1,7 +1,8 @@
 """Rows of a new agent: itself, its blocks, its first messages, all by one statement.
 
-Most agents are that and nothing more (`is_plain`). What others share with what is there already is
-added after it, inside the caller's transaction.
+Nobody is told of it: no cache has what was not there. Most agents are that and nothing more
+(`is_plain`); what others share with what is there already is added after it, in the caller's
+transaction.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from o_platform.agents.secret_repository import replace_secrets
 from o_platform.agents.stored_messages import stored_message
 from o_platform.agents.tool_service import resolve_tools
 from o_platform.agents.tools import ToolCatalogue
-from o_platform.db.engine import CHANNEL_AGENTS, Ask, within
+from o_platform.db.engine import Ask, within
 from o_platform.db.line import Statement
 from o_platform.db.models import Agent, Message
 from o_platform.db.sealed_columns import BLOCK_VALUE, vault_of
@@ -32,7 +33,7 @@ from o_platform.db.sealing import Vault
 from o_platform.errors import NotFoundError
 
 INSERT: Final = Statement(
-    f"""
+    """
     WITH agent AS (
       INSERT INTO agents (
         id, lineage, name, agent_type, system, model, model_settings, embedding, description,
@@ -63,8 +64,8 @@ INSERT: Final = Statement(
       FROM agent, jsonb_array_elements($3::jsonb) WITH ORDINALITY AS m(entry, place)
       ORDER BY m.place
     )
-    SELECT row_to_json(agent)::text, pg_notify('{CHANNEL_AGENTS}', agent.id) FROM agent
-    """  # noqa: S608
+    SELECT row_to_json(agent)::text FROM agent
+    """
 )
 _LINEAGE_KEY: Final = Statement("SELECT key::text FROM lineages WHERE name = $1")
 

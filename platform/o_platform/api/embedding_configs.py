@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pydantic import BaseModel
 
 from o_platform.api.providers import embedding_endpoint_type
@@ -23,6 +25,7 @@ class EmbeddingConfigState(BaseModel):
     azure_deployment: str | None = None
 
 
+@lru_cache(maxsize=256)
 def embedding_config(handle: str, dimensions: int | None = None) -> EmbeddingConfigState:
     """An embedding model in the deprecated form; `dimensions` as listed unless given."""
     return EmbeddingConfigState(
