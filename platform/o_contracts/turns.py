@@ -119,6 +119,6 @@ class TurnRequest(Struct, omit_defaults=True):
 def json_schemas() -> dict[str, Any]:
     """JSON schemas of the turn types by name, for the platform's OpenAPI document."""
     _, components = msgspec.json.schema_components(
-        [TurnRequest], ref_template="#/components/schemas/{name}"
+        [TurnRequest, CompactionRequest], ref_template="#/components/schemas/{name}"
     )
     return dict(components)

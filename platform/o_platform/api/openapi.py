@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -19,15 +19,22 @@ A trailing slash makes no difference. Lists are paged by `limit`, `before` and `
 the order of the listing). Errors are `{"detail": …, "code": …}`; what the Letta API has and this \
 server does not answers 501 with the code `not_offered`.
 """
-_REFERENCE: Final = {"$ref": "#/components/schemas/TurnRequest"}
+_TURN: Final = "TurnRequest"
+_COMPACTION: Final = "CompactionRequest"
+_JSON: Final = ("application/json",)
+_STREAM: Final = ("text/event-stream",)
+_BOTH: Final = (*_JSON, *_STREAM)
+_COMPACT: Final = "Summarise the older messages of a window"
+_REFUSED: Final = f"Not offered (501): {', '.join(REFUSED_FIELDS)}."
 _ERRORS: Final = {
-    "404": "no such agent",
-    "409": "the agent waits for something else first",
+    "404": "no such {noun}",
+    "409": "the {noun} waits for something else first",
     "413": "the body is too large",
-    "422": "the body is not a turn",
+    "422": "the id or the body is not as described",
     "429": "the budget is spent",
     "503": "no instance is ready; try again",
 }
+_ERRORS_WITHOUT_BODY: Final = frozenset({"404", "422", "503"})
 
 
 def install_openapi(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
@@ -47,51 +54,111 @@ def _merged(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
         title=TITLE, version=app.version, description=_DESCRIPTION, routes=routes
     )
     document["components"]["schemas"] |= json_schemas()
-    for path, operation in _turn_operations().items():
-        document["paths"].setdefault(path, {})["post"] = operation
+    for thread in (_AGENT, _CONVERSATION):
+        for (method, end), operation in _operations(thread).items():
+            document["paths"].setdefault(thread.path + end, {})[method] = operation
     return document
 
 
-def _turn_operations() -> dict[str, dict[str, Any]]:
-    messages = "/v1/agents/{agent_id}/messages"
-    refused = ", ".join(REFUSED_FIELDS)
-    create = _operation(
-        "create_turn",
-        "Run a turn of an agent",
-        f"Answers when the turn has ended; with `streaming` as `…/stream` does. Not offered (501): "
-        f"{refused}.",
-        ["application/json", "text/event-stream"],
-    )
-    stream = _operation(
-        "stream_turn",
-        "Run a turn of an agent and stream it",
-        "Server-sent events: messages as they are made, then `stop_reason`, `usage_statistics`.",
-        ["text/event-stream"],
-    )
-    background = _operation(
-        "create_background_turn",
-        "Run a turn of an agent in the background",
-        "Answers at once, with the run; follow it by `/v1/runs/{id}` or `/v1/runs/{id}/stream`.",
-        ["application/json"],
-    )
-    return {messages: create, messages + "/stream": stream, messages + "/async": background}
+class _Thread(NamedTuple):
+    """Whose turns and windows operations are about."""
+
+    noun: str
+    path: str
+    parameter: str
+    pattern: str
 
 
-def _operation(name: str, summary: str, description: str, media: list[str]) -> dict[str, Any]:
-    agent_id = {
-        "name": "agent_id",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "pattern": "^agent-"},
+_AGENT: Final = _Thread("agent", "/v1/agents/{agent_id}", "agent_id", "^agent-")
+_CONVERSATION: Final = _Thread(
+    "conversation",
+    "/v1/conversations/{conversation_id}",
+    "conversation_id",
+    "^(conv-|default$)",
+)
+
+
+def _operations(thread: _Thread) -> dict[tuple[str, str], dict[str, Any]]:
+    """Operations by method and end of path."""
+    noun = thread.noun
+    found = {
+        ("post", "/recompile"): _operation(
+            thread, f"recompile_{noun}", "The system prompt as the next turn will have it", _JSON
+        )
     }
-    errors = {status: {"description": text} for status, text in _ERRORS.items()}
-    answered: dict[str, Any] = {kind: {"schema": {}} for kind in media}
-    return {
+    if thread is _CONVERSATION:
+        return found | {
+            ("post", "/messages"): _operation(
+                thread, "create_conversation_turn", "Run a turn of a conversation", _BOTH,
+                f"A stream, unless `streaming` is false. {_REFUSED}", _TURN,
+            ),
+            ("post", "/compact"): _operation(
+                thread, "compact_conversation", _COMPACT, _JSON, body=_COMPACTION
+            ),
+        }  # fmt: skip
+    return found | {
+        ("post", "/messages"): _operation(
+            thread, "create_turn", "Run a turn of an agent", _BOTH,
+            f"Answers when the turn has ended; with `streaming` as `…/stream` does. {_REFUSED}",
+            _TURN,
+        ),
+        ("post", "/messages/stream"): _operation(
+            thread, "stream_turn", "Run a turn of an agent and stream it", _STREAM,
+            "Server-sent events: messages as they are made, then `stop_reason`, "
+            "`usage_statistics`.",
+            _TURN,
+        ),
+        ("post", "/messages/async"): _operation(
+            thread, "create_background_turn", "Run a turn of an agent in the background", _JSON,
+            "Answers at once, with the run; follow it by `/v1/runs/{id}` or "
+            "`/v1/runs/{id}/stream`.",
+            _TURN,
+        ),
+        ("post", "/summarize"): _operation(
+            thread, "compact_agent", _COMPACT, _JSON, body=_COMPACTION
+        ),
+        ("get", "/context"): _operation(
+            thread, "read_context", "What an agent's window holds, by part, with tokens", _JSON
+        ),
+    }  # fmt: skip
+
+
+def _operation(
+    thread: _Thread,
+    name: str,
+    summary: str,
+    media: Sequence[str],
+    description: str = "",
+    body: str | None = None,
+) -> dict[str, Any]:
+    """`body`: the schema of the request's body, which a turn must have."""
+    errors = {
+        status: {"description": text.format(noun=thread.noun)}
+        for status, text in _ERRORS.items()
+        if body is not None or status in _ERRORS_WITHOUT_BODY
+    }
+    operation: dict[str, Any] = {
         "tags": ["turns"],
         "operationId": name,
         "summary": summary,
         "description": description,
-        "parameters": [agent_id],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _REFERENCE}}},
-        "responses": {"200": {"description": "the turn", "content": answered}, **errors},
+        "parameters": [
+            {
+                "name": thread.parameter,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "pattern": thread.pattern},
+            }
+        ],
+        "responses": {
+            "200": {"description": summary, "content": {kind: {"schema": {}} for kind in media}},
+            **errors,
+        },
     }
+    if body is not None:
+        schema = {"$ref": f"#/components/schemas/{body}"}
+        operation["requestBody"] = {
+            "required": body == _TURN,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return operation
