@@ -89,6 +89,8 @@ class Line:
             psycopg.Error: a statement failed, and none of the following ran; or the connection
                 broke, and whether any had its effect is unknown.
         """
+        if not self.is_usable:
+            raise OperationalError("the server has closed the connection")
         done = False
         try:
             prepared = self._send(calls)

@@ -166,9 +166,12 @@ def _listen(sealed: SealedColumn) -> None:
     def loaded(target: Base, context: QueryContext) -> None:
         _open(sealed, target, context.session)
 
-    def refreshed(target: Base, context: QueryContext, attrs: Collection[str] | None) -> None:
+    def refreshed(
+        target: Base, context: QueryContext | None, attrs: Collection[str] | None
+    ) -> None:
+        # An UPDATE that is carried over to the objects at hand comes without a context.
         if attrs is None or sealed.column in attrs:
-            _open(sealed, target, context.session)
+            _open(sealed, target, object_session(target))
 
     def before(mapper: Mapper[Any], connection: Connection, target: Base) -> None:
         _seal(sealed, target)

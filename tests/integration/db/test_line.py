@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from o_platform.db.engine import Database, within
-from o_platform.db.line import MOST_PREPARED, Statement, statement
+from o_platform.db.line import MOST_PREPARED, Call, Line, Statement, statement
 from o_platform.errors import DatabaseUnavailableError
 from o_platform.testing.vault import vault_of_tests
 
@@ -91,6 +91,20 @@ async def test_a_line_that_the_server_closed_is_replaced(database: Database) -> 
             if second != first:
                 break
     await database.close()
+
+
+async def test_a_line_notices_that_the_server_said_goodbye(database_url: str) -> None:
+    connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True)
+    line, pid = Line(connection), connection.info.backend_pid
+    other = await psycopg.AsyncConnection.connect(database_url, autocommit=True)
+    await other.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    await other.close()
+    async with asyncio.timeout(10):
+        while line.is_usable:  # noqa: ASYNC110 - the event loop hears of it
+            await asyncio.sleep(0.01)
+    with pytest.raises(psycopg.OperationalError, match="closed"):
+        await line.run(Call(HALF, [b"2"]))
+    await line.close()
 
 
 async def test_large_values_go_both_ways(database: Database) -> None:
