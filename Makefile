@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCKS := requirements
+GUEST := $(wildcard sandbox/o_sandbox/guest/*.*)
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
 TESTS ?= tests
@@ -65,8 +66,8 @@ clean: ## remove the virtual environment and caches; the platform's data stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: install install-dev
-install: $(VENV)/.installed
-install-dev: $(VENV)/.installed-dev
+install: $(VENV)/.guest
+install-dev: $(VENV)/.installed-dev $(VENV)/.guest
 
 $(VENV)/.bootstrapped: $(LOCKS)/bootstrap.lock
 	@echo "[1/3] virtual environment"
@@ -89,6 +90,10 @@ $(VENV)/.installed: $(VENV)/.bootstrapped $(LOCKS)/platform.lock pyproject.toml
 	@echo "[3/3] project-o"
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
 	@rm -f $(VENV)/.installed-dev
+	@touch $@
+
+$(VENV)/.guest: $(VENV)/.installed $(GUEST)
+	@$(BIN)/python -m o_sandbox.guest.build
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed $(LOCKS)/dev.lock

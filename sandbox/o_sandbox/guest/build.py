@@ -181,4 +181,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    _say(f"made: {ensure()}")
+    ensure()
