@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 
 from o_platform.errors import DatabaseUnavailableError
 
@@ -83,17 +82,6 @@ class Postgres:
             psycopg.OperationalError: PostgreSQL is away.
         """
         return await AsyncConnection.connect(self._url, autocommit=True, options=options)
-
-    @asynccontextmanager
-    async def listening(self, *channels: str) -> AsyncIterator[AsyncConnection]:
-        """A connection that hears what is announced on these channels from now on."""
-        connection = await self.connect()
-        try:
-            for channel in channels:
-                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-            yield connection
-        finally:
-            await connection.close()
 
     async def _run_once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         connection = self._idle.pop() if self._idle else await self.connect()

@@ -37,6 +37,7 @@ from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.tools import Tools
 from o_platform.bridge.turn import Caller
 from o_platform.bridge.writing import EditWriter, EndedTurn, PlainWriter
+from o_platform.db.announcements import Announcements, listening
 from o_platform.db.engine import CHANNEL_AGENTS, CHANNEL_INSTANCES, Database
 from o_platform.db.keys import KeySource, open_vault
 from o_platform.errors import DatabaseUnavailableError
@@ -79,6 +80,7 @@ class Bridge:
         self._snapshots = Snapshots()
         self._vault = open_vault(KeySource.of(settings))
         self._database = Database(database_url, self._vault, pool_size=8)
+        self._url = database_url
         self._postgres = Postgres(database_url)
         self._client = LlmClient(settings.run / "llm.sock")
         models = embedders(self._client)
@@ -214,7 +216,7 @@ class Bridge:
         pauses = Pauses()
         while True:
             try:
-                async with self._postgres.listening(CHANNEL_INSTANCES, CHANNEL_AGENTS) as heard:
+                async with listening(self._url, CHANNEL_INSTANCES, CHANNEL_AGENTS) as heard:
                     self.cache.clear()
                     await self._reconcile()
                     in_step.set()
@@ -224,11 +226,13 @@ class Bridge:
                 _log.warning("announcements are not heard: %s", error)
             await pauses.wait()
 
-    async def _follow(self, heard: AsyncConnection) -> None:
-        async for announcement in heard.notifies():
-            if announcement.channel == CHANNEL_AGENTS:
-                self.cache.drop((announcement.payload,))
-            else:
+    async def _follow(self, heard: Announcements) -> None:
+        while True:
+            told = await heard.wait()
+            changed = [one.payload for one in told if one.channel == CHANNEL_AGENTS]
+            if changed:
+                self.cache.drop(changed)
+            if len(changed) < len(told):
                 await self._reconcile()
 
     async def _reconcile(self) -> None:

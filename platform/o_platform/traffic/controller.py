@@ -22,6 +22,7 @@ from typing import Final
 import psycopg
 
 from o_platform.clock import Clock, SystemClock
+from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_INSTANCES, CHANNEL_ROUTES, Database
 from o_platform.errors import OError, SetupError
 from o_platform.settings import Settings
@@ -95,15 +96,12 @@ class TrafficController:
             await asyncio.sleep(LOOK_S)
 
     async def _follow(self) -> None:
-        url = self._database.url.replace("postgresql+psycopg://", "postgresql://", 1)
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            await connection.execute(f"LISTEN {CHANNEL_ROUTES}")
-            await connection.execute(f"LISTEN {CHANNEL_INSTANCES}")
+        url, channels = self._database.url, (CHANNEL_ROUTES, CHANNEL_INSTANCES)
+        async with listening(url, *channels) as announcements:
             due = True
             while True:
                 due = due and not await self._succeeds()
-                async for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
-                    due = True
+                due = bool(await announcements.wait(LOOK_S)) or due
                 due = due or self._certificate_changed()
 
     async def _succeeds(self) -> bool:

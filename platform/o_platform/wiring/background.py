@@ -16,10 +16,10 @@ from typing import Final
 from o_platform.agents import background_repository as repository
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.turn_client import Sender, TurnClient, TurnRefusedError
+from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_RUNS, Database
 from o_platform.db.models import BackgroundRun
 from o_platform.errors import UnavailableError
-from o_platform.wiring.announcements import listening
 from o_platform.wiring.callbacks import Callbacks
 
 LOOK_S: Final = 15.0
@@ -58,7 +58,7 @@ class BackgroundKeeper:
     async def run(self) -> None:
         """Look and send until cancelled."""
         async with (
-            listening(self._database, (CHANNEL_RUNS,)) as announcements,
+            listening(self._database.url, CHANNEL_RUNS) as announcements,
             asyncio.TaskGroup() as tasks,
         ):
             while True:

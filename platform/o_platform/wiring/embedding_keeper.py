@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_EMBEDDINGS, Database
 from o_platform.memory.embedders import Embedders
 from o_platform.memory.reembedding import PAUSE_S, Reembedding
-from o_platform.wiring.announcements import listening
 
 LOOK_S: Final = PAUSE_S
 """How often to look when nothing is announced: archives whose model failed are tried again."""
@@ -24,7 +24,7 @@ class EmbeddingKeeper:
     async def run(self) -> None:
         """Look and work until cancelled."""
         await self._job.ensure_indexes()
-        async with listening(self._database, (CHANNEL_EMBEDDINGS,)) as announcements:
+        async with listening(self._database.url, CHANNEL_EMBEDDINGS) as announcements:
             while True:
                 if not await self._job.step():
                     await announcements.wait(LOOK_S)

@@ -6,8 +6,8 @@ from typing import Final
 
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.file_reading import FileReading
+from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_FILES, Database
-from o_platform.wiring.announcements import listening
 
 LOOK_S: Final = 60.0
 """How often to look when nothing is announced."""
@@ -23,7 +23,7 @@ class FileKeeper:
 
     async def run(self) -> None:
         """Look and work until cancelled."""
-        async with listening(self._database, (CHANNEL_FILES,)) as announcements:
+        async with listening(self._database.url, CHANNEL_FILES) as announcements:
             while True:
                 if not await self._job.step():
                     await announcements.wait(LOOK_S)

@@ -9,9 +9,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
-from psycopg import sql
-
+from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_RUN_EVENTS, CHANNEL_RUNS, Database
 
 
@@ -20,7 +18,7 @@ class RunNews:
 
     def __init__(self, database: Database) -> None:
         """Nothing is heard before `run`."""
-        self._url = database.url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._url = database.url
         self._followers: dict[str, set[asyncio.Event]] = {}
 
     @contextmanager
@@ -38,9 +36,8 @@ class RunNews:
 
     async def run(self) -> None:
         """Hear and wake until cancelled."""
-        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
-            for channel in (CHANNEL_RUNS, CHANNEL_RUN_EVENTS):
-                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-            async for news in connection.notifies():
-                for bell in self._followers.get(news.payload, ()):
-                    bell.set()
+        async with listening(self._url, CHANNEL_RUNS, CHANNEL_RUN_EVENTS) as announcements:
+            while True:
+                for news in await announcements.wait():
+                    for bell in self._followers.get(news.payload, ()):
+                        bell.set()

@@ -17,10 +17,10 @@ from o_platform.agents import schedule_repository as repository
 from o_platform.agents.schedules import following_time, retry_time
 from o_platform.agents.turn_client import Sender, TurnClient, TurnRefusedError
 from o_platform.clock import Clock
+from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_SCHEDULES, Database
 from o_platform.db.models import Schedule
 from o_platform.errors import UnavailableError
-from o_platform.wiring.announcements import listening
 
 LOOK_S: Final = 30.0
 """How often to look when nothing is announced and nothing is due before."""
@@ -40,7 +40,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Look and send until cancelled."""
-        async with listening(self._database, (CHANNEL_SCHEDULES,)) as announcements:
+        async with listening(self._database.url, CHANNEL_SCHEDULES) as announcements:
             while True:
                 due = await self._due()
                 if due:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from o_platform.agents.cache import BridgeCache
+from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_SEALING, Database
 from o_platform.db.keys import KeySource, add_key
 from o_platform.db.models import EncryptionKey
 from o_platform.db.resealing import Resealing
 from o_platform.errors import ConflictError
-from o_platform.wiring.announcements import listening
 
 LOOK_S: Final = 60.0
 IN_FLIGHT_S: Final = 60.0
@@ -32,7 +32,7 @@ class SealingKeeper:
     async def run(self) -> None:
         """Look and work until cancelled; it rests after a batch as long as that took."""
         loop = asyncio.get_running_loop()
-        async with listening(self._database, (CHANNEL_SEALING,)) as announcements:
+        async with listening(self._database.url, CHANNEL_SEALING) as announcements:
             while True:
                 began = loop.time()
                 if await self._job.step():

@@ -16,10 +16,10 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.bridge import Role
+from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_INSTANCES, CHANNEL_ROUTES, Database
 from o_platform.db.models import Event, Instance, Lineage, Rollout
 from o_platform.errors import OError
-from o_platform.wiring.announcements import listening
 
 LOOK_S: Final = 5.0
 """How often to look when nothing is announced."""
@@ -65,7 +65,7 @@ class StableKeeper:
         """Look and act until cancelled."""
         channels = (CHANNEL_INSTANCES, CHANNEL_ROUTES)
         async with (
-            listening(self._database, channels) as announcements,
+            listening(self._database.url, *channels) as announcements,
             asyncio.TaskGroup() as starts,
         ):
             while True:
