@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,6 +21,7 @@ import msgspec
 
 from o_agent.approvals import Pending, pending_of
 from o_agent.genome import Genome, MemoryPolicy
+from o_agent.history import History
 from o_agent.llm_messages import Unit, encode_unit, history_units
 from o_agent.prompt_template import RenderedPrompt
 from o_agent.tool_rules import parse_rules, render_rules
@@ -39,65 +40,13 @@ _SETTINGS: Final = (
     "thinking",
     "verbosity",
 )
-_SUMMARY: Final = b"<summary_of_earlier_messages>"
-"""How `input_message` begins a summary."""
 _OVERHEAD_BYTES: Final = 2_500
 """Estimated size of a compiled context besides its texts."""
-_UNIT_BYTES: Final = 160
-MAX_WINDOW_BYTES: Final = 2 * 1024 * 1024
-"""Of the history in a window: with a turn of the largest size it must still fit into a frame."""
 BUILTIN: Final = "o/"
 MAX_HISTORY: Final = 500
 """Messages in the window of any other model; it is compacted before there are so many."""
 _NO_TEMPERATURE: Final = 1.0
 """The genome's temperature that leaves the choice to the model (some refuse any other value)."""
-
-
-class History(NamedTuple):
-    """The newest messages as units. `total` counts the stored messages, shown or not."""
-
-    units: list[Unit]
-    shown: int
-    size_bytes: int
-    total: int
-
-    @property
-    def earlier_messages(self) -> int:
-        """Stored messages that are not shown."""
-        return self.total - self.shown
-
-    @property
-    def begins_with_summary(self) -> bool:
-        """Whether the first unit stands for messages that are not shown."""
-        return bool(self.units) and _SUMMARY in bytes(self.units[0].raw)[:80]
-
-    def compacted(self, units: list[Unit]) -> History:
-        """The history with these units in the place of all."""
-        shown = sum(unit.messages for unit in units)
-        size_bytes = sum(unit.size_bytes + _UNIT_BYTES for unit in units)
-        return History(units, shown, size_bytes, self.total)
-
-    def extended(self, made: list[Unit], limit: int, *, new_messages: int) -> History:
-        """With `made` at the end, of at most `limit` messages, not beginning with a tool's return.
-
-        Also of at most `MAX_WINDOW_BYTES`: a few huge messages must not end a conversation.
-        `new_messages` is how many stored messages the whole history grew by.
-        """
-        units = self.units + made
-        shown, size_bytes = self.shown, self.size_bytes
-        for unit in made:
-            shown += unit.messages
-            size_bytes += unit.size_bytes + _UNIT_BYTES
-        start = 0
-        while start < len(units) and (
-            shown > limit or size_bytes > MAX_WINDOW_BYTES or units[start].is_return
-        ):
-            shown -= units[start].messages
-            size_bytes -= units[start].size_bytes + _UNIT_BYTES
-            start += 1
-        return History(
-            units[start:] if start else units, shown, size_bytes, self.total + new_messages
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ _UNREAD: Final = frozenset(
 _ROLES: Final = {"system_message": "system", "assistant_message": "assistant"}
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(LlmMessage)
+_list_decoder = msgspec.msgpack.Decoder(list[LlmMessage])
 
 
 class Unit(NamedTuple):
@@ -52,8 +53,24 @@ def encode_unit(message: LlmMessage, stored: int, first_id: str = "") -> Unit:
 
 
 def decode_messages(raws: list[msgspec.Raw]) -> list[LlmMessage]:
-    """The messages behind encoded ones, for hooks."""
+    """The messages behind encoded ones."""
     return [_decoder.decode(raw) for raw in raws]
+
+
+def encoded_list(length: int, pieces: list[bytes]) -> msgspec.Raw:
+    """A list of encoded messages, encoded; the pieces hold `length` of them."""
+    if length < 0x10:
+        head = bytes((0x90 | length,))
+    elif length < 0x10000:
+        head = b"\xdc" + length.to_bytes(2, "big")
+    else:
+        head = b"\xdd" + length.to_bytes(4, "big")
+    return msgspec.Raw(b"".join([head, *pieces]))
+
+
+def decode_list(encoded: msgspec.Raw) -> list[LlmMessage]:
+    """The messages of such a list, for hooks."""
+    return _list_decoder.decode(encoded)
 
 
 def history_units(messages: list[Message]) -> list[Unit]:

@@ -34,7 +34,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Scope = MutableMapping[str, Any]
 Headers = dict[bytes, bytes]
 
-WATCH_AFTER_S: Final = 0.05
+WATCH_AFTER_S: Final = 0.5
 """A plain turn that takes longer than this is watched for a client that goes away."""
 _AGENTS: Final = "/v1/agents/"
 _CONVERSATIONS: Final = "/v1/conversations/"

@@ -21,7 +21,7 @@ from o_agent.hooks import Reply, Step, apply_hook
 from o_agent.llm_messages import (
     Unit,
     assistant_message,
-    decode_messages,
+    decode_list,
     encode_unit,
     input_message,
     tool_message,
@@ -206,13 +206,13 @@ class StepLoop:
 
     def _request(self, index: int, offer: Offer) -> LlmRequest:
         context, frame = self.window.context, self._frame
-        messages = self.window.request_messages()
+        messages: Any = self.window.request_messages()
         settings = context.settings
         if offer.must_call:
             settings = {**settings, "tool_choice": _tool_choice(offer)}
         hook = frame.genome.hooks.before_step
         if hook is not None:
-            step = Step(index, decode_messages(messages), dict(settings))
+            step = Step(index, decode_list(messages), dict(settings))
             step = apply_hook(hook, step, frame.genome.params)
             messages, settings = step.messages, step.settings
         tools: Any = context.toolbox.offered(offer.names, frame.client_tools)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -30,7 +30,7 @@ from o_agent.compaction import (
     summary_request,
 )
 from o_agent.context import system_unit
-from o_agent.llm_messages import Unit, decode_messages
+from o_agent.llm_messages import Unit, decode_messages, encoded_list
 from o_agent.message_ids import otid_of
 from o_agent.turn_frame import TurnFrame
 from o_contracts import bridge
@@ -79,15 +79,13 @@ class TurnWindow:
         """How many stored messages the window shows."""
         return self.context.window.shown
 
-    def request_messages(self) -> list[Any]:
-        """Everything the model reads, encoded."""
-        context = self.context
+    def request_messages(self) -> msgspec.Raw:
+        """Everything the model reads: a list of messages, encoded."""
+        context, made = self.context, self.made
         window = context.window
         system = system_unit(context.prompt, context.agent, window.earlier_messages)
-        messages: list[Any] = [system.raw]
-        messages += [unit.raw for unit in window.units]
-        messages += [unit.raw for unit in self.made]
-        return messages
+        pieces = [bytes(system.raw), window.encoded, *[bytes(unit.raw) for unit in made]]
+        return encoded_list(1 + len(window) + len(made), pieces)
 
     def note_reply(self) -> None:
         """What the provider is about to have reported ends with the reply just recorded."""
@@ -137,7 +135,7 @@ class TurnWindow:
 
     def can_make_room(self, error: BridgeError) -> bool:
         """Whether the error is that the window is too long, and something in it can go."""
-        return error.body.code == OVERFLOW and bool(self.context.window.units)
+        return error.body.code == OVERFLOW and len(self.context.window) > 0
 
     def settings(self, mode: Mode | None = None) -> CompactionSettings:
         """The agent's settings; in another mode, if they leave a choice."""
@@ -156,17 +154,18 @@ class TurnWindow:
         frame, context = self._frame, self.context
         window = context.window
         answers_calls = bool(self.made) and self.made[0].is_return
-        cut = summarized_count(window.units, settings, keep_calls=answers_calls)
+        units = window.units
+        cut = summarized_count(units, settings, keep_calls=answers_calls)
         if cut == 0 or (cut == 1 and window.begins_with_summary):
             raise NothingToCompactError("the conversation is too short to be compacted")
         system = system_unit(context.prompt, context.agent, window.earlier_messages).raw
         request = summary_request(
-            window.units[:cut], settings, system, frame.model, context.agent.context_window
+            units[:cut], settings, system, frame.model, context.agent.context_window
         )
         text = await summarize(frame, request, self._compactions)
         summary = await self._summary(clipped(text, settings.clip_chars))
         self._compactions += 1
-        done = Compacted(summary, list(window.units[cut:]))
+        done = Compacted(summary, units[cut:])
         inputs = [m for m in self.messages if m is not summary]
         first_kept = done.first_kept or (inputs[0].id if inputs else "")
         self.compaction = bridge.Compaction(summary.id, first_kept)

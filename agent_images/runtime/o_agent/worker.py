@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,7 @@ BACKLOG: Final = 4096
 KEEP_ALIVE_S: Final = 3600
 WORKER_NAME: Final = "o-worker"
 """What the active worker is called in `ps`."""
+GC_THRESHOLDS: Final = (20_000, 20, 20)
 _OOM_SCORE: Final = "500"
 """Out of memory, the kernel takes a worker and not PID 1, which brings the next one at once."""
 
@@ -127,6 +129,8 @@ async def _serve_turns(app: TurnApp, listener: socket.socket, go_fd: int) -> Non
         )
     )
     _introduce(WORKER_NAME)
+    # A turn leaves next to no cycles, and a look at all cached contexts takes milliseconds.
+    gc.set_threshold(*GC_THRESHOLDS)
     loop = asyncio.get_running_loop()
     loop.add_reader(go_fd, _stop, server, go_fd)
     await server.serve(sockets=[listener])

@@ -10,15 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o_agent.context import (
-    MAX_WINDOW_BYTES,
     ContextCompiler,
-    History,
     render_memory,
     system_unit,
 )
 from o_agent.context_cache import ContextCache
 from o_agent.genome import Genome, MemoryPolicy
-from o_agent.llm_messages import Unit, decode_messages, encode_unit, history_units
+from o_agent.history import MAX_WINDOW_BYTES, History
+from o_agent.llm_messages import (
+    Unit,
+    decode_list,
+    decode_messages,
+    encode_unit,
+    encoded_list,
+    history_units,
+)
 from o_agent.message_ids import TurnIds, UuidSource, otid_of
 from o_agent.prompt_template import PromptTemplate
 from o_agent.sdk import tool, when
@@ -181,6 +187,28 @@ def test_a_history_stays_within_its_limit(shape: list[tuple[int, bool]], limit: 
     assert history.total == total == history.shown + history.earlier_messages
     assert history.size_bytes == len(history.units) * 161
     assert not history.units or not history.units[0].is_return
+
+
+@given(st.lists(st.lists(st.integers(0, 300), max_size=4), max_size=12), st.integers(1, 8))
+def test_a_history_is_the_bytes_of_its_units(turns: list[list[int]], limit: int) -> None:
+    history, expected, earlier = History([], 0, 0, 0), list[Unit](), []
+    for turn in turns:
+        made = [encode_unit(LlmMessage("user", "x" * size), 1, f"m{size}") for size in turn]
+        expected = [*expected, *made][-limit:]
+        earlier.append((history, history.units))
+        beside = history.extended([encode_unit(LlmMessage("user", "no"), 1)], 9, new_messages=1)
+        history = history.extended(made, limit, new_messages=len(made))
+        assert history.units == expected
+        assert len(history) == len(expected)
+        assert beside.units[-1] == encode_unit(LlmMessage("user", "no"), 1)
+    assert all(former.units == units for former, units in earlier)
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 300, 70_000])
+def test_a_list_of_encoded_messages_is_one_of_messages(length: int) -> None:
+    message = LlmMessage("user", "hi")
+    whole = encoded_list(length, [bytes(encode_unit(message, 1).raw) * length])
+    assert decode_list(whole) == [message] * length
 
 
 def test_settings_come_from_the_agent_then_the_genome() -> None:
