@@ -24,6 +24,8 @@ PREFIXES: Final = frozenset(
 )  # fmt: skip
 DEFAULT_LINEAGE_KEY: Final = 1
 """Routing key of the lineage `default`; requests without a known key fall to it."""
+CHANCE_DIGITS: Final = 20
+"""Hex digits of a UUID after its time; 74 of their bits are kept."""
 BENCH_LINEAGE_KEY: Final = 0xFFFFFFFF
 """Reserved key of the agents that only `bench` instances serve; they never reach the database."""
 
@@ -31,15 +33,23 @@ _ID = re.compile(rf"([a-z_]+)-({UUID_PATTERN})")
 
 
 def new_id(prefix: str) -> str:
-    """A fresh id whose UUID (version 7, RFC 9562) begins with the Unix time in milliseconds.
+    """A fresh id, whose UUID begins with the time.
 
     Raises:
         ValueError: `prefix` is not one of `PREFIXES`.
     """
     if prefix not in PREFIXES:
         raise ValueError(f"unknown id prefix {prefix!r}; use one of {', '.join(sorted(PREFIXES))}")
-    milliseconds = time.time_ns() // 1_000_000
-    return f"{prefix}-{_format_uuid(f'{milliseconds:012x}{secrets.token_hex(10)}', version=7)}"
+    return f"{prefix}-{timed_uuid(secrets.token_hex(CHANCE_DIGITS // 2))}"
+
+
+def timed_uuid(chance: str) -> str:
+    """A UUID (version 7, RFC 9562) that begins with the Unix time in milliseconds.
+
+    Args:
+        chance: the rest of it, `CHANCE_DIGITS` random hex digits that were never used before.
+    """
+    return _format_uuid(f"{time.time_ns() // 1_000_000:012x}{chance}", version=7)
 
 
 def new_agent_id(lineage_key: int) -> str:

@@ -11,12 +11,14 @@ import os
 from hashlib import blake2b
 from typing import Final
 
-_POOL_BYTES: Final = 4096
+from o_contracts.ids import CHANCE_DIGITS, timed_uuid
+
+_POOL_BYTES: Final = 409 * CHANCE_DIGITS // 2
 _VARIANTS: Final = "89ab"
 
 
 class UuidSource:
-    """Random UUIDs (version 4) cut from a pool, one system call for 256 of them.
+    """Fresh UUIDs (`o_contracts.ids`), their chance cut from a pool: one system call for 409.
 
     Make it after the fork: two processes with one pool would give out the same ids.
     """
@@ -34,8 +36,8 @@ class UuidSource:
         if at >= len(self._pool):
             self._pool = os.urandom(_POOL_BYTES).hex()
             at = 0
-        self._at = at + 32
-        return _uuid(self._pool[at : at + 32])
+        self._at = end = at + CHANCE_DIGITS
+        return timed_uuid(self._pool[at:end])
 
 
 class TurnIds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -299,4 +300,8 @@ def test_ids_are_stable_by_place() -> None:
         "995b4a0f-70bd-477c-8e81-8955961b0400"
     )
     source = UuidSource()
-    assert len({source.new() for _ in range(1000)}) == 1000
+    made = [UUID(source.new()) for _ in range(1000)]
+    assert len({one.int & (2**62 - 1) for one in made}) == 1000
+    times = [one.int >> 80 for one in made]
+    assert times == sorted(times)
+    assert {one.version for one in made} == {7}
