@@ -33,9 +33,9 @@ from o_contracts.bridge import (
     Welcome,
 )
 from o_contracts.frames import PROTOCOL_VERSIONS, FrameError
-from o_contracts.llm import LlmRequest
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.host_calls import HostCalls
+from o_platform.bridge.model_requests import ModelRequests
 from o_platform.bridge.models import Models
 from o_platform.bridge.service import TurnService
 from o_platform.bridge.tools import Tools
@@ -44,7 +44,6 @@ from o_platform.errors import BadInputError
 
 _hellos: Final = msgspec.msgpack.Decoder(Hello)
 _opens: Final = msgspec.msgpack.Decoder(TurnOpen)
-_llm_requests: Final = msgspec.msgpack.Decoder(LlmRequest)
 _tool_calls: Final = msgspec.msgpack.Decoder(ToolCallRequest)
 _host_calls: Final = msgspec.msgpack.Decoder(HostCallRequest)
 _commits: Final = msgspec.msgpack.Decoder(TurnCommit)
@@ -108,6 +107,7 @@ class InstanceSession:
         self._tools = tools
         self._hosts = hosts
         self._max_request_bytes = max_request_bytes
+        self._requests = ModelRequests()
         self._operations: dict[str, Callable[[int, msgspec.Raw], None]] = {HELLO: self._hello}
         socket.attach(connection)
 
@@ -161,7 +161,7 @@ class InstanceSession:
         self._service.open(Opening(self._connection, exchange, request, self._socket.caller))
 
     def _complete(self, exchange: int, body: msgspec.Raw) -> None:
-        request = _llm_requests.decode(body)
+        request = self._requests.decode(body)
         turn = self._service.running(request.token, self._connection)
         if turn is None:
             fenced = self._service.fenced(request.run_id)

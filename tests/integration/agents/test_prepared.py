@@ -25,6 +25,28 @@ def test_a_server_that_dies_with_the_query_unread_is_noticed() -> None:
             runner.run(_answers_again(server.url_of("postgres")))
 
 
+async def test_a_server_that_ends_the_connection_meanwhile_is_noticed_at_the_next_query(
+    database_url: str,
+) -> None:
+    connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True)
+    statement = PreparedStatement(connection, "SELECT $1::int + 1")
+    try:
+        assert await statement.execute(b"1") == [(b"2",)]
+        assert await statement.execute(b"2") == [(b"3",)]
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
+            await admin.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+        with pytest.raises(psycopg.OperationalError):
+            await _ask_until_it_fails(statement)
+    finally:
+        await statement.close()
+
+
+async def _ask_until_it_fails(statement: PreparedStatement) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            await statement.execute(b"3")
+
+
 async def _dies_unread(url: str) -> None:
     connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
     backend = connection.info.backend_pid
