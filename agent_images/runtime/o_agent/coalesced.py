@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 
 class CoalescedTransport(asyncio.Transport):
     """A transport that collects what is written to it; everything else goes straight through."""
@@ -60,13 +58,3 @@ class CoalescedTransport(asyncio.Transport):
         if pending and not self._transport.is_closing():
             self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))
         pending.clear()
-
-
-class CoalescedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol on a coalesced transport."""
-
-    def connection_made(  # type: ignore[override]  # as uvicorn narrows it
-        self, transport: asyncio.Transport
-    ) -> None:
-        """Called by the event loop."""
-        super().connection_made(CoalescedTransport(transport, self.loop))

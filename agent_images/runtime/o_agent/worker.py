@@ -22,10 +22,10 @@ import uvloop
 from uvicorn import Config, Server
 
 from o_agent.bridge_client import BridgeClient
-from o_agent.coalesced import CoalescedHttpProtocol
 from o_agent.context_cache import ContextCache
 from o_agent.environment import Environment
 from o_agent.genome import INVALID_GENOME_EXIT, Genome, GenomeError, load_genome
+from o_agent.http_server import InstanceHttpProtocol
 from o_agent.overview import Overview
 from o_agent.server import TurnApp
 from o_agent.turn import TurnRunner
@@ -38,7 +38,6 @@ GO: Final = b"G"
 DRAIN_S: Final = 5
 """How long a worker that is told to stop may take to finish its turns."""
 BACKLOG: Final = 4096
-KEEP_ALIVE_S: Final = 3600
 WORKER_NAME: Final = "o-worker"
 """What the active worker is called in `ps`."""
 GC_THRESHOLDS: Final = (20_000, 20, 20)
@@ -114,7 +113,7 @@ async def _serve_turns(app: TurnApp, listener: socket.socket, go_fd: int) -> Non
     server = Server(
         Config(
             app,
-            http=CoalescedHttpProtocol,
+            http=InstanceHttpProtocol,
             loop="none",
             ws="none",
             lifespan="off",
@@ -124,7 +123,6 @@ async def _serve_turns(app: TurnApp, listener: socket.socket, go_fd: int) -> Non
             server_header=False,
             date_header=False,
             backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
         )
     )

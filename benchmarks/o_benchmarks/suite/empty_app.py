@@ -14,8 +14,8 @@ from typing import Any
 import uvloop
 from uvicorn import Config, Server
 
-from o_agent.coalesced import CoalescedHttpProtocol
-from o_agent.worker import BACKLOG, KEEP_ALIVE_S
+from o_agent.http_server import InstanceHttpProtocol
+from o_agent.worker import BACKLOG
 
 Event = MutableMapping[str, Any]
 
@@ -50,7 +50,7 @@ def main() -> None:
     config = Config(
         EmptyApp(name),
         uds=socket,
-        http=CoalescedHttpProtocol,
+        http=InstanceHttpProtocol,
         loop="none",
         ws="none",
         lifespan="off",
@@ -60,7 +60,6 @@ def main() -> None:
         server_header=False,
         date_header=False,
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Server(config).serve())

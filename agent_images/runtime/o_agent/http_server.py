@@ -1,0 +1,123 @@
+"""uvicorn's HTTP protocol, short of what an instance has no use for.
+
+Only Envoy connects, on a Unix socket: a request's address, scheme, root path and state would say
+nothing, and Envoy closes its idle connections long before a server would. An answer has the
+headers that the app gave it, as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+from urllib.parse import unquote
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from o_agent.coalesced import CoalescedTransport
+
+_NO_DEFAULTS: Final[list[tuple[bytes, bytes]]] = []
+
+
+class InstanceHttpProtocol(HttpToolsProtocol):
+    """One connection, on a coalesced transport."""
+
+    def connection_made(  # type: ignore[override]  # as uvicorn narrows it
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Called by the event loop."""
+        super().connection_made(CoalescedTransport(transport, self.loop))
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = {"type": "http", "headers": self.headers}  # type: ignore[typeddict-item]
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser: start answering, or queue behind the answer before."""
+        parser = self.parser
+        path, _, query = self.url.partition(b"?")
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["path"] = unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")
+        scope["query_string"] = query
+        former, self.cycle = (
+            self.cycle,
+            _Cycle(
+                scope=self.scope,
+                transport=self.transport,
+                flow=self.flow,
+                logger=self.logger,
+                access_logger=self.access_logger,
+                access_log=False,
+                default_headers=_NO_DEFAULTS,
+                message_event=asyncio.Event(),
+                expect_100_continue=self.expect_100_continue,
+                keep_alive=parser.should_keep_alive(),
+                on_response=self.on_response_complete,
+            ),
+        )
+        if former is None or former.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_response_complete(self) -> None:
+        """Called by the cycle: begin the next request, if there is one."""
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+
+class _Cycle(RequestResponseCycle):
+    """A request and its answer, which has a length, or is sent in chunks."""
+
+    async def send(self, message: Any) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            self._start(message)
+            return
+        body, more_body = message.get("body", b""), message.get("more_body", False)
+        if self.scope["method"] == "HEAD":
+            pass
+        elif self.chunked_encoding:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            self.transport.write(chunk if more_body else chunk + b"0\r\n\r\n")
+        else:
+            self.transport.write(body)
+        if not more_body:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    def _start(self, message: Any) -> None:
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.chunked_encoding = True
+        content = [STATUS_LINE[message["status"]]]
+        for name, value in message["headers"]:
+            if name == b"connection":  # which can only be to close it
+                self.keep_alive = False
+                continue
+            if name == b"content-length":
+                self.chunked_encoding = False
+            content += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            content.append(b"connection: close\r\n")
+        if self.chunked_encoding:
+            content.append(b"transfer-encoding: chunked\r\n")
+        content.append(b"\r\n")
+        self.transport.write(b"".join(content))
