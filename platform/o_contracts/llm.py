@@ -23,7 +23,7 @@ SUMMARY_SEQ: Final = 10_000
 """From here on `LlmRequest.seq` numbers calls that summarize a conversation, and are no steps."""
 
 
-class LlmMessage(Struct, frozen=True, omit_defaults=True):
+class LlmMessage(Struct, frozen=True, omit_defaults=True, gc=False):
     """One message of a model's context window, in the chat-completions sense."""
 
     role: Literal["system", "user", "assistant", "tool"]

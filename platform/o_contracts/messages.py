@@ -45,7 +45,7 @@ StopReason = Literal[
 ]
 
 
-class ToolCall(Struct, frozen=True):
+class ToolCall(Struct, frozen=True, gc=False):
     """A tool call of the model; `arguments` is JSON text exactly as the model wrote it."""
 
     tool_call_id: str
@@ -53,7 +53,7 @@ class ToolCall(Struct, frozen=True):
     arguments: str
 
 
-class ToolReturn(Struct, frozen=True, omit_defaults=True):
+class ToolReturn(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a tool call gave back to the model."""
 
     tool_call_id: str
@@ -63,7 +63,7 @@ class ToolReturn(Struct, frozen=True, omit_defaults=True):
     stderr: list[str] | None = None
 
 
-class Message(Struct, frozen=True, omit_defaults=True):
+class Message(Struct, frozen=True, omit_defaults=True, gc=False):
     """One message of an agent's history.
 
     `content` is text, or the content parts of the API as plain objects (`{"type": "text", …}`).
@@ -170,7 +170,7 @@ class AgentContext(Struct, frozen=True, omit_defaults=True):
         return self.conversation_id or self.agent_id
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Token counts of a step or a turn."""
 
     prompt_tokens: int = 0

@@ -34,16 +34,15 @@ def estimate_usage(
 
 def count_prompt_tokens(request: LlmRequest) -> int:
     """Tokens of the context window (tool schemas are not counted)."""
-    characters = 0
-    for message in request.messages:
-        content = message.content
-        if type(content) is str:
-            characters += len(content)
-        else:
-            characters += _structured_length(message)
+    messages = request.messages
+    try:
+        characters = len("".join([message.content for message in messages]))  # type: ignore[misc]
+    except TypeError:  # some message has no text, or parts
+        characters = sum(len(text_of(message)) for message in messages)
+    for message in messages:
         if message.tool_calls:
             characters += sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
-    return -(-characters // CHARACTERS_PER_TOKEN) + TOKENS_PER_MESSAGE * len(request.messages)
+    return -(-characters // CHARACTERS_PER_TOKEN) + TOKENS_PER_MESSAGE * len(messages)
 
 
 def text_of(message: LlmMessage | None) -> str:
@@ -53,7 +52,3 @@ def text_of(message: LlmMessage | None) -> str:
     if isinstance(message.content, str):
         return message.content
     return "\n".join(str(part["text"]) for part in message.content if part.get("type") == "text")
-
-
-def _structured_length(message: LlmMessage) -> int:
-    return len(text_of(message))
