@@ -24,7 +24,9 @@ from o_agent.message_ids import TurnIds, UuidSource
 from o_agent.overview import Overview
 from o_agent.published import Publisher
 from o_agent.streaming import PING_S, EventStream, Send
-from o_agent.turn import TurnFailed, TurnInput, TurnRunner, failure
+from o_agent.turn import TurnRunner
+from o_agent.turn_failure import TurnFailed, failure
+from o_agent.turn_input import TurnInput
 from o_agent.validation import InvalidRequest, NotOffered, parse_compaction, parse_turn
 from o_contracts.bridge import PENDING_APPROVAL
 from o_contracts.ids import UUID_PATTERN

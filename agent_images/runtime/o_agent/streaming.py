@@ -33,7 +33,7 @@ from o_agent.api_messages import (
 )
 from o_agent.message_ids import UuidSource, otid_of
 from o_agent.published import Publisher, Told
-from o_agent.turn import TurnFailed
+from o_agent.turn_failure import TurnFailed
 from o_agent.turn_frame import DeltaPlace
 from o_contracts.ids import now_us
 from o_contracts.llm import LlmDelta, ToolCallDelta

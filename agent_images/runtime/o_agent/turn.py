@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from o_agent.api_messages import Outcome
-from o_agent.approvals import Answers, Pending
 from o_agent.bridge_client import BridgeClient, BridgeError, ConnectionLost
 from o_agent.compaction import NothingToCompactError, settings_of
 from o_agent.context import CompiledContext, ContextCompiler, with_skills
@@ -24,90 +23,31 @@ from o_agent.context_cache import ContextCache
 from o_agent.genome import Genome
 from o_agent.hooks import HookError
 from o_agent.llm_messages import AGENT_TYPES, encode_unit, input_message
-from o_agent.message_ids import TurnIds
 from o_agent.published import Publisher
 from o_agent.step_loop import StepLoop
 from o_agent.tool_runner import ToolRunner
-from o_agent.turn_frame import Sink, TurnFrame
-from o_agent.validation import input_messages
+from o_agent.turn_failure import FENCED, TurnFailed, failure, is_passing, stop_reason_of
+from o_agent.turn_frame import TurnFrame
+from o_agent.turn_input import TurnInput, stored_inputs
 from o_contracts import bridge
 from o_contracts.frames import Empty
-from o_contracts.ids import now_us
-from o_contracts.messages import Message, MessageType, StopReason, Usage
-from o_contracts.turns import DEFAULT_MAX_STEPS, InputMessage, TurnRequest
+from o_contracts.messages import Message, StopReason, Usage
+from o_contracts.turns import DEFAULT_MAX_STEPS, TurnRequest
 from o_sandbox.protocol import Sandbox
 
 PATIENCE_S: Final = 15.0
 """How long a turn puts up with a bridge that is away or says that it cannot now."""
 FIRST_PAUSE_S: Final = 0.01
 LAST_PAUSE_S: Final = 0.25
-DATABASE_AWAY: Final = "database_unavailable"
-"""The bridge has waited for PostgreSQL for as long as it does."""
-FENCED: Final = "fenced"
-"""The bridge's code for a token that another attempt has replaced; opening again shows by what."""
 
 _log = logging.getLogger("o_agent.turn")
 _opened_decoder = msgspec.msgpack.Decoder(bridge.TurnOpened)
 _empty_decoder = msgspec.msgpack.Decoder(Empty)
 _committed_decoder = msgspec.msgpack.Decoder(bridge.TurnCommitted)
-_INPUT_TYPES: Final[dict[str, MessageType]] = {
-    "user": "user_message",
-    "system": "system_message",
-    "assistant": "assistant_message",
-}
 
 
 _NOT_THINKING: Final = frozenset({"false", "False", "0", "no"})
 SUMMARY: Final = "summary_message"
-
-
-class TurnFailed(Exception):
-    """The turn has no outcome. `status`, `code` are for clients, `stop_reason` for streams."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        stop_reason: StopReason = "error",
-        detail: dict[str, Any] | None = None,
-    ) -> None:
-        """`message` says what happened and what to do, `detail` the values in it."""
-        super().__init__(message)
-        self.detail = detail or {}
-        self.status = status
-        self.code = code
-        self.message = message
-        self.stop_reason = stop_reason
-
-
-@dataclass(slots=True)
-class TurnInput:
-    """A turn as it was asked for, of an agent or one of its conversations (`thread_id`).
-
-    `run_id` is known once it has been opened. `background` is the request's body if the turn goes
-    on without its client; then `publisher` keeps its events.
-
-    While it is being opened or committed it is not interruptible: giving up then would leave its
-    fate to chance. `is_unwanted` says that the client went away; it ends at the next occasion.
-    """
-
-    thread_id: str
-    request: TurnRequest
-    request_id: str
-    body_digest: str
-    ids: TurnIds
-    client: str = ""
-    attempt: int = 1
-    sdk_retry: int = 0
-    sink: Sink | None = None
-    run_id: str = ""
-    is_interruptible: bool = True
-    is_unwanted: bool = False
-    answers: Answers | None = None
-    background: str = ""
-    publisher: Publisher | None = None
-    received_us: int = field(default_factory=now_us)
 
 
 class Compaction(NamedTuple):
@@ -192,7 +132,7 @@ class TurnRunner:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
         pause_s = FIRST_PAUSE_S
-        while (left_s := deadline - loop.time()) > 0 and _is_passing(error):
+        while (left_s := deadline - loop.time()) > 0 and is_passing(error):
             try:
                 if isinstance(error, BridgeError):
                     await asyncio.sleep(pause_s)
@@ -251,7 +191,7 @@ class TurnRunner:
     async def _run_opened(
         self, turn: TurnInput, opened: bridge.TurnOpened, context: CompiledContext
     ) -> Outcome:
-        inputs = _stored_inputs(turn, context.pending)
+        inputs = stored_inputs(turn, context.pending)
         units = [
             encode_unit(input_message(message), 1, message.id)
             for message in inputs
@@ -267,7 +207,7 @@ class TurnRunner:
         except BridgeError as error:
             if error.body.code != FENCED:
                 code, message = error.body.code, error.body.message
-                await self._abandon(opened, code, message, is_final=not _is_passing(error))
+                await self._abandon(opened, code, message, is_final=not is_passing(error))
             raise
         except ConnectionLost:
             raise
@@ -396,12 +336,8 @@ def _abandonment(
         code,
         message,
         is_final=is_final,
-        stop_reason=_stop_reason(code),
+        stop_reason=stop_reason_of(code),
     )
-
-
-def _stop_reason(code: str) -> StopReason:
-    return "llm_api_error" if code.startswith("llm") else "error"
 
 
 def _resume(turn: TurnInput, publisher: Publisher, opened: bridge.TurnOpened) -> None:
@@ -415,41 +351,6 @@ def _resume(turn: TurnInput, publisher: Publisher, opened: bridge.TurnOpened) ->
 def _thinking(settings: dict[str, Any]) -> dict[str, Any]:
     """With reasoning asked for, unless the agent's settings say how much."""
     return {"reasoning_effort": "medium", **settings}
-
-
-def _stored_inputs(turn: TurnInput, pending: Pending | None) -> list[Message]:
-    """What the client sent as it is stored; its answers to calls that wait come first."""
-    given = input_messages(turn.request)
-    said = [
-        _stored_input(turn, position, message)
-        for position, message in enumerate(given)
-        if not message.is_answer
-    ]
-    if turn.answers is None or pending is None:
-        return said
-    answer = Message(
-        turn.ids.get("message", "answer"),
-        "approval_response_message",
-        turn.received_us,
-        turn.answers.stored(pending),
-        otid=next((message.otid for message in given if message.is_answer), None),
-        run_id=turn.run_id,
-    )
-    return [answer, *said]
-
-
-def _stored_input(turn: TurnInput, position: int, given: InputMessage) -> Message:
-    return Message(
-        turn.ids.get("message", "input", position),
-        _INPUT_TYPES[given.role],
-        turn.received_us,
-        given.content or "",
-        name=given.name,
-        otid=given.otid,
-        sender_id=given.sender_id,
-        step_id=None if given.role == "assistant" else turn.ids.get("step", "step", 0),
-        run_id=turn.run_id,
-    )
 
 
 async def _cancelled_early(turn: TurnInput, run_id: str) -> Outcome:
@@ -474,24 +375,3 @@ def _is_made(message: Message) -> bool:
     if message.step_id is None:
         return False
     return message.type in AGENT_TYPES or message.type == "tool_return_message"
-
-
-def _is_passing(error: ConnectionLost | BridgeError) -> bool:
-    """Whether the same turn may succeed in a moment."""
-    if isinstance(error, ConnectionLost):
-        return True
-    if error.body.code == FENCED:
-        return True
-    # Whoever calls models, or waits for the database, has tried again already.
-    if error.op == bridge.LLM_COMPLETE or error.body.code == DATABASE_AWAY:
-        return False
-    return error.body.retryable and error.body.status == 503
-
-
-def failure(error: ConnectionLost | BridgeError) -> TurnFailed:
-    """What a client is told of an error of the bridge."""
-    if isinstance(error, ConnectionLost):
-        message = f"the platform's bridge is away ({error}); try again"
-        return TurnFailed(503, "bridge_unavailable", message)
-    body = error.body
-    return TurnFailed(body.status, body.code, body.message, _stop_reason(body.code), body.detail)
