@@ -49,6 +49,9 @@ class ChildOutput:
         self._file.close()
 
     def _copy_once(self, reading: int) -> bool:
+        if reading not in self._readers:
+            # Closed since the selector saw it: the death of the process was noticed first.
+            return False
         try:
             data = os.read(reading, _READ_BYTES)
         except BlockingIOError:
