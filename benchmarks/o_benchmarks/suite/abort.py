@@ -3,7 +3,7 @@
 Each round brings a rollout to its canary under a steady load, aborts it through the operator API,
 and then reads Envoy's own log for the last request that was sent to the canary (zero milliseconds
 when none was after the abort was sent). Every second round kills the control plane first, so its
-spare has to answer.
+successor has to answer.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ AGENTS: Final = 200
 class Abort:
     """One measured abort; times in milliseconds from the moment it was sent."""
 
-    by_spare: bool
+    bereft: bool
+    """Whether the control plane was killed just before."""
     answer_ms: float
     last_request_ms: float
     after_answer: int
@@ -62,7 +63,7 @@ async def measure_aborts(bed: Testbed) -> Figures:
         async with bed.operator() as api:
             variant = await save_variant(api, 2)
             aborts = [
-                await _abort(bed, api, variant, by_spare=number % 2 == 1)
+                await _abort(bed, api, variant, bereft=number % 2 == 1)
                 for number in range(2 * ((bed.extent.repetitions + 1) // 2))
             ]
     finally:
@@ -71,12 +72,12 @@ async def measure_aborts(bed: Testbed) -> Figures:
     return _figures(aborts) | {"abort.failed": float(len(load.tally.failures))}
 
 
-async def _abort(bed: Testbed, api: httpx.AsyncClient, variant: str, *, by_spare: bool) -> Abort:
+async def _abort(bed: Testbed, api: httpx.AsyncClient, variant: str, *, bereft: bool) -> Abort:
     path = await start_rollout(api, variant, easy_policy("canary"))
     await await_state(api, path, lambda state: state["weight_permille"] == CANARY_PERMILLE)
     canary = str((await await_instance(api, lambda found: found["role"] == "canary"))["id"])
     await asyncio.sleep(CANARY_S)
-    if by_spare:
+    if bereft:
         os.kill(await bed.child_pid("control"), signal.SIGKILL)
     began, began_at = time.perf_counter(), time.time()
     (await api.post(f"{path}/abort")).raise_for_status()
@@ -85,7 +86,7 @@ async def _abort(bed: Testbed, api: httpx.AsyncClient, variant: str, *, by_spare
     requests = _requests_at(Path(bed.envoy_paths.upstream_log), canary)
     await await_state(api, path, has_ended)
     return Abort(
-        by_spare=by_spare,
+        bereft=bereft,
         answer_ms=answered_s * 1000,
         last_request_ms=max(0.0, max(requests) - began_at) * 1000,
         after_answer=sum(at > began_at + answered_s for at in requests),
@@ -110,8 +111,8 @@ def _figures(aborts: list[Abort]) -> Figures:
         "abort.after_answer": float(sum(abort.after_answer for abort in aborts)),
         "abort.shadow_ratio": median([abort.shadow_ratio for abort in aborts]),
     }
-    for prefix, by_spare in (("abort", False), ("abort_killed", True)):
-        chosen = [abort for abort in aborts if abort.by_spare == by_spare]
+    for prefix, bereft in (("abort", False), ("abort_killed", True)):
+        chosen = [abort for abort in aborts if abort.bereft == bereft]
         last = [abort.last_request_ms for abort in chosen]
         figures |= {
             f"{prefix}.answer_ms": median([abort.answer_ms for abort in chosen]),

@@ -28,7 +28,7 @@ AGENTS: Final = 400
 PROBES: Final = 100
 """Agents that only probes talk to, so that no turn of the load is in their way."""
 SPARE_READY_S: Final = 1.0
-"""By then a forked spare has loaded its genome."""
+"""By then a worker's forked spare has loaded its genome."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Final
 from o_benchmarks.suite.clients import Address
 from o_benchmarks.suite.figures import Figures, median
 from o_benchmarks.suite.processes import footprint
-from o_benchmarks.suite.testbed import FIRST_WORD, HOLD, MODEL_MS, Testbed
+from o_benchmarks.suite.testbed import FIRST_WORD, HOLD, MODEL_MS, UNBORN, Testbed
 
 REPETITIONS: Final = {True: 50, False: 300}
 """Streams one after the other, if quick and if not."""
@@ -26,7 +26,7 @@ OPEN: Final = {True: 500, False: 2_000}
 """Streams open at once, if quick and if not."""
 OPENING: Final = 64
 """Streams that are being opened at once."""
-CARRIERS: Final = ("envoy", "instance", "bridge", "control")
+CARRIERS: Final = ("envoy", "instance", "bridge", "control", "zygote", UNBORN)
 """What the target for memory is about; PostgreSQL is not among them."""
 _LIMIT_S: Final = 240.0
 _DONE: Final = b"[DONE]"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 import yaml
 
 from o_benchmarks.demo.chaos import first_process
@@ -25,7 +26,10 @@ from o_platform.traffic.process import envoy_paths
 from o_platform.traffic.snapshot import Paths
 
 LINEAGE: Final = "default"
-CHILDREN: Final = ("envoy", "postgres", "bridge", "control")
+CHILDREN: Final = ("zygote", "envoy", "postgres", "bridge", "control")
+"""Bridge and control plane share memory with the zygote, so its part belongs to theirs."""
+UNBORN: Final = "unborn"
+"""What the zygote has forked in advance: the supervisor's child, but none that it knows by name."""
 CONDITION_LIMIT_S: Final = 120.0
 _LOOK_S: Final = 0.02
 MODEL_MS: Final = 20
@@ -160,9 +164,13 @@ class Testbed:
         return self._templates[model]
 
     async def roots(self) -> dict[str, int]:
-        """The processes that take part in a turn, by name; each has children."""
+        """The processes that take part in turns, by name; each has children."""
         status = await asyncio.to_thread(self._supervisor().status)
-        found = {c["name"]: int(c["pid"]) for c in status["children"] if c["name"] in CHILDREN}
+        pids = {c["name"]: int(c["pid"]) for c in status["children"] if c["pid"]}
+        found = {name: pid for name, pid in pids.items() if name in CHILDREN}
+        children = {child.pid for child in psutil.Process(status["pid"]).children()}
+        for pid in children - set(pids.values()):
+            found[UNBORN] = pid
         return found | {"instance": await self.instance_pid("stable")}
 
     async def child_pid(self, name: str) -> int:

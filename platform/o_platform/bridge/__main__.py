@@ -5,25 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import sys
-from typing import Final
 
 import uvloop
 
 from o_platform.bridge.process import Bridge
-from o_platform.bridge.standby import ServingLock, fork_spare, is_alive
+from o_platform.bridge.serving_lock import ServingLock
 from o_platform.errors import OError, SetupError
 from o_platform.settings import Settings
 from o_platform.telemetry import configure_logging
-
-SUCCESSOR_WAIT_S: Final = 30.0
-"""How long a spare serves when no successor comes."""
-LOOK_S: Final = 0.5
-"""How often a spare that serves looks for the supervisor."""
-RELEASE_WAIT_S: Final = 1.0
-"""How long a spare waits for the lock of the bridge that died."""
 
 _log = logging.getLogger("o_platform.bridge")
 
@@ -35,55 +26,17 @@ def main() -> int:
     try:
         if settings.database_url is None:
             raise SetupError("the bridge needs DATABASE_URL; start the platform with `o up`")
-        _run(settings, settings.database_url.get_secret_value())
+        gc.freeze()
+        ServingLock(settings.run / "bridge.lock").take_over()
+        uvloop.run(_serve(settings, settings.database_url.get_secret_value()))
     except OError as error:
         _log.error("%s", error.message, extra=error.detail)
         return 1
     return 0
 
 
-def _run(settings: Settings, database_url: str) -> None:
-    gc.freeze()
-    supervisor = os.getppid()
-    spare = fork_spare()
-    lock = ServingLock(settings.run / "bridge.lock")
-    if spare is None:
-        if lock.take(RELEASE_WAIT_S):
-            uvloop.run(_bridge_the_gap(settings, database_url, supervisor))
-        return
-    try:
-        lock.take_over()
-        uvloop.run(_lead(settings, database_url))
-    except OError:
-        spare.dismiss()
-        raise
-    spare.dismiss()
-
-
-async def _lead(settings: Settings, database_url: str) -> None:
-    """Serve until told to stop."""
-    await _serve(settings, database_url, _stop_signal())
-
-
-async def _bridge_the_gap(settings: Settings, database_url: str, supervisor: int) -> None:
-    """Serve until a successor says stop, none has come, or the supervisor is gone."""
+async def _serve(settings: Settings, database_url: str) -> None:
     stopping = _stop_signal()
-
-    async def watch() -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + SUCCESSOR_WAIT_S
-        while loop.time() < until and is_alive(supervisor):  # noqa: ASYNC110 — not a child's end
-            await asyncio.sleep(LOOK_S)
-        stopping.set()
-
-    watching = asyncio.create_task(watch())
-    try:
-        await _serve(settings, database_url, stopping)
-    finally:
-        watching.cancel()
-
-
-async def _serve(settings: Settings, database_url: str, stopping: asyncio.Event) -> None:
     bridge = Bridge(settings, database_url)
     starting = asyncio.create_task(_start(bridge))
     waiting = asyncio.create_task(stopping.wait())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 from psycopg import AsyncConnection
@@ -111,6 +112,7 @@ class Bridge:
         root = settings.run / "instances"
         self._listeners = Listeners(root, self._service_of, self._session, self._malformed)
         self._control: asyncio.Server | None = None
+        self._can_serve = asyncio.Event()
 
     async def start(self) -> None:
         """Listen; returns when every wanted instance has its socket.
@@ -118,7 +120,13 @@ class Bridge:
         Raises:
             DatabaseUnavailableError: PostgreSQL does not answer for a minute.
         """
-        self._tokens = Tokens(await self._postgres.run(next_epoch, wait_s=START_WAIT_S))
+        # What needs the database is asked for side by side: everybody waits.
+        in_step = asyncio.Event()
+        self._tasks.spawn(self._keep_in_step(in_step))
+        epoch, _ = await asyncio.gather(
+            self._postgres.run(next_epoch, wait_s=START_WAIT_S), self._open_writer()
+        )
+        self._tokens = Tokens(epoch)
         self._durable = self._service(
             DurableRecords(
                 self._postgres,
@@ -139,8 +147,7 @@ class Bridge:
             self._tasks.spawn(group.run())
         for work in (self._background.run, self._budget.run, self._keep_house):
             self._tasks.spawn(work())
-        in_step = asyncio.Event()
-        self._tasks.spawn(self._keep_in_step(in_step))
+        self._can_serve.set()
         await in_step.wait()
         self._control = await serve(
             self._settings.run / "bridge.sock", self._control_connection, CONTROL_MODE
@@ -164,6 +171,11 @@ class Bridge:
         await self._thread_writer.close()
         await self._postgres.close()
         await self._database.close()
+
+    async def _open_writer(self) -> None:
+        # Not in the way of the first turn's commit. While PostgreSQL is away, it has to be.
+        with suppress(*AWAY):
+            await self._plain_writer.open()
 
     def _group_commit(self, writer: PlainWriter | EditWriter) -> GroupCommit[EndedTurn]:
         return GroupCommit(writer.write, self.counters, wait_s=COMMIT_WAIT_S)
@@ -237,6 +249,7 @@ class Bridge:
 
     async def _reconcile(self) -> None:
         rows = await self._postgres.run(fetch_instances, wait_s=START_WAIT_S)
+        await self._can_serve.wait()
         self._snapshots.enabled = any(row.caller.role == "shadow" for row in rows)
         await self._listeners.reconcile(rows)
 

@@ -96,19 +96,27 @@ class PlainWriter:
     """Writes turns without memory edits, over a connection of its own."""
 
     def __init__(self, postgres: Postgres, vault: Vault, *, threads: bool = False) -> None:
-        """Connects at the first batch; `threads`: for turns of conversations."""
+        """Connects at the first batch, or by `open`; `threads`: for turns of conversations."""
         self._postgres = postgres
         self._vault = vault
         self._threads = threads
         self._writer: TurnWriter | None = None
 
+    async def open(self) -> TurnWriter:
+        """Connect, before the first batch needs it or because it does.
+
+        Raises:
+            psycopg.OperationalError: PostgreSQL is away.
+        """
+        connection = await self._postgres.connect(BATCH_OPTIONS)
+        self._writer = await TurnWriter.on(connection, threads=self._threads)
+        return self._writer
+
     async def write(self, batch: Sequence[EndedTurn]) -> list[Outcome]:
         """Write the batch in one transaction; outcomes in its order."""
-        if self._writer is None:
-            connection = await self._postgres.connect(BATCH_OPTIONS)
-            self._writer = await TurnWriter.on(connection, threads=self._threads)
+        writer = self._writer or await self.open()
         try:
-            versions = await self._writer.write([turn.record for turn in batch])
+            versions = await writer.write([turn.record for turn in batch])
         except (*AWAY, asyncio.CancelledError):
             await self.close()
             raise

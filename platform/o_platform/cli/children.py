@@ -27,8 +27,7 @@ _PLAIN: Final = ("PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR")
 _OURS: Final = (*_PLAIN, "O_*", "!O_DATABASE_URL")
 _WITH_DATABASE: Final = (*_OURS, "DATABASE_URL", "O_DATABASE_URL")
 _ENGINE: Final = ("DOCKER_*",)
-_SPARE_SERVES_S: Final = 0.3
-"""By then the spare of a killed process answers; its successor takes seconds of CPU time."""
+_ZYGOTE: Final = "zygote"
 _POSTGRES_GRACE_S: Final = 60.0
 _UNPRIVILEGED_PORT: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
@@ -58,6 +57,7 @@ def supervisor_spec(
     }
     database = ours if server is None else ours | {"DATABASE_URL": server.url}
     children = [
+        _zygote(settings),
         _envoy(settings, envoy),
         *([] if server is None else [_postgres(server)]),
         _migrations(database),
@@ -119,12 +119,26 @@ def _postgres(server: EmbeddedServer) -> ChildSpec:
     )
 
 
+def _zygote(settings: Settings) -> ChildSpec:
+    return ChildSpec(
+        _ZYGOTE,
+        _python("o_platform.cli.zygote"),
+        gates=False,
+        listen=str(settings.run / "zygote.sock"),
+        env=_PLAIN,
+        # Read by the allocator when a program starts, so it has to be said here for all children.
+        env_set={"MALLOC_ARENA_MAX": "2"},
+        oom_score_adj=-600,
+    )
+
+
 def _migrations(env_set: Mapping[str, str]) -> ChildSpec:
     return ChildSpec(
         "migrations",
         _python("o_platform.cli.migrations"),
         kind=ChildKind.ONESHOT,
         ready_timeout_s=600.0,
+        zygote=_ZYGOTE,
         env=_WITH_DATABASE,
         env_set=dict(env_set),
     )
@@ -156,20 +170,22 @@ def _bridge(settings: Settings, env_set: Mapping[str, str]) -> ChildSpec:
         env_set=dict(env_set),
         stop_command=_python("o_platform.cli.sweep"),
         stop_command_s=30.0,
-        respawn_delay_s=_SPARE_SERVES_S,
+        zygote=_ZYGOTE,
         oom_score_adj=-500,
     )
 
 
 def _control(settings: Settings, env_set: Mapping[str, str]) -> ChildSpec:
+    control = str(settings.run / "control.sock")
     return ChildSpec(
         "control",
         _python("o_platform.api"),
-        probe=Probe(ProbeKind.CONNECT, str(settings.run / "control.sock")),
+        probe=Probe(ProbeKind.HTTP, control, "/docs"),
         ready_timeout_s=60.0,
+        listen=control,
+        zygote=_ZYGOTE,
         env=(*_WITH_DATABASE, *_ENGINE),
         env_set=dict(env_set),
-        respawn_delay_s=_SPARE_SERVES_S,
         oom_score_adj=-300,
     )
 

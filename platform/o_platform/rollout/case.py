@@ -1,7 +1,7 @@
 """One rollout as its controller holds it between reading the row and writing it again.
 
-Steering a rollout needs no statistics, so the evidence stays in its stored form here: the spare of
-a killed control plane must be able to abort at once, not after importing what judges evidence.
+Steering a rollout needs no statistics, so the evidence stays in its stored form here: a control
+plane that was just started must be able to abort at once, before what judges evidence is there.
 """
 
 from __future__ import annotations

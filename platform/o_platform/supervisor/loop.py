@@ -17,14 +17,22 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from o_platform.supervisor import machine
+from o_platform.supervisor.births import Births
 from o_platform.supervisor.control import ControlServer
 from o_platform.supervisor.output import ChildOutput
 from o_platform.supervisor.probe import listen
-from o_platform.supervisor.process import Launch, end_process, rss_bytes, spawn
+from o_platform.supervisor.process import (
+    Launch,
+    adopt_orphans,
+    end_process,
+    rss_bytes,
+    spawn,
+)
 from o_platform.supervisor.readiness import Readiness
 from o_platform.supervisor.records import EventLog, RotatingFile, read_pids, write_pids
 from o_platform.supervisor.spec import ChildKind, ChildSpec, SupervisorSpec
 from o_platform.supervisor.state import (
+    ALIVE,
     Activated,
     Arm,
     BecameReady,
@@ -36,6 +44,7 @@ from o_platform.supervisor.state import (
     Effect,
     Finish,
     Observation,
+    Phase,
     Record,
     RestartAsked,
     Signal,
@@ -57,7 +66,7 @@ class Supervisor:
         """`environ` is what children's environments are taken from.
 
         Raises:
-            OSError: the control socket or an on-demand socket cannot be made.
+            OSError: the control socket or a child's socket cannot be made.
         """
         self._spec = spec
         self._environ = environ
@@ -74,6 +83,7 @@ class Supervisor:
         self._readiness = Readiness(
             self._selector, lambda name, pid: self._observe(BecameReady(name, pid))
         )
+        self._births = Births(self._selector, self._born, self._not_born)
         self._listeners = {
             child.name: listen(child.listen, mode=0o600) for child in spec.children if child.listen
         }
@@ -90,6 +100,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Start everything, keep it running, stop it when told to; the exit code."""
+        adopt_orphans()
         self._observe(Tick())
         while self._exit_code is None:
             for key, mask in self._selector.select(self._timeout_s()):
@@ -207,16 +218,38 @@ class Supervisor:
             death_signal=signal.Signals[child.stop_signal],
         )  # fmt: skip
         try:
+            if child.zygote is not None:
+                self._births.ask(child.name, self._zygote_path(child.zygote), launch)
+                return
             pid = spawn(launch)
         except OSError as error:
             self._observe(SpawnFailed(child.name, str(error)))
             return
         finally:
             os.close(writing)
+        self._begun(child, pid)
+
+    def _begun(self, child: ChildSpec, pid: int) -> None:
         if child.probe is not None:
             self._readiness.ask(child.name, pid, child.probe, time.monotonic())
         self._observe(Spawned(child.name, pid))
         self._write_pids(pid, child.name)
+
+    def _zygote_path(self, name: str) -> str:
+        path = self._spec.child(name).listen
+        if path is None or self._state.child(name).phase not in ALIVE:
+            raise OSError(f"`{name}`, which forks it, does not run")
+        return path
+
+    def _born(self, name: str, pid: int) -> bool:
+        child = self._state.child(name)
+        if child.phase is not Phase.STARTING or child.pid is not None:
+            return False
+        self._begun(child.spec, pid)
+        return True
+
+    def _not_born(self, name: str, error: str) -> None:
+        self._observe(SpawnFailed(name, error))
 
     def _drain(self, child: ChildSpec) -> None:
         writing = self._outputs[child.name].open_pipe()
@@ -250,6 +283,7 @@ class Supervisor:
         return ChildOutput(self._selector, file)
 
     def _close(self) -> None:
+        self._births.close()
         for output in self._outputs.values():
             output.close()
         for listener in self._listeners.values():

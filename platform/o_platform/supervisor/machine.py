@@ -214,7 +214,7 @@ def _died(step: _Step, child: Child, code: int, how: str, fields: _Fields) -> No
     name, spec = child.spec.name, step.state.spec
     failures = 0 if _was_stable(child, spec, step.now) else child.failures
     idle_exit = child.spec.kind is ChildKind.ON_DEMAND and code == 0
-    delay = _backoff_s(spec, failures) if failures else child.spec.respawn_delay_s
+    delay = _backoff_s(spec, failures)
     step.update(name, phase=Phase.BACKOFF, deadline=step.now + delay)
     if not idle_exit:
         step.update(name, failures=failures + 1, restarts=child.restarts + 1)
@@ -247,6 +247,8 @@ def _was_stable(child: Child, spec: SupervisorSpec, now: float) -> bool:
 
 
 def _backoff_s(spec: SupervisorSpec, failures: int) -> float:
+    if failures == 0:
+        return 0.0
     return min(spec.backoff_max_s, spec.backoff_min_s * 2.0 ** min(failures - 1, 30))
 
 
@@ -316,16 +318,21 @@ def _overran(step: _Step, child: Child) -> None:
 
 
 def _kill(step: _Step, child: Child, overrun: str) -> None:
-    if child.pid is not None:
-        step.effects.append(Signal(child.spec.name, child.pid, signal.SIGKILL))
-        step.update(child.spec.name, deadline=None, overrun=overrun)
+    if child.pid is None:
+        # Its zygote has not forked it; a process that comes too late is not let begin.
+        _ended(step, child, -1, overrun, "")
+        return
+    step.effects.append(Signal(child.spec.name, child.pid, signal.SIGKILL))
+    step.update(child.spec.name, deadline=None, overrun=overrun)
 
 
 def _stop_queued(step: _Step) -> None:
     """Stop the head of the queue, and then the next: one at a time."""
     while step.state.queue:
         child = step.child(step.state.queue[0])
-        if child.phase in ALIVE:
+        if child.phase is Phase.STARTING and child.pid is None and child.spec.zygote is not None:
+            _ended(step, child, 0, "was not forked yet", "")
+        elif child.phase in ALIVE:
             if child.phase in (Phase.STARTING, Phase.READY) and child.pid is not None:
                 _begin_stop(step, child)
             return

@@ -2,7 +2,8 @@
 
 A plain fork and exec, for what `subprocess` does not offer: the child's own id in its environment
 (socket activation wants it) and a death signal from the kernel, so that no child outlives a
-supervisor that was killed. The supervisor has one thread, which makes the fork safe.
+supervisor that was killed. The supervisor has one thread, which makes the fork safe. What happens
+between fork and exec (`settle`) is the same for a child that a zygote forks.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import NoReturn
 LISTEN_FD = 3
 """Where a child finds the socket it was activated by."""
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _HIGH_FD = 64
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,7 +51,7 @@ def spawn(launch: Launch) -> int:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(launch, parent, writing)
+        _execute(launch, parent, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         problem = pipe.read()
@@ -59,17 +61,48 @@ def spawn(launch: Launch) -> int:
     return pid
 
 
-def _become(launch: Launch, parent: int, writing: int) -> NoReturn:
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, as a zygote's child's does.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def settle(launch: Launch, parent: int, keep: int) -> int:
+    """Make a process that was just forked what `launch` says, all but its program.
+
+    Args:
+        launch: see there.
+        parent: the supervisor's process id.
+        keep: the only descriptor besides the launch's own that stays open.
+
+    Returns:
+        The new number of `keep`; it does not outlive an exec.
+
+    Raises:
+        OSError: a step failed.
+    """
+    keep = fcntl.fcntl(keep, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+    _set_descriptors(launch, keep)
+    os.setsid()
+    os.chdir("/")
+    with suppress(PermissionError):
+        Path("/proc/self/oom_score_adj").write_text(str(launch.oom_score_adj))
+    _set_user(launch)
+    _set_signals(launch.death_signal, parent)
+    return keep
+
+
+def _execute(launch: Launch, parent: int, writing: int) -> NoReturn:
     try:
-        writing = fcntl.fcntl(writing, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
-        _set_descriptors(launch, writing)
-        os.setsid()
-        os.chdir("/")
-        with suppress(PermissionError):
-            Path("/proc/self/oom_score_adj").write_text(str(launch.oom_score_adj))
-        _set_user(launch)
-        _set_signals(launch.death_signal, parent)
-        os.execve(launch.command[0], launch.command, _environment(launch))  # noqa: S606
+        writing = settle(launch, parent, writing)
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+            # By Python, whose programs want that; others do not.
+            signal.signal(ignored, signal.SIG_DFL)
+        os.execve(launch.command[0], launch.command, environment(launch))  # noqa: S606
     except BaseException as error:  # noqa: BLE001 — a forked child must never return
         os.write(writing, f"{launch.command[0]}: {error}".encode())
     os._exit(127)
@@ -103,8 +136,6 @@ def _set_user(launch: Launch) -> None:
 
 
 def _set_signals(death_signal: signal.Signals, parent: int) -> None:
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(ignored, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     # After the change of user, which would clear it.
     if _libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
@@ -113,7 +144,8 @@ def _set_signals(death_signal: signal.Signals, parent: int) -> None:
         sys.exit("the supervisor died meanwhile")
 
 
-def _environment(launch: Launch) -> dict[str, str]:
+def environment(launch: Launch) -> dict[str, str]:
+    """The environment of the process that calls this, once it is what `launch` says."""
     if launch.listen_fd is None:
         return launch.env
     return launch.env | {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}

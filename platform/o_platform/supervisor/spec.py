@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+_FORKED_WORDS = len(("<python>", "-m", "<module>"))
+
 
 class SpecError(ValueError):
     """The specification file is not one."""
@@ -26,7 +28,7 @@ class ChildKind(StrEnum):
     ONESHOT = "oneshot"
     """Must exit with 0 before the next child starts; runs once."""
     ON_DEMAND = "on_demand"
-    """Starts when somebody connects to `listen`, which it gets as file descriptor 3."""
+    """Starts when somebody connects to `listen`."""
 
 
 class ProbeKind(StrEnum):
@@ -73,6 +75,11 @@ class ChildSpec:
     gates: bool = True
     """Whether the children after it wait until it is ready."""
     listen: str | None = None
+    """Path of a socket that the supervisor holds for it, and that it gets as file descriptor 3:
+    connections made while it does not run wait for it."""
+    zygote: str | None = None
+    """Name of the child that it is forked from, as `<python> -m <module> …`, which its command has
+    to be. The zygote has imported what it needs."""
     env: tuple[str, ...] = ()
     """Patterns of variables to pass on; a leading `!` takes out again. Later ones win."""
     env_set: dict[str, str] = field(default_factory=dict)
@@ -84,9 +91,6 @@ class ChildSpec:
     stop_command: tuple[str, ...] = ()
     """Runs before the stop signal when all is stopped (not at a restart), as ourselves."""
     stop_command_s: float = 10.0
-    respawn_delay_s: float = 0.0
-    """Before the first respawn, for a child whose forked spare serves at once: what a start costs
-    is not taken from it in the moments when everybody is waiting."""
     oom_score_adj: int = 0
     """-1000 … 1000: the kernel's preference for it when memory runs out. Below 0 needs root."""
 
@@ -117,8 +121,7 @@ class SupervisorSpec:
     boot_tries: int = 3
     """A child that dies this often before the first complete start stops everything."""
     backoff_min_s: float = 0.1
-    """Delay of the second respawn in a row (of the first: see `ChildSpec.respawn_delay_s`). Doubles
-    up to `backoff_max_s`."""
+    """Delay of the second respawn in a row; the first is at once. Doubles up to `backoff_max_s`."""
     backoff_max_s: float = 3.0
     stable_s: float = 5.0
     """A child that was ready this long has its back-off forgotten."""
@@ -186,6 +189,17 @@ def _validated(spec: SupervisorSpec) -> SupervisorSpec:
     for child in spec.children:
         if not child.command:
             raise ValueError(f"child {child.name!r} has no command")
-        if (child.kind is ChildKind.ON_DEMAND) != (child.listen is not None):
-            raise ValueError(f"child {child.name!r}: `listen` goes with the kind on_demand")
+        if child.kind is ChildKind.ON_DEMAND and child.listen is None:
+            raise ValueError(f"child {child.name!r}: the kind on_demand wants `listen`")
+        if child.zygote is not None:
+            _check_forked(spec, child, child.zygote)
     return spec
+
+
+def _check_forked(spec: SupervisorSpec, child: ChildSpec, zygote: str) -> None:
+    names = [each.name for each in spec.children]
+    earlier = {each.name: each for each in spec.children[: names.index(child.name)]}
+    if zygote not in earlier or earlier[zygote].listen is None:
+        raise ValueError(f"child {child.name!r}: `zygote` names an earlier child with `listen`")
+    if len(child.command) < _FORKED_WORDS or child.command[1] != "-m":
+        raise ValueError(f"child {child.name!r}: a zygote forks `<python> -m <module> …` only")

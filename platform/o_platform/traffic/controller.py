@@ -5,7 +5,7 @@ turn, so a burst of changes costs two deliveries. `run` applies whenever Postgre
 change of routes or instances, removes what Envoy needs no more, and puts a changed certificate in
 place.
 
-A killed control plane's spare and its successor apply side by side for a while. A file lock around
+One that is stopped and its successor may apply side by side for a moment. A file lock around
 reading and delivering keeps the one that read earlier from overwriting what is newer.
 """
 

@@ -83,7 +83,7 @@ ALWAYS: Final = (
 )  # fmt: skip
 """What runs as long as the control plane does."""
 STEERING: Final = "o_platform.wiring.steering"
-"""A module that takes a moment to import, and that a spare imports in advance."""
+"""A module that takes a moment to import where no zygote has done so."""
 _STARTING: Final = "the control plane is still starting; try again in a second"
 _NOT_UP: Final = ("waiting", "failed")
 Work = Callable[[], Awaitable[None]]
@@ -92,8 +92,8 @@ Work = Callable[[], Awaitable[None]]
 class Platform:
     """Everything the API needs.
 
-    `leads` is false in a process that only bridges the time until the leading one is back: it
-    serves agents, steers rollouts, and starts nothing in the background.
+    `leads` is false in a process that only answers: it serves agents, steers rollouts, and starts
+    nothing in the background.
     """
 
     def __init__(self, settings: Settings, database: Database, *, leads: bool = True) -> None:

@@ -1,8 +1,8 @@
 """Rollouts without what carries them out: container engine, workflows, statistics.
 
-It is for a process that has not imported those yet, or never will: the spare of a killed one. What
-an operator wants is in the row and, for an abort, in force at Envoy when the call returns. The
-leading control plane finds the row and carries out the rest.
+It is for a control plane that was just started and has not built those yet. What an operator wants
+is in the row and, for an abort, in force at Envoy when the call returns. The rest is carried out
+by what finds the row once it is built.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import uvicorn
 from letta_client import Letta
 
 from o_platform.api.app import create_app
-from o_platform.api.standby import Listener
+from o_platform.api.listener import control_socket
 from o_platform.db.engine import Database
 from o_platform.db.models import Lineage
 from o_platform.settings import Settings
@@ -31,14 +31,14 @@ def settings(short_tmp: Path) -> Settings:
 @pytest.fixture
 def socket(settings: Settings, database_url: str) -> Iterator[Path]:
     asyncio.run(_seed(database_url))
-    listener = Listener.open(settings.run / "control.sock")
-    listener.publish()
+    path = settings.run / "control.sock"
+    listener = control_socket(path)
     platform = Platform(settings, Database(database_url, vault_of_tests()), leads=False)
     config = uvicorn.Config(create_app(platform), log_config=None, lifespan="on")
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener.socket],))
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    yield listener.path
+    yield path
     server.should_exit = True
     thread.join()
 

@@ -1,78 +1,85 @@
-"""The control plane's process: killed, bridged by its spare, respawned; nobody is refused."""
+"""The control plane's process: killed and forked anew; nobody is refused."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import subprocess
-import sys
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
+from tests.integration.supervised import Supervised, supervised
 
 from o_platform.db.engine import Database
 from o_platform.db.models import Lineage
+from o_platform.settings import Settings
 from o_platform.testing.vault import vault_of_tests
 
 pytestmark = pytest.mark.integration
 
 ROUNDS = 4
-"""Kills until one is bridged in time: other work on the machine may slow some of them."""
+"""Kills until one is over in time: other work on the machine may slow some of them."""
 HEALTH = "/v1/health/"
 
 
+@dataclass
 class Control:
-    """`python -m o_platform.api` in a folder of its own."""
+    """A supervised control plane, and a client of it."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
-        self.socket = folder / "control.sock"
-        self._env = os.environ | {
-            "DATABASE_URL": database_url,
-            "O_HOME": str(folder),
-            "O_RUN_DIR": str(folder),
-            "O_RUNTIME": "process",
-        }
+    running: Supervised
+    socket: Path
 
-    def start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "o_platform.api"], env=self._env)
+    @property
+    def pid(self) -> int:
+        return self.running.pid("control")
 
     def get(self, path: str = HEALTH) -> httpx.Response:
-        transport = httpx.HTTPTransport(uds=str(self.socket))
+        transport = httpx.HTTPTransport(uds=str(self.socket), verify=False)
         with httpx.Client(transport=transport, base_url="http://c", timeout=10) as client:
             return client.get(path)
 
-    def seconds_until_healthy(self, limit_s: float = 60) -> float:
-        began = time.monotonic()
-        while time.monotonic() - began < limit_s:
-            with contextlib.suppress(httpx.TransportError):
-                if self.socket.exists() and self.get().status_code == 200:
-                    return time.monotonic() - began
-            time.sleep(0.01)
-        raise TimeoutError(f"no health after {limit_s} s")
 
-    def processes(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("O_RUN_DIR") == self._env["O_RUN_DIR"]:
-                    found.append(process)
-        return found
+@dataclass
+class Asking:
+    """Requests, one after the other without a pause, while the context is open."""
+
+    control: Control
+    answers: list[tuple[float, int]] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Asking:
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            try:
+                status = self.control.get().status_code
+            except httpx.TransportError as error:
+                self.errors.append(error)
+            else:
+                self.answers.append((time.monotonic(), status))
 
 
 @pytest.fixture
 def control(short_tmp: Path, database_url: str) -> Iterator[Control]:
     asyncio.run(_seed(database_url))
-    control = Control(short_tmp, database_url)
-    yield control
-    for process in control.processes():
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+    settings = Settings(home=short_tmp, run_dir=short_tmp)
+    with supervised(settings, database_url, "control") as running:
+        control = Control(running, short_tmp / "control.sock")
+        assert control.get().status_code == 200
+        yield control
 
 
 async def _seed(database_url: str) -> None:
@@ -82,60 +89,47 @@ async def _seed(database_url: str) -> None:
     await database.close()
 
 
-def test_killed_bridged_and_back(control: Control) -> None:
-    process = control.start()
-    control.seconds_until_healthy()
+def test_killed_and_back(control: Control) -> None:
     assert control.socket.stat().st_mode & 0o777 == 0o600
-
     outages_s: list[float] = []
     while len(outages_s) < ROUNDS and not any(outage_s < 0.5 for outage_s in outages_s):
-        process.kill()
-        outages_s.append(control.seconds_until_healthy())
-        process.wait()
-        assert control.get("/o/v1/status").json()["leads"] is False
-        process = control.start()
-        assert _requests_until(control, control.socket.stat().st_ino) == []
-        _wait(lambda: len(control.processes()) == 2)
-        assert control.get("/o/v1/status").json()["leads"] is True
+        killed = control.pid
+        os.kill(killed, signal.SIGKILL)
+        began = time.monotonic()
+        with Asking(control) as asking:
+            control.running.await_successor("control", of=killed)
+            assert control.get("/o/v1/status").json()["leads"] is True
+        outages_s.append(asking.answers[0][0] - began)
+        assert asking.errors == []
+        assert {status for _, status in asking.answers} == {200}
     assert min(outages_s) < 0.5, outages_s
 
-    process.terminate()
-    assert process.wait(timeout=10) == 0
-    _wait(lambda: control.processes() == [])
+
+def test_a_stop_in_order_is_no_failure(control: Control) -> None:
+    pid, running = control.pid, control.running
+    assert running.client.stop("test", timeout_s=20)
+    running.process.wait(10)
+    events = (control.socket.parent / "log/events.jsonl").read_text()
+    assert "`control` stopped (exited 0)" in events
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_connections_made_meanwhile_wait(control: Control) -> None:
-    process = control.start()
-    control.seconds_until_healthy()
     answers: list[int] = []
-    process.send_signal(19)  # stopped: it accepts no more, the kernel still queues
+    pid = control.pid
+    os.kill(pid, signal.SIGSTOP)  # it accepts no more, the kernel still queues
     asking = threading.Thread(target=lambda: answers.append(control.get().status_code))
     asking.start()
     _wait(lambda: _queued(control.socket))
-    process.kill()
+    os.kill(pid, signal.SIGKILL)
     asking.join(timeout=10)
     assert answers == [200]
-    process.wait()
-
-
-def _requests_until(control: Control, inode: int) -> list[int]:
-    """Ask without a pause until the socket's path names another socket, and a while longer."""
-    failures, last = [], 0.0
-    while not last or time.monotonic() < last + 0.5:
-        status = control.get().status_code
-        if status != 200:
-            failures.append(status)
-        if not last and control.socket.stat().st_ino != inode:
-            last = time.monotonic()
-    return failures
 
 
 def _queued(socket: Path) -> bool:
     # A connection that was not accepted yet shows as connecting to the listener's path.
     lines = Path("/proc/net/unix").read_text().splitlines()
-    return (
-        sum(line.endswith(f" {socket}") or line.endswith(f" {socket}.next") for line in lines) > 1
-    )
+    return sum(line.endswith(f" {socket}") for line in lines) > 1
 
 
 def _wait(condition: object, limit_s: float = 60) -> None:

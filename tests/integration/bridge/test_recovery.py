@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from tests.integration.supervised import supervised
 
 from o_contracts.bridge import HELLO, Hello
 from o_contracts.control import ControlWelcome
@@ -186,36 +188,50 @@ async def test_a_killed_bridge_loses_no_turn(
     assert rows.one("SELECT count(*) FROM journal") == 0
 
 
-async def test_a_spare_serves_at_once_and_its_successor_takes_over(
+async def test_a_killed_bridge_is_forked_anew_at_once(
     settings: Any, new_worker: Any, rows: Any
 ) -> None:
     agent = rows.agent()
     control = settings.run / "bridge.sock"
-    async with bridge_process(settings, rows.url) as first:
+    with supervised(settings, rows.url, "bridge") as running:
         worker = await new_worker()
         instance_id = worker.instance_id
         await worker.run(agent, "r1")
-        assert await serving_pid(control) == first.pid
+        before = await worker.open(agent, "r2")
+        killed = running.pid("bridge")
+        assert await serving_pid(control) == killed
         killed_at = time.monotonic()
-        first.kill()
-        await first.wait()
+        os.kill(killed, signal.SIGKILL)
+        await asyncio.wait_for(worker.peer.lost.wait(), 20)
         worker = await new_worker(instance_id=instance_id)
         assert (await worker.open(agent, "r1")).finished is not None
         away_s = time.monotonic() - killed_at
-        spare = await serving_pid(control)
-        assert spare != first.pid
-        # Far below what a start takes, and far above what it is on a quiet machine (30 ms).
+        # Far below what a start takes, and far above what it is on a quiet machine.
         assert away_s < 0.5
-        running = await worker.open(agent, "r2")
-        async with bridge_process(settings, rows.url) as second:
+        again = await worker.open(agent, "r2")
+        assert again.token >> 32 > before.token >> 32
+        await worker.commit(agent, again)
+        successor = await asyncio.to_thread(running.await_successor, "bridge", killed)
+        assert await serving_pid(control) == successor
+    assert not psutil.pid_exists(successor)
+    assert rows.one("SELECT count(*) FROM runs") == 2
+
+
+async def test_a_second_bridge_takes_over_from_the_first(
+    settings: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    async with bridge_process(settings, rows.url) as first:
+        worker = await new_worker()
+        running = await worker.open(agent, "r1")
+        async with bridge_process(settings, rows.url):
             await asyncio.wait_for(worker.peer.lost.wait(), 20)
-            worker = await new_worker(instance_id=instance_id)
-            again = await worker.open(agent, "r2")
+            assert await first.wait() == 0
+            worker = await new_worker(instance_id=worker.instance_id)
+            again = await worker.open(agent, "r1")
             assert again.token >> 32 > running.token >> 32
             await worker.commit(agent, again)
-            assert await serving_pid(control) == second.pid
-            await until(lambda: not Path(f"/proc/{spare}").exists())
-    assert rows.one("SELECT count(*) FROM runs") == 2
+    assert rows.one("SELECT count(*) FROM runs") == 1
 
 
 async def serving_pid(control: Path) -> int:

@@ -42,6 +42,7 @@ def visible(spec: SupervisorSpec, name: str) -> set[str]:
 def test_each_secret_reaches_only_who_needs_it(spec: SupervisorSpec) -> None:
     database = {"DATABASE_URL", "O_DATABASE_URL"}
     assert visible(spec, "envoy") == set()
+    assert visible(spec, "zygote") == set()
     for name in ("migrations", "bridge", "control"):
         assert visible(spec, name) == database
     assert visible(spec, "llm") == set(SECRETS) - database
@@ -50,7 +51,7 @@ def test_each_secret_reaches_only_who_needs_it(spec: SupervisorSpec) -> None:
 def test_the_embedded_server_is_told_nothing_and_its_url_is_passed_on(settings: Settings) -> None:
     server = EmbeddedServer(settings.home / "pg", settings.run / "pg", settings.home / "cache")
     spec = supervisor_spec(settings, server, "docker", (7, 8))
-    names = ["envoy", "postgres", "migrations", "bridge", "control", "llm"]
+    names = ["zygote", "envoy", "postgres", "migrations", "bridge", "control", "llm"]
     assert [child.name for child in spec.children] == names
     assert set(spec.child("postgres").environment(ENVIRON)) == {"PATH"}
     for name in ("migrations", "bridge", "control"):

@@ -68,6 +68,8 @@ class World:
     draining: set[str] = field(default_factory=set)
     killed: set[int] = field(default_factory=set)
     spawned: list[str] = field(default_factory=list)
+    withheld: set[str] = field(default_factory=set)
+    """Children that their zygote does not fork."""
     stopped: list[str] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     finished: int | None = None
@@ -90,9 +92,11 @@ class World:
             case Spawn(name):
                 assert self.state.mode is not Mode.STOPPING
                 assert name not in self.alive
+                self.spawned.append(name)
+                if name in self.withheld:
+                    return []
                 self.pids += 1
                 self.alive[name] = self.pids
-                self.spawned.append(name)
                 return [Spawned(name, self.pids)]
             case Signal(name, pid, number):
                 assert self.alive[name] == pid
@@ -186,18 +190,41 @@ def test_first_death_respawns_at_once_the_next_ones_after_a_growing_delay() -> N
     assert "app" in world.alive
 
 
-def test_a_child_whose_spare_serves_respawns_a_little_later() -> None:
-    world = running(make_spec(child("app", respawn_delay_s=0.3)))
-    for delay in (0.3, 0.1, 0.2):
-        world.die("app")
-        assert "app" not in world.alive
-        assert next_deadline(world.state) == pytest.approx(world.now + delay)
-        world.wait(delay)
-        assert "app" in world.alive
-        world.ready("app")
-    world.wait(world.spec.stable_s)
+@pytest.fixture
+def unborn() -> World:
+    """`app` has died, and its zygote does not fork it."""
+    zygote = child("zygote", probe=None, listen="/zygote.sock")
+    world = running(make_spec(zygote, child("app", zygote="zygote")))
+    world.withheld.add("app")
     world.die("app")
-    assert next_deadline(world.state) == pytest.approx(world.now + 0.3)
+    assert world.phase("app") is Phase.STARTING
+    return world
+
+
+def test_a_child_that_its_zygote_does_not_fork_in_time_is_asked_for_again(unborn: World) -> None:
+    unborn.wait(unborn.spec.child("app").ready_timeout_s)
+    assert unborn.phase("app") is Phase.BACKOFF
+    assert unborn.state.child("app").last_exit == "was not ready after 30 s"
+    unborn.withheld.clear()
+    unborn.wait(unborn.spec.backoff_min_s)
+    unborn.ready("app")
+    assert unborn.phase("app") is Phase.READY
+
+
+def test_a_stop_does_not_wait_for_a_child_that_was_not_forked_yet(unborn: World) -> None:
+    unborn.see(StopAsked("enough"))
+    assert unborn.phase("app") is Phase.STOPPED
+    assert unborn.stopped == ["zygote"]
+    unborn.die("zygote", -15)
+    assert unborn.finished == 0
+
+
+def test_a_restart_of_a_child_that_was_not_forked_yet_asks_anew(unborn: World) -> None:
+    unborn.withheld.clear()
+    unborn.see(RestartAsked("app"))
+    assert unborn.spawned == ["zygote", "app", "app", "app"]
+    unborn.ready("app")
+    assert unborn.phase("app") is Phase.READY
 
 
 def test_one_for_one_leaves_the_others_alone() -> None:
