@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
 from hashlib import blake2b
+from itertools import islice
 from time import perf_counter_ns
 from typing import Final
 
@@ -21,7 +22,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from o_contracts.bridge import LLM_COMPLETE, TokensCount, TokensCounted
-from o_contracts.frames import FrameError
+from o_contracts.frames import INITIAL_CREDIT, FrameError
 from o_contracts.llm import (
     CountRequest,
     LlmDelta,
@@ -41,7 +42,7 @@ from o_platform.bridge.turn import ServedCall, Turn
 from o_platform.db.sealing import Vault
 from o_platform.errors import LlmError, OError, TooLargeError
 from o_platform.llm.budget import Budget
-from o_platform.llm.builtin import BuiltinModels, is_builtin
+from o_platform.llm.builtin import ECHO, BuiltinModels, deltas_of, is_builtin
 from o_platform.llm.chat_format import chat_request, chat_response
 from o_platform.llm.client import LlmClient
 from o_platform.llm.tokens import count_tokens
@@ -102,18 +103,22 @@ class Models:
         if turn.asked > MAX_CALLS:
             connection.fail(exchange, LLM_COMPLETE, _too_many(turn))
             return
-        if is_builtin(request.model) and not request.stream:
+        # What a script says is counted as said, and a stream of it may be too long to go at once.
+        if is_builtin(request.model) and (request.model == ECHO or not request.stream):
             started = perf_counter_ns()
             try:
                 result = self._builtin.complete_now(request)
             except OError as error:
                 connection.fail(exchange, LLM_COMPLETE, error)
                 return
-            if result is not None:
+            if result is not None and _sent_at_once(connection, exchange, request, result):
                 result = self._with_trace(request, result)
                 turn.served.append(_served(request, "", result, started))
                 result = _without_trace(result)
-                connection.reply(exchange, LLM_COMPLETE, result)
+                if request.stream:
+                    connection.end(exchange, LLM_COMPLETE, result)
+                else:
+                    connection.reply(exchange, LLM_COMPLETE, result)
                 return
         call = _Call(turn, connection, exchange, request)
         turn.stop_with(exchange, call.stop)
@@ -299,6 +304,18 @@ class _Call:
             self.connection.reply(self.exchange, LLM_COMPLETE, result)
         else:
             self.connection.end(self.exchange, LLM_COMPLETE, result)
+
+
+def _sent_at_once(
+    connection: Connection, exchange: int, request: LlmRequest, result: LlmResult
+) -> bool:
+    """Send the deltas of a result if a stream of them was asked for; False if they need credit."""
+    deltas = list(islice(deltas_of(result), INITIAL_CREDIT + 1)) if request.stream else []
+    if len(deltas) > INITIAL_CREDIT:
+        return False
+    for delta in deltas:
+        connection.chunk(exchange, LLM_COMPLETE, delta)
+    return True
 
 
 def _served(request: LlmRequest, digest: str, result: LlmResult, started: int) -> ServedCall:

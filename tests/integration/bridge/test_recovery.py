@@ -17,8 +17,8 @@ from tests.integration.supervised import supervised
 
 from o_contracts.bridge import HELLO, Hello
 from o_contracts.control import ControlWelcome
-from o_contracts.frames import Empty, Kind
-from o_contracts.llm import LlmResult
+from o_contracts.frames import Empty, Kind, decode_body
+from o_contracts.llm import LlmDelta, LlmResult
 from o_platform.testing.peer import Peer, RefusedError
 from o_platform.testing.waiting import until
 
@@ -86,6 +86,26 @@ async def test_a_spent_budget_refuses_the_next_call(
         with pytest.raises(RefusedError, match="429 budget_exceeded"):
             await worker.llm(turn, "more", "test/m", seq=1)
         assert (await worker.llm(turn, "built in", seq=2)).text == "echo: built in"
+
+
+@pytest.mark.parametrize("words", [62, 63, 64])
+async def test_a_short_stream_of_echo_is_whole(
+    bridge: Any, new_worker: Any, rows: Any, words: int
+) -> None:
+    """Sent at once up to the free credit, piece by piece beyond it: no difference to be seen."""
+    worker = await new_worker()
+    turn = await worker.open(rows.agent())
+    text = " ".join(["word"] * words)
+    asked = worker.ask_llm(turn, text, stream=True)
+    deltas = []
+    while (frame := await worker.peer.frame(asked)).kind == Kind.CHUNK:
+        deltas.append(decode_body(frame, LlmDelta).text)
+        if len(deltas) == 64:
+            worker.peer.send(Kind.CREDIT, asked, "llm.complete", 64)
+    assert frame.kind == Kind.END
+    result = decode_body(frame, LlmResult)
+    assert (len(deltas), "".join(deltas), result.text) == (words + 1, result.text, f"echo: {text}")
+    await worker.commit(turn.context.agent_id, turn, text)
 
 
 async def test_a_stream_waits_for_credit(bridge: Any, new_worker: Any, rows: Any) -> None:
