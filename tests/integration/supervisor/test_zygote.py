@@ -128,6 +128,27 @@ def test_a_killed_child_is_back_and_connections_wait_for_it(
     assert running.child("app")["last_exit"] == "was killed by SIGKILL"
 
 
+def test_births_leave_no_descriptor_open(
+    start: Callable[..., Running], family: tuple[ChildSpec, ChildSpec]
+) -> None:
+    running = start(*family, stable_s=0.0)
+    zygote = running.child("zygote")["pid"]
+
+    def descriptors() -> tuple[int, int] | None:
+        """Of the supervisor and of the zygote, while there is a child in waiting."""
+        if len(family_of(running)) < 3:
+            return None
+        processes = running.process.pid, zygote
+        supervisors, zygotes = (len(os.listdir(f"/proc/{pid}/fd")) for pid in processes)
+        return supervisors, zygotes
+
+    before = wait_for(descriptors)
+    for _ in range(3):
+        kill(running, "app")
+        ask(running)
+    wait_for(lambda: descriptors() == before)
+
+
 def test_a_killed_zygote_takes_nobody_with_it_and_the_next_one_forks(
     start: Callable[..., Running], family: tuple[ChildSpec, ChildSpec]
 ) -> None:
