@@ -143,5 +143,8 @@ def _set_title(command: tuple[str, ...]) -> None:
     """Show `command` as this process's, in place of the zygote's and no longer than that."""
     after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     begin, end = (int(after_name[place - 2]) for place in (_ARGUMENTS_BEGIN, _ARGUMENTS_BEGIN + 1))
+    if begin == 0:
+        # Not told by this kernel.
+        return
     title = b"\0".join(word.encode() for word in command)[: end - begin - 1]
     ctypes.memmove(begin, title.ljust(end - begin, b"\0"), end - begin)

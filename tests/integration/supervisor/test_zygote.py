@@ -9,6 +9,7 @@ import socket
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,17 @@ def test_a_forked_oneshot_says_how_it_ended(
     assert running.process.wait(20) == 1
     died = next(event for event in running.events() if event["kind"] == "died")
     assert (died["code"], died["last_line"]) == (1, "it was the disk")
+
+
+def test_a_zygote_that_cannot_import_ends_the_start_with_its_reason(
+    start: Callable[..., Running], family: tuple[ChildSpec, ChildSpec]
+) -> None:
+    broken = replace(family[0], command=(sys.executable, "-c", "import no_such_library"))
+    running = start(broken, family[1], up=False)
+    assert running.process.wait(20) == 1
+    (escalated,) = (e for e in running.events() if e["kind"] == "escalated")
+    assert "`zygote` did not come up in 3 tries" in escalated["message"]
+    assert "No module named 'no_such_library'" in escalated["message"]
 
 
 def test_only_the_supervisor_is_answered(
