@@ -30,7 +30,7 @@ from o_platform.db.models import Message
 from o_platform.db.scan import contains
 from o_platform.db.sealing import Vault
 from o_platform.memory.embedders import CHANCE_SIMILARITY, Embedders, Vector
-from o_platform.memory.ranking import fuse
+from o_platform.memory.ranking import fuse, pool_for
 from o_platform.memory.search import (
     is_below,
     restore_planner,
@@ -45,7 +45,6 @@ RANKED_WORDS: Final = 2_000
 """Newest messages with a word of the query that are ranked."""
 NEWEST_OPENED: Final = 1_000
 """Newest messages without a place in the index that are opened to look for words."""
-SMALLEST_POOL: Final = 50
 READ_AT_ONCE: Final = 500
 Mode = Literal["vector", "fts", "hybrid"]
 
@@ -66,7 +65,7 @@ class RecallQuery:
     @property
     def pool(self) -> int:
         """How many of each ranking are joined."""
-        return max(SMALLEST_POOL, 4 * self.limit)
+        return pool_for(self.limit)
 
 
 class Recalled(NamedTuple):

@@ -9,6 +9,7 @@ the same, it ends one of the changes, which had no effect and is run again, too.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeVar
 
 from psycopg.errors import DeadlockDetected, SerializationFailure
@@ -20,6 +21,7 @@ from o_platform.errors import DatabaseUnavailableError
 
 MAX_TRIES: Final = 4
 """Of a change that PostgreSQL ends."""
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -33,12 +35,7 @@ async def in_unit(database: Database, change: Callable[[AsyncSession], Awaitable
     Raises:
         DatabaseUnavailableError: PostgreSQL cannot be reached, or `MAX_TRIES` were not enough.
     """
-
-    async def once() -> T:
-        async with database.unit_of_work() as session:
-            return await change(session)
-
-    return await _again(once)
+    return await _in(database.unit_of_work, change)
 
 
 async def in_exchange(database: Database, change: Callable[[Exchange], Awaitable[T]]) -> T:
@@ -47,19 +44,17 @@ async def in_exchange(database: Database, change: Callable[[Exchange], Awaitable
     Raises:
         DatabaseUnavailableError: PostgreSQL cannot be reached, or `MAX_TRIES` were not enough.
     """
-
-    async def once() -> T:
-        async with database.exchange() as exchange:
-            return await change(exchange)
-
-    return await _again(once)
+    return await _in(database.exchange, change)
 
 
-async def _again(once: Callable[[], Awaitable[T]]) -> T:
+async def _in(
+    transaction: Callable[[], AbstractAsyncContextManager[S]], change: Callable[[S], Awaitable[T]]
+) -> T:
     tries = 0
     while True:
         try:
-            return await once()
+            async with transaction() as opened:
+                return await change(opened)
         except HoldersChangedError:
             continue
         except DatabaseUnavailableError as error:

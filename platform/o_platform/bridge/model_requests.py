@@ -6,12 +6,11 @@ once: their bytes name what was read.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 
-from o_contracts.llm import LlmMessage, LlmRequest, LlmTool
+from o_contracts.llm import LlmRequest, LlmTool
 from o_platform.bridge.lru import Lru
 
 KNOWN_LISTS: Final = 64
@@ -19,19 +18,10 @@ LONGEST_KNOWN: Final = 64 * 1024
 """Bytes of a list of tools that is remembered."""
 
 
-class _Sent(Struct, frozen=True):
-    """`LlmRequest`, field by field, its tools unread."""
+class _Sent(LlmRequest, frozen=True):
+    """A request with its tools unread."""
 
-    model: str
-    messages: list[LlmMessage]
-    tools: msgspec.Raw = msgspec.Raw(b"\x90")
-    settings: dict[str, Any] = {}
-    stream: bool = False
-    token: int = 0
-    run_id: str = ""
-    seq: int = 0
-    variant: str = ""
-    traced: bool = False
+    tools: msgspec.Raw = msgspec.Raw(b"\x90")  # type: ignore[assignment]
 
 
 _requests: Final = msgspec.msgpack.Decoder(_Sent)
@@ -53,11 +43,8 @@ class ModelRequests:
         Raises:
             msgspec.MsgspecError: it is none.
         """
-        sent = _requests.decode(body)
-        return LlmRequest(
-            sent.model, sent.messages, self._read(bytes(sent.tools)), sent.settings, sent.stream,
-            sent.token, sent.run_id, sent.seq, sent.variant, sent.traced,
-        )  # fmt: skip
+        model, messages, tools, *rest = msgspec.structs.astuple(_requests.decode(body))
+        return LlmRequest(model, messages, self._read(bytes(tools)), *rest)
 
     def _read(self, encoded: bytes) -> list[LlmTool]:
         tools = self._known.get(encoded)

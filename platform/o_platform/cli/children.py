@@ -120,9 +120,12 @@ def _postgres(server: EmbeddedServer) -> ChildSpec:
 
 
 def _zygote(settings: Settings) -> ChildSpec:
+    ready = str(settings.run / "zygote.ready")
     return ChildSpec(
         _ZYGOTE,
-        _python("o_platform.cli.zygote"),
+        (*_python("o_platform.cli.zygote"), ready),
+        probe=Probe(ProbeKind.FILE, ready),
+        ready_timeout_s=60.0,
         gates=False,
         listen=str(settings.run / "zygote.sock"),
         env=_PLAIN,

@@ -33,6 +33,7 @@ from o_platform.supervisor.records import EVENTS_KEPT
 
 _TITLES: Final = {
     "postgres": "PostgreSQL",
+    "zygote": "zygote",
     "migrations": "migrations",
     "envoy": "Envoy",
     "bridge": "bridge",

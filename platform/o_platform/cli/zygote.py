@@ -1,12 +1,15 @@
-"""`python -m o_platform.cli.zygote`: what the platform's own processes are forked from.
+"""`python -m o_platform.cli.zygote READY`: what the platform's own processes are forked from.
 
-It imports what any of them needs, once; see `o_platform.supervisor.zygote`.
+It imports what any of them needs, once, and makes the file `READY` when it can fork; see
+`o_platform.supervisor.zygote`.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 MODULES: Final = (
@@ -36,6 +39,7 @@ def main() -> None:
 
     configure_logging("zygote")
     _prepare()
+    Path(sys.argv[1]).touch()
     serve()
 
 

@@ -8,12 +8,23 @@ from typing import Final, NamedTuple
 RANK_OFFSET: Final = 60
 """The constant k of the method: how little the very first ranks count over the next ones."""
 
+SMALLEST_POOL: Final = 64
+
 
 class Ranked(NamedTuple):
     """An id and its fused score, in [0, 1]; 1 is first place in every ranking."""
 
     id: str
     score: float
+
+
+def pool_for(wanted: int) -> int:
+    """How many of each ranking to join for so many results.
+
+    At least four times as many, and a power of two: it is a part of statements' texts, as the
+    planner must know it, and each text is prepared for itself.
+    """
+    return max(SMALLEST_POOL, 1 << (4 * wanted - 1).bit_length())
 
 
 def fuse(rankings: Sequence[Sequence[str]]) -> list[Ranked]:

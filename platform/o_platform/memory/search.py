@@ -34,10 +34,8 @@ from o_platform.db.sealing import Vault
 from o_platform.memory import embeddings
 from o_platform.memory.archives import archives_of
 from o_platform.memory.embedders import CHANCE_SIMILARITY, HASH_MODEL, Embedders, Vector
-from o_platform.memory.ranking import fuse
+from o_platform.memory.ranking import fuse, pool_for
 
-SMALLEST_POOL: Final = 50
-"""How many of each ranking are joined, at least; else four times what is asked for."""
 EXACT_BELOW: Final = 5_000
 """Vectors up to which all are compared."""
 SCAN_SETTINGS: Final = {
@@ -74,7 +72,7 @@ class PassageQuery:
     @property
     def pool(self) -> int:
         """How many of each ranking to join."""
-        return max(SMALLEST_POOL, 4 * self.top_k)
+        return pool_for(self.top_k)
 
 
 class Hit(NamedTuple):

@@ -30,7 +30,7 @@ from o_platform.supervisor.process import (
 )
 from o_platform.supervisor.readiness import Readiness
 from o_platform.supervisor.records import EventLog, RotatingFile, read_pids, write_pids
-from o_platform.supervisor.spec import ChildKind, ChildSpec, SupervisorSpec
+from o_platform.supervisor.spec import ChildKind, ChildSpec, ProbeKind, SupervisorSpec
 from o_platform.supervisor.state import (
     ALIVE,
     Activated,
@@ -218,6 +218,8 @@ class Supervisor:
             death_signal=signal.Signals[child.stop_signal],
         )  # fmt: skip
         try:
+            if child.probe is not None and child.probe.kind is ProbeKind.FILE:
+                Path(child.probe.path).unlink(missing_ok=True)
             if child.zygote is not None:
                 self._births.ask(child.name, self._zygote_path(child.zygote), launch)
                 return

@@ -41,7 +41,7 @@ class ProbeKind(StrEnum):
     POSTGRES = "postgres"
     """A PostgreSQL server accepts a session on the Unix socket `path`."""
     FILE = "file"
-    """The file `path` exists."""
+    """The child has made the file `path`; what is there when it starts is removed."""
 
 
 class Strategy(StrEnum):

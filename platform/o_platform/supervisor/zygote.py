@@ -51,7 +51,7 @@ def serve() -> NoReturn:
     if len(os.listdir("/proc/self/task")) > 1:
         raise RuntimeError("a zygote must have one thread; an import has started another one")
     listener = socket.socket(fileno=LISTEN_FD)
-    gc.collect()
+    # No collection first: imports leave next to no garbage, and looking for it holds everybody up.
     # Trimmed before it is shared: what the imports freed would be copied, not given back.
     ctypes.CDLL(None).malloc_trim(0)
     gc.freeze()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -63,6 +63,16 @@ class _World:
         self.effects += 1
 
 
+@asynccontextmanager
+async def _wasm(engine: EngineKeeper) -> AsyncIterator[WasmSandbox]:
+    sandbox = WasmSandbox(paths=[engine.path])
+    await sandbox.start()
+    try:
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
 @pytest.mark.parametrize(("language", "code"), [("python", PYTHON), ("javascript", JAVASCRIPT)])
 async def test_a_replay_gives_the_same_bytes_and_no_effect(
     engine: EngineKeeper, language: Any, code: str
@@ -96,10 +106,7 @@ async def test_a_replay_gives_the_same_bytes_and_no_effect(
 async def test_the_first_call_of_a_source_is_like_all_later_ones(engine: EngineKeeper) -> None:
     """It is compiled in that call, and later ones use what it compiled to."""
     code = "def f(n):\n    return [repr(object()), repr(f), repr({}), id('a' * n)]"
-    async with AsyncExitStack() as stack:
-        sandbox = WasmSandbox(paths=[engine.path])
-        await sandbox.start()
-        stack.push_async_callback(sandbox.close)
+    async with _wasm(engine) as sandbox:
         seen = [await record(sandbox, Tool("f", code), {"n": 9}, Limits(), {}) for _ in range(3)]
         again = [await replay(sandbox, each) for each in seen]
     assert [each.outcome.reason for each in seen] == ["ok"] * 3
@@ -115,20 +122,14 @@ def f(n):
     found = [json, json.dumps, json.dumps.__code__, decimal.Decimal, asyncio.run.__doc__, sys.path]
     return [sum(map(sys._is_immortal, found)), sys._is_immortal([n]), sys.getrefcount([n])]
 """
-    async with AsyncExitStack() as stack:
-        sandbox = WasmSandbox(paths=[engine.path])
-        await sandbox.start()
-        stack.push_async_callback(sandbox.close)
+    async with _wasm(engine) as sandbox:
         outcome = await sandbox.run(Tool("f", code), {"n": 2}, Limits(), {})
     assert outcome.value == [6, False, 1], outcome
 
 
 async def test_what_the_compiler_warns_of_is_heard_in_every_call(engine: EngineKeeper) -> None:
     code = "def f(n):\n    return n is 2"
-    async with AsyncExitStack() as stack:
-        sandbox = WasmSandbox(paths=[engine.path])
-        await sandbox.start()
-        stack.push_async_callback(sandbox.close)
+    async with _wasm(engine) as sandbox:
         for _ in range(2):
             outcome = await sandbox.run(Tool("f", code), {"n": 2}, Limits(), {})
             assert outcome.value is True

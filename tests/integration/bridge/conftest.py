@@ -267,10 +267,9 @@ async def new_worker(settings: Settings, rows: Rows) -> AsyncIterator[NewWorker]
 
 
 async def _connected(path: Path) -> Peer:
-    """As workers do: a bridge that was just killed may still take a connection, and reset it."""
     async with asyncio.timeout(10):
         while True:
-            with suppress(FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
+            with suppress(FileNotFoundError, ConnectionRefusedError):
                 return await Peer.connect(path)
             await asyncio.sleep(0.005)
 

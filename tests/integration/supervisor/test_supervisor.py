@@ -27,6 +27,8 @@ from o_platform.supervisor.process import rss_bytes
 from o_platform.supervisor.spec import (
     ChildKind,
     ChildSpec,
+    Probe,
+    ProbeKind,
     Strategy,
 )
 from o_platform.testing import require
@@ -65,6 +67,17 @@ def test_a_killed_child_is_ready_again_within_100_ms(start, short_tmp: Path) -> 
     assert died[0]["last_line"] == "web serves"
     assert running.child("web")["restarts"] == 5
     assert "SIGKILL" in running.child("web")["last_exit"]
+
+
+def test_a_file_that_a_former_run_left_does_not_make_a_child_ready(start, short_tmp: Path) -> None:
+    ready, go_on = short_tmp / "ready", short_tmp / "go"
+    ready.touch()
+    script = f"while [ ! -e {go_on} ]; do sleep 0.01; done; touch {ready}; sleep 60"
+    running = start(shell("maker", script, probe=Probe(ProbeKind.FILE, str(ready))), up=False)
+    wait_for(lambda: not ready.exists())
+    assert running.child("maker")["phase"] == "starting"
+    go_on.touch()
+    wait_for(lambda: running.child("maker")["phase"] == "ready")
 
 
 def test_too_many_deaths_end_it_with_the_reason(start, short_tmp: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o_platform.memory.ranking import fuse
+from o_platform.memory.ranking import fuse, pool_for
 
 pytestmark = pytest.mark.unit
 
@@ -32,3 +32,9 @@ def test_every_id_once_with_falling_scores(lists: list[list[str]]) -> None:
     scores = [hit.score for hit in fused]
     assert scores == sorted(scores, reverse=True)
     assert all(0 < score <= 1 for score in scores)
+
+
+def test_pools_are_four_times_what_is_wanted_and_of_few_sizes() -> None:
+    pools = {wanted: pool_for(wanted) for wanted in range(1, 1001)}
+    assert all(pool >= 4 * wanted for wanted, pool in pools.items())
+    assert len(set(pools.values())) <= 7
