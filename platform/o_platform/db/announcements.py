@@ -3,7 +3,7 @@
 psycopg's own `notifies()` looks ten times a second whether its wait was interrupted; a control
 plane listens on ten connections, which would take 2 % of a core for nothing. Here the event loop
 tells when there is something to read, and a wait looks for itself every `LOOK_S` only because a
-server that is killed has left one without its wake-up (see `agents.prepared`).
+server that is killed has left one without its wake-up (see `line`).
 """
 
 from __future__ import annotations

@@ -259,7 +259,7 @@ class Platform:
         )
 
 
-def build_platform(settings: Settings, *, leads: bool = True) -> Platform:
+def build_platform(settings: Settings) -> Platform:
     """The platform of these settings.
 
     Raises:
@@ -270,4 +270,4 @@ def build_platform(settings: Settings, *, leads: bool = True) -> Platform:
         raise SetupError("DATABASE_URL is not set; `o up` sets it, or start with it")
     vault = open_vault(KeySource.of(settings))
     database = Database(settings.database_url.get_secret_value(), vault)
-    return Platform(settings, database, leads=leads)
+    return Platform(settings, database)
