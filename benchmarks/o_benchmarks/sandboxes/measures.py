@@ -37,6 +37,8 @@ _MORE_IDLE: Final = 40
 _AT_ONCE: Final = 8
 _IN_A_ROW: Final = 4
 """Calls of a contender in its turn; as many instances as a pool keeps."""
+_SETTLED_S: Final = 0.5
+"""Making an instance takes a hundredth of this."""
 _BYTES: Final = bytes(200)
 _ECHO: Final = """
 import socket, sys
@@ -203,6 +205,11 @@ def _percentile(values: Sequence[float], percent: int) -> float:
 
 
 async def _held(idle: int) -> int:
+    """Bytes of an engine with so many instances, once its pool has stopped growing."""
     async with AsyncExitStack() as stack:
         await _started(stack, WasmSandbox(_engine(idle)))
-        return Footprint.now().memory_bytes
+        held, before = Footprint.now().memory_bytes, -1
+        while held > before:
+            await asyncio.sleep(_SETTLED_S)
+            held, before = Footprint.now().memory_bytes, held
+        return held
