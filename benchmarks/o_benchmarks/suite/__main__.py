@@ -52,20 +52,21 @@ MEASUREMENTS: Final = (
     Measurement("starts", "first and second start", measure_starts),
     Measurement("turns", "durable turns at 1, 16, 32 and 64, and the raw path", measure_turns),
     Measurement("crud", "requests that the control plane answers", measure_crud),
-    Measurement(
-        "population",
-        "turns among few and among many agents and messages",
-        measure_population,
-        limit_s=1_800,
-    ),
     Measurement("memory", "memory by process", measure_memory),
     Measurement("genomes", "genome → image → first 200", measure_genomes),
     Measurement("mirrored", "turns while all are mirrored", measure_mirrored),
     Measurement("weights", "new weights → all connections on them", measure_weights),
     Measurement("aborts", "abort → last request at the variant", measure_aborts),
     Measurement("outages", "SIGKILL → next 200", measure_outages),
-    # Last: what 2 000 streams took of memory is not all given back, and would count elsewhere.
+    # Late: what 2 000 streams took of memory is not all given back, and would count elsewhere.
     Measurement("streams", "first tokens, and 2 000 open streams", measure_streams),
+    # Last, as it takes longest; on platforms of its own.
+    Measurement(
+        "population",
+        "turns among few and among many agents and messages",
+        measure_population,
+        limit_s=1_800,
+    ),
 )
 NAMES: Final = tuple(measurement.name for measurement in MEASUREMENTS)
 

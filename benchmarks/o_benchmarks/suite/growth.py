@@ -1,7 +1,7 @@
 """Turns of the same thousand agents on a small platform and on a large one, by turns.
 
-Both run side by side, so that what else the machine does meets both alike; what each uses is told
-by its own processes. The thousand agents have the same histories on both.
+Both are new, and run side by side, so that what else the machine does meets both alike; what each
+uses is told by its own processes. The thousand agents have the same histories on both.
 """
 
 from __future__ import annotations
@@ -44,16 +44,19 @@ LARGE: Final = {
 
 
 async def measure_population(bed: Testbed) -> Figures:
-    """Windows of turns on `bed` and on a larger platform, alternately; and turns of all agents."""
+    """Windows of turns on a small and on a large platform, alternately; and turns of all agents."""
     size = LARGE[bed.quick]
-    few = await _filled(bed, Population(WARM, WARM * EACH))
-    async with running_testbed(bed.generator, bed.extent) as large:
+    async with (
+        running_testbed(bed.generator, bed.extent) as small,
+        running_testbed(bed.generator, bed.extent) as large,
+    ):
+        few = await _filled(small, Population(WARM, WARM * EACH))
         many = await _filled(large, size)
-        small_roots, large_roots = await bed.roots(), await large.roots()
+        small_roots, large_roots = await small.roots(), await large.roots()
         taken: dict[str, list[Window]] = {"small": [], "large": []}
         for _ in range(ROUNDS[bed.quick]):
             for name, place, roots, agents in (
-                ("small", bed, small_roots, few),
+                ("small", small, small_roots, few),
                 ("large", large, large_roots, many),
             ):
                 load = await window(place, place.base_url, roots, agents, KEYED_CONCURRENCY)

@@ -134,7 +134,10 @@ def _make_immortal(component: Path) -> None:
     command = [sys.executable, "-I", str(GUEST / PATCHER), str(component)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise BuildError(f"the component's image is not as expected: {done.stderr.strip()}")
+        raise BuildError(
+            f"{_COMPILER} {_version(_COMPILER)} made an image that {PATCHER} does not know; "
+            f"install the locked version: {done.stderr.strip()}"
+        )
 
 
 def _copy_pure(package: str, target: Path) -> None:
