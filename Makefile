@@ -1,7 +1,9 @@
 # Project O: `make help` lists the targets. Needs make, git and Python >= 3.11 with venv.
 # Everything is installed into .venv from hashed lock files; stamps make a second run do nothing.
 
-PYTHON ?= python3
+# The system's Python first: distributions build theirs with profile-guided optimization, pyenv does not.
+PYTHON ?= $(firstword $(foreach each,/usr/bin/python3 python3,$(shell $(each) -c \
+	'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(each))) python3)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
