@@ -15,6 +15,7 @@ from o_sandbox.outcome import HostCall, Outcome
 from o_sandbox.protocol import Channel, Grants, HostCallError, OnOutput, SandboxError
 from o_sandbox.wire import Answer, Ask, Done, FrameError, Frames, FromEngine, Output, Run, frame
 
+_CHUNK: Final = 32 * 1024
 _GRACE_S: Final = 5.0
 """How much longer than its wall time a call may take before its engine counts as hung."""
 
@@ -97,11 +98,12 @@ class EngineClient:
         return made
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """Frames from the engine, in order."""
 
     def __init__(self) -> None:
         self._frames: Frames[FromEngine] = Frames(FromEngine)
+        self._read = bytearray(_CHUNK)
         self._waiting: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._lost: BaseException | None = None
@@ -113,8 +115,11 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
-        self._frames.feed(data)
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._frames.feed(memoryview(self._read)[:nbytes])
         self._wake()
 
     def connection_lost(self, error: BaseException | None) -> None:

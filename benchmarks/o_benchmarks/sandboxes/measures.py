@@ -36,7 +36,7 @@ _SCRIPT: Final = Tool("double", "const double = ({ x }) => x * 2", "double", "ja
 _MORE_IDLE: Final = 40
 _AT_ONCE: Final = 8
 _IN_A_ROW: Final = 4
-"""Calls of a contender in its turn; as many instances as a pool keeps."""
+"""Calls of a contender in its turn; half as many as a pool keeps instances."""
 _SETTLED_S: Final = 0.5
 """Making an instance takes a hundredth of this."""
 _BYTES: Final = bytes(200)
@@ -53,7 +53,7 @@ async def measure_latency(rounds: int, others: Mapping[str, Timed]) -> Figures:
     """A trivial call in each tier, with an empty pool, and by the `others`."""
     async with AsyncExitStack() as stack:
         tiers = {
-            "wasm.warm": (await _started(stack, WasmSandbox(_engine(idle=4))), _PYTHON),
+            "wasm.warm": (await _started(stack, WasmSandbox(_engine())), _PYTHON),
             "wasm.cold": (await _started(stack, WasmSandbox(_engine(idle=0))), _PYTHON),
             "restricted": (await _started(stack, RestrictedSandbox()), _PYTHON),
             "module.javascript": (await _started(stack, ModuleSandbox()), _SCRIPT),
@@ -128,7 +128,7 @@ async def measure_row(calls: int) -> Figures:
     }
 
 
-def _engine(idle: int = 4) -> EngineSettings:
+def _engine(idle: int = 2 * _IN_A_ROW) -> EngineSettings:
     return EngineSettings(cache=str(default_folder()), idle=idle)
 
 

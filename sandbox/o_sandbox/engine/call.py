@@ -49,6 +49,16 @@ class Call:
         self._caller = caller
         self.chance, self.clock = Chance(run.seed), Clock(run.now_ns)
         self._scratch = Scratch(run.limits.scratch_bytes) if run.scratch else None
+        self._afterwards: list[Callable[[], None]] = []
+
+    def afterwards(self, clear_up: Callable[[], None]) -> None:
+        """Have this done once the answer is on its way."""
+        self._afterwards.append(clear_up)
+
+    def leave(self) -> None:
+        """The answer is on its way, or nobody takes it."""
+        while self._afterwards:
+            self._afterwards.pop()()
 
     def emit(self, channel: str, text: str) -> None:
         """Pass on a piece of output, as far as the limit lets it.

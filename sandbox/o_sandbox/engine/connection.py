@@ -17,7 +17,8 @@ from msgspec import Struct
 from o_sandbox.engine.call import Caller
 from o_sandbox.wire import Answer, Ask, FrameError, Frames, Output, Run, ToEngine, frame
 
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 64 * 1024
+"""Room that every read makes first: for much more, memory would be mapped and given back."""
 _SEND_PATIENCE: Final = struct.pack("@ll", 30, 0)
 """Seconds and microseconds that a caller may leave what it is sent unread."""
 

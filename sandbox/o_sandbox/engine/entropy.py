@@ -11,6 +11,8 @@ import hashlib
 from typing import Final
 
 _BLOCK: Final = 4096
+_BEGINNING: Final = 64
+"""Most calls take no more than this of the first block, whose rest is then never computed."""
 _STEP_NS: Final = 1_000
 _NS: Final = 1_000_000_000
 
@@ -18,20 +20,27 @@ _NS: Final = 1_000_000_000
 class Chance:
     """An endless stream of bytes from a seed (SHAKE-256 over a counter)."""
 
-    __slots__ = ("_block", "_count", "_seed")
+    __slots__ = ("_block", "_count", "_left_out", "_seed")
 
     def __init__(self, seed: bytes) -> None:
         """`seed`: any bytes; 16 or more random ones make the stream unguessable."""
-        self._seed, self._count, self._block = seed, 0, b""
+        self._seed, self._count = seed, 1
+        self._block = self._computed(0, _BEGINNING)
+        self._left_out = True
 
     def take(self, size: int) -> bytes:
         """The next bytes."""
+        if len(self._block) < size and self._left_out:
+            self._block += self._computed(0, _BLOCK)[_BEGINNING:]
+            self._left_out = False
         while len(self._block) < size:
-            start = self._seed + self._count.to_bytes(8, "big")
-            self._block += hashlib.shake_256(start).digest(max(_BLOCK, size))
+            self._block += self._computed(self._count, max(_BLOCK, size))
             self._count += 1
         taken, self._block = self._block[:size], self._block[size:]
         return taken
+
+    def _computed(self, number: int, size: int) -> bytes:
+        return hashlib.shake_256(self._seed + number.to_bytes(8, "big")).digest(size)
 
 
 class Clock:

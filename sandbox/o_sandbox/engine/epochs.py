@@ -1,7 +1,8 @@
 """Looks at running guests: a thread moves the epoch, and each guest then asks its call's meter.
 
-The thread sleeps while no guest runs, so that an idle engine costs nothing. The bindings do not
-wrap Wasmtime's callback for an epoch's end, so the C function is called.
+The thread sleeps once no guest has run for a while, so that an idle engine costs nothing, nor the
+next call of several to wake it. The bindings do not wrap Wasmtime's callback for an epoch's end, so
+the C function is called.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from wasmtime import _bindings as c
 from o_sandbox.engine import call as calls
 
 _CONTINUE: Final = 0
+_AWAKE_TICKS: Final = 100
+"""So often the epoch moves on after the last guest has ended."""
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_size_t,
     ctypes.POINTER(c.wasmtime_context_t),
@@ -43,8 +46,8 @@ class Ticker:
     def __init__(self, engine: wasmtime.Engine, tick_s: float) -> None:
         """`tick_s`: how often."""
         self._engine, self._tick_s = engine, tick_s
-        self._running = 0
-        self._changed = threading.Condition()
+        self._running: set[object] = set()
+        self._began = threading.Event()
 
     def start(self) -> None:
         """Begin."""
@@ -53,20 +56,24 @@ class Ticker:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Tick as long as this call runs."""
-        with self._changed:
-            self._running += 1
-            if self._running == 1:
-                self._changed.notify()
+        call = object()
+        self._running.add(call)
+        if not self._began.is_set():
+            self._began.set()
         try:
             yield
         finally:
-            with self._changed:
-                self._running -= 1
+            self._running.discard(call)
 
     def _tick(self) -> None:
+        left = 0
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._running)
+            left = _AWAKE_TICKS if self._running else left - 1
+            if left <= 0:
+                self._began.clear()
+                if not self._running:
+                    self._began.wait()
+                continue
             time.sleep(self._tick_s)
             self._engine.increment_epoch()
 

@@ -63,7 +63,7 @@ class ModuleGuests:
             return _explained(error, call)
         finally:
             calls.set_current(None)
-            store.close()
+            call.afterwards(store.close)
 
     def _ended(self, call: Call, store: wasmtime.Store) -> Ended:
         if call.run.language == "javascript":

@@ -73,7 +73,7 @@ def serve(
     """
     started = time.perf_counter()
     give_back_large_blocks()
-    room = settings.idle + 2 * settings.calls
+    room = 2 * (settings.idle + 1 + settings.calls)
     engine = configuration.engine(
         room,
         settings.memory_bytes,

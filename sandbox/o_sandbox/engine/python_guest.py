@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from o_sandbox.engine.call import Call
 from o_sandbox.engine.ending import Ended, ended_by
 from o_sandbox.engine.pool import Pool
 from o_sandbox.engine.settings import EngineSettings
+from o_sandbox.engine.text_function import TextFunction
 
 PACKAGES = "/packages"
 _INSTANCES = 200
@@ -29,27 +31,13 @@ _KEPT_BYTECODE = 8 * 1024 * 1024
 class PythonInstance:
     """One interpreter, for one call."""
 
-    def __init__(self, store: wasmtime.Store, run: wasm.Func, compile_: wasm.Func) -> None:
-        """Two exports of it, of which one is called, once."""
-        self.store, self._run, self._compile = store, run, compile_
+    def __init__(self, store: wasmtime.Store, run: TextFunction, compiled: TextFunction) -> None:
+        """Two exports of it, of which one is called, once.
 
-    def call(self, request: str) -> str:
-        """What the guest answers.
-
-        Raises:
-            WasmtimeError: it was stopped, or stopped itself.
+        `run`: a request to what the guest answers. `compiled`: a tool's name and source to its
+        bytecode, as `run` takes it.
         """
-        reply: str = self._run(self.store, request)
-        return reply
-
-    def compiled(self, name: str, source: str) -> str:
-        """The bytecode of a tool, as the guest's `run` takes it.
-
-        Raises:
-            WasmtimeError: it was stopped, or stopped itself.
-        """
-        made: str = self._compile(self.store, name, source)
-        return made
+        self.store, self.run, self.compiled = store, run, compiled
 
     def close(self) -> None:
         """Give its memory back."""
@@ -81,7 +69,7 @@ class PythonGuests:
         try:
             compiled = self._compiled(call, source)
             with self._instance(call) as instance:
-                reply = instance.call(self._request(call, source, compiled))
+                reply = instance.run(self._request(call, source, compiled))
         except wasmtime.WasmtimeError as error:
             return ended_by(error, call.meter)
         return Ended.from_reply(reply, call.meter)
@@ -110,7 +98,7 @@ class PythonGuests:
             yield instance
         finally:
             calls.set_current(None)
-            self._pool.retire(instance)
+            call.afterwards(partial(self._pool.retire, instance))
 
     def _request(self, call: Call, source: str, compiled: str) -> str:
         run = call.run
@@ -136,8 +124,11 @@ class PythonGuests:
             _function(instance, store, self._rehearse)(store)
         finally:
             calls.set_current(None)
-        run, compile_ = (_function(instance, store, each) for each in (self._run, self._compile))
-        return PythonInstance(store, run, compile_)
+        run, compiled = (
+            TextFunction(store, _function(instance, store, each))
+            for each in (self._run, self._compile)
+        )
+        return PythonInstance(store, run, compiled)
 
     def _wasi(self) -> wasmtime.WasiConfig:
         wasi = wasmtime.WasiConfig()

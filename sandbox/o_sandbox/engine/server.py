@@ -72,9 +72,11 @@ class Server:
     def _answer(self, connection: Connection, run: Run) -> None:
         with self._running, self._ticker.watching():
             caller = connection.caller()
-            meter = Meter(run.limits, caller.is_gone, self._resident_bytes)
-            ended = self._ended(Call(run, meter, caller))
-        connection.send(_done(ended, meter))
+            call = Call(run, Meter(run.limits, caller.is_gone, self._resident_bytes), caller)
+            try:
+                connection.send(_done(self._ended(call), call.meter))
+            finally:
+                call.leave()
 
     def _ended(self, call: Call) -> Ended:
         try:

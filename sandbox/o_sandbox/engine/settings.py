@@ -24,7 +24,7 @@ class EngineSettings(Struct, frozen=True):
 
     cache: str
     guests: Guests = "python"
-    idle: int = 4
+    idle: int = 8
     calls: int = 16
     memory_bytes: int = 512 * 1024 * 1024
     resident_bytes: int = 0

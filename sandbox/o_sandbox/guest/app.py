@@ -56,6 +56,7 @@ _CODE = "def double(x):\n    return x * 2\n"
 _REHEARSAL = _CODE, call.compiled("rehearsal", _CODE)
 call.EMIT = lambda channel, text: None
 _take_every_path()
+call.leave_seeding_to_calls()
 call.EMIT = wit_world.emit
 gc.collect()
 FILLED = heap.closed()

@@ -17,6 +17,8 @@ from o_sandbox.tool import Tool
 from o_sandbox.worker import wire
 from o_sandbox.worker.capabilities import denial
 
+_encode: Final = json.JSONEncoder().encode
+_decode: Final = json.JSONDecoder().decode
 _MAX_NAME: Final = 200
 _MAX_DETAIL: Final = 1000
 
@@ -61,7 +63,11 @@ class Call:
         self._calls: list[HostCall] = []
         self._denial: str | None = None
         self._started = time.perf_counter()
-        self._cpu_s = peer.cpu_s()
+        self._cpu_before_s = peer.cpu_s()
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the worker since the call began."""
+        return max(0.0, self._peer.cpu_s() - self._cpu_before_s)
 
     async def play(self, request: wire.Start) -> Outcome:
         """Talk with the worker until the call is done.
@@ -87,7 +93,7 @@ class Call:
         """The outcome, when it is not the worker that says it."""
         used = Used(
             wall_s=time.perf_counter() - self._started,
-            cpu_s=max(0.0, self._peer.cpu_s() - self._cpu_s),
+            cpu_s=self.cpu_s(),
             memory_bytes=self._peer.grown_bytes(),
             output_bytes=self._printed_bytes + size,
             host_calls=len(self._calls),
@@ -102,7 +108,7 @@ class Call:
             return self.ended("denied", self._denial)
         if done.reason != "ok":
             return self.ended(done.reason, done.error)
-        return self.ended("ok", done.error, json.loads(done.value), len(done.value))
+        return self.ended("ok", done.error, _decode(done.value.decode()), len(done.value))
 
     def _print(self, output: wire.Output) -> None:
         if not output.text:
@@ -158,7 +164,7 @@ def _json(value: Any) -> bytes:
         TypeError, ValueError: it is not JSON-ready.
     """
     try:
-        return json.dumps(value).encode()
+        return _encode(value).encode()
     except RecursionError:
         raise HostCallError("the answer is nested too deeply to be sent") from None
 
@@ -173,7 +179,7 @@ def request(
     """
     if tool.language != "python" or not isinstance(tool.code, str):
         raise ValueError(f"the tier `{tool.tier}` runs Python source, not {tool.language}")
-    given = json.dumps(dict(args)).encode()
+    given = _encode(dict(args)).encode()
     if len(tool.code) + len(given) > wire.MAX_REQUEST_BYTES:
         raise ValueError(f"source and arguments are over {wire.MAX_REQUEST_BYTES} bytes")
     return wire.Start(

@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 from o_sandbox.worker import wire
 
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 64 * 1024
+"""Room that every read makes first: for much more, memory would be mapped and given back."""
 
 
 def silence() -> None:

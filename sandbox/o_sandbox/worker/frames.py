@@ -10,6 +10,7 @@ import msgspec
 
 from o_sandbox.worker import wire
 
+_CHUNK: Final = 32 * 1024
 ROOM_BYTES: Final = 64 * 1024
 """Above the output limit, for the frame around it and the error text."""
 
@@ -18,20 +19,25 @@ class WorkerDiedError(Exception):
     """The worker's end of the socket closed."""
 
 
-class Frames(asyncio.Protocol):
+class Frames(asyncio.BufferedProtocol):
     """Messages in order; `limit` bounds the next ones, in bytes."""
 
     def __init__(self) -> None:
         """Nothing arrived yet."""
         self.limit = ROOM_BYTES
+        self._read = bytearray(_CHUNK)
         self._buffer = bytearray()
         self._messages: deque[wire.FromWorker] = deque()
         self._waiting: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where to read into: always the same place, as new room for each read costs more."""
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        self._buffer += data
+        self._buffer += memoryview(self._read)[:nbytes]
         try:
             self._cut()
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -21,13 +21,14 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from o_sandbox.alarm import Alarm
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome, Reason
 from o_sandbox.protocol import Grants, OnOutput, SandboxError, SandboxUnavailableError
 from o_sandbox.worker import wire
 from o_sandbox.worker.call import Call, DeniedError
-from o_sandbox.worker.cpu import CpuWatch
 from o_sandbox.worker.frames import ROOM_BYTES, Frames, WorkerDiedError
+from o_sandbox.worker.watch import Watch
 
 START_TIMEOUT_S: Final = 30.0
 _WORN_BYTES: Final = 64 * 1024 * 1024
@@ -59,6 +60,7 @@ class Worker:
         self._frames = frames
         self._memory = os.open(f"/proc/{process.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._clock = (~process.pid << 3) | 2  # that process's CPU clock, clock_getcpuclockid(3)
+        self._alarm = Alarm()
         self._own_bytes = 0
         self._end_cpu_s: float | None = None
         self.missing_layers: list[str] = []
@@ -99,16 +101,19 @@ class Worker:
         self._frames.limit = limits.output_bytes * 2 + ROOM_BYTES
         self.is_usable = False
         try:
-            with CpuWatch(self.cpu_s, limits.cpu_s, self._kill) as cpu:
-                async with asyncio.timeout(limits.wall_s):
+            async with asyncio.timeout(None) as wall:
+                Watch(self._alarm, limits, call.cpu_s, wall, self._kill)
+                try:
                     outcome = await call.play(start)
+                finally:
+                    self._alarm.off()
         except TimeoutError:
             self._kill()
             self._reap()
             outcome = call.ended("timeout", f"no result within {limits.wall_s:g} s")
         except WorkerDiedError:
             has_left = await self._leaves()
-            outcome = call.ended(*self._cause_of_death(limits, cpu, has_left=has_left))
+            outcome = call.ended(*self._cause_of_death(limits, call.cpu_s(), has_left=has_left))
         except DeniedError as error:
             outcome = call.ended("denied", str(error))
         except (ValueError, RecursionError) as error:  # malformed frames, or JSON
@@ -120,6 +125,7 @@ class Worker:
     def end(self) -> None:
         """Kill the process and collect its status."""
         self.is_usable = False
+        self._alarm.cancel()
         self._transport.abort()
         self._kill()
         self._reap()
@@ -197,10 +203,10 @@ class Worker:
         return True
 
     def _cause_of_death(
-        self, limits: Limits, cpu: CpuWatch, *, has_left: bool
+        self, limits: Limits, cpu_s: float, *, has_left: bool
     ) -> tuple[Reason, str]:
         code = self._reap()
-        if code in (-signal.SIGPROF, -signal.SIGXCPU) or cpu.used_s >= limits.cpu_s:
+        if code in (-signal.SIGPROF, -signal.SIGXCPU) or cpu_s >= limits.cpu_s:
             return "timeout", f"the tool used its {limits.cpu_s:g} s of CPU"
         if not has_left:
             return "trap", "the worker closed its connection and went on"

@@ -60,3 +60,28 @@ async def test_the_pool_s_thread_fills_it_and_keeps_it_full() -> None:
         await until(lambda: pool.ready == 3)
         pool.retire(pool.take())
     await until(lambda: pool.ready == room.living == 3)
+
+
+async def test_nothing_is_made_or_dropped_while_calls_follow_closely_until_few_are_left() -> None:
+    room = _Room()
+    room.is_free.set()
+    pool = Pool(room.make, idle=9, lull_s=3600)
+    pool.start()
+    taken = [pool.take() for _ in range(pool.ready)]
+    await until(lambda: pool.ready == 5)  # few are four
+    before = room.living
+    pool.retire(taken.pop())
+    pool.take()
+    await until(lambda: pool.ready == 5)
+    assert room.living == before + 1, "an instance was dropped beside a call, or too many were made"
+
+
+async def test_instances_are_made_anew_while_calls_go_on_for_long() -> None:
+    room = _Room()
+    room.is_free.set()
+    pool = Pool(room.make, idle=4)
+    pool.start()
+    await until(lambda: pool.ready == 4)
+    for _ in range(4):
+        pool.take()
+    await until(lambda: pool.ready == 4)

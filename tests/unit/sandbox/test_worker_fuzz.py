@@ -63,7 +63,8 @@ class HostileWorker:
         self._frames = Frames()
         self.sent: list[wire.ToWorker] = []
         for piece in pieces:
-            self._frames.data_received(piece)
+            self._frames.get_buffer(len(piece))[: len(piece)] = piece
+            self._frames.buffer_updated(len(piece))
         self._frames.connection_lost(None)
 
     def send(self, message: wire.ToWorker) -> None:

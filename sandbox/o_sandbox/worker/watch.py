@@ -1,0 +1,63 @@
+"""The wall time and the CPU budget of a worker's call, kept from outside.
+
+A worker also asks the kernel for a signal at its CPU budget, which comes sooner; but plain Python
+may ignore signals. What the kernel accounts to the process is looked at as often as the budget
+could be used up by then, were every CPU of the machine busy with it: seldom at first, then ever
+sooner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Final
+
+from o_sandbox.alarm import Alarm
+from o_sandbox.limits import Limits
+
+_CPUS: Final = os.cpu_count() or 1
+_SOONEST_S: Final = 0.02
+_SIGNAL_FIRST_S: Final = 0.05
+"""How much CPU above the budget is left to the kernel's own signal."""
+
+
+class Watch:
+    """Of one call, from its beginning on."""
+
+    def __init__(
+        self,
+        alarm: Alarm,
+        limits: Limits,
+        cpu_s: Callable[[], float],
+        wall: asyncio.Timeout,
+        end: Callable[[], None],
+    ) -> None:
+        """Begin to look, whenever `alarm` rings.
+
+        Args:
+            alarm: turned off by whoever ends the call.
+            limits: of which the wall time and the CPU budget are kept.
+            cpu_s: CPU seconds that the call has used so far.
+            wall: expires when the wall time is over.
+            end: ends the process, once its CPU budget is used up.
+        """
+        self._alarm, self._cpu_s, self._wall, self._end = alarm, cpu_s, wall, end
+        self._loop = asyncio.get_running_loop()
+        self._budget_s = limits.cpu_s + _SIGNAL_FIRST_S
+        self._deadline = self._loop.time() + limits.wall_s
+        self._look_in(self._budget_s / _CPUS)
+
+    def _look_in(self, seconds: float) -> None:
+        due = self._loop.time() + max(_SOONEST_S, seconds)
+        self._alarm.set(min(due, self._deadline), self._look)
+
+    def _look(self) -> None:
+        left_s = self._budget_s - self._cpu_s()
+        if self._loop.time() >= self._deadline:
+            self._wall.reschedule(self._deadline)
+        elif left_s > 0:
+            self._look_in(left_s / _CPUS)
+        else:
+            self._end()
+            self._alarm.set(self._deadline, self._look)  # for a host function that goes on
