@@ -157,7 +157,7 @@ class _Sleep(msgspec.Struct):
 
 
 _REHEARSAL: Final = Run(
-    name="rehearsal", language="python", code=b"", function="", arguments="{}",
+    name="rehearsal", language="python", code=b"", function="double", arguments='{"x": 21}',
     limits=Limits(wall_s=60.0, cpu_s=60.0), seed=b"rehearsal", now_ns=0,
 )  # fmt: skip
 _thread: Final = threading.local()

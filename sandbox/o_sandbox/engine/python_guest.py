@@ -119,15 +119,16 @@ class PythonGuests:
         store.set_wasi(self._wasi())
         epochs.watch(store)
         instance = self._linker.instantiate(store, self._component)
-        calls.set_current(calls.rehearsal())
+        run, compiled, rehearse = (
+            TextFunction(store, _function(instance, store, each))
+            for each in (self._run, self._compile, self._rehearse)
+        )
+        call = calls.rehearsal()
+        calls.set_current(call)
         try:
-            _function(instance, store, self._rehearse)(store)
+            rehearse(self._request(call, "", ""))
         finally:
             calls.set_current(None)
-        run, compiled = (
-            TextFunction(store, _function(instance, store, each))
-            for each in (self._run, self._compile)
-        )
         return PythonInstance(store, run, compiled)
 
     def _wasi(self) -> wasmtime.WasiConfig:

@@ -7,6 +7,7 @@ than the tool's word, and the host treats it so.
 """
 
 import gc
+import json
 
 import stdlib
 
@@ -37,25 +38,30 @@ class WitWorld(wit_world.WitWorld):
         """A tool's bytecode as base64."""
         return call.compiled(name, code)
 
-    def rehearse(self):
-        """Make a call of nobody's, so that the next one finds the memory it needs at hand."""
-        call.rehearse("double", {"x": 21}, *_REHEARSAL)
+    def rehearse(self, request):
+        """Answer a request of nobody's, so that the next call finds the memory it needs at hand."""
+        return call.rehearse(self.run, request, _CODE, _COMPILED)
 
 
 def _take_every_path():
     """So often that the interpreter has settled how it runs them."""
     code = "def double(x):\n    print(x)\n    return x * 2\nasync def wait():\n    return 1 / 0\n"
-    compiled = call.compiled("rehearsal", code)
+    compiled, run = call.compiled("rehearsal", code), WitWorld().run
     for _ in range(40):
         for function, args in (("double", {"x": 21}), ("wait", {})):
-            call.rehearse(function, args, code)
-            call.rehearse(function, args, code, compiled)
+            request = json.dumps(
+                {"name": "rehearsal", "function": function, "args": args, "seed": "0", "path": []}
+            )
+            call.rehearse(run, request, code)
+            call.rehearse(run, request, code, compiled)
 
 
 _CODE = "def double(x):\n    return x * 2\n"
-_REHEARSAL = _CODE, call.compiled("rehearsal", _CODE)
+_COMPILED = call.compiled("rehearsal", _CODE)
 call.EMIT = lambda channel, text: None
+call.open_streams()
 _take_every_path()
+call.open_streams()
 call.leave_seeding_to_calls()
 call.EMIT = wit_world.emit
 gc.collect()

@@ -27,7 +27,7 @@ _MESSAGE_CHARS = 4096
 _TRACEBACK_CHARS = 16384
 
 _loads, _dumps, _compile, _exec, _isawaitable = (
-    json.loads, json.dumps, compile, exec, inspect.isawaitable
+    json.JSONDecoder().decode, json.dumps, compile, exec, inspect.isawaitable
 )  # fmt: skip
 _unmarshal, _unpack = marshal.loads, binascii.a2b_base64
 _seed = random.seed
@@ -88,17 +88,25 @@ def plain(value):
     raise TypeError(f"a tool must return JSON-ready values; {type(value).__name__} is not one")
 
 
+_encode = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode
+_PLAIN = frozenset((dict, list, str, int, float, bool, type(None)))
+
+
+def open_streams():
+    """Give the interpreter an output of which nothing was used."""
+    sys.stdout, sys.stderr = _Stream("stdout"), _Stream("stderr")
+
+
 def answer(text):
     """Serve one request; the reply as JSON text."""
     asked = _loads(text)
     random.seed = _seed
     _seed(asked["seed"])
     sys.path[:0] = asked["path"]
-    sys.stdout, sys.stderr = _Stream("stdout"), _Stream("stderr")
     filename = asked["name"] + ".py"
     try:
         value = _called(asked, filename)
-        reply = _dumps({"ok": value}, default=plain, ensure_ascii=False, allow_nan=False)
+        reply = _encode({"ok": value})
         reply.encode()
     except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its answer
         reply = _dumps({"error": _described(error, filename, asked["code"])})
@@ -129,14 +137,17 @@ def compiled(name, code):
     return binascii.b2a_base64(marshal.dumps(made), newline=False).decode()
 
 
-def rehearse(function, args, code, compiled=""):
-    """Answer a call that nobody made, and leave nothing of it behind."""
-    streams = sys.stdout, sys.stderr
-    answer(_dumps({"name": "rehearsal", "code": code, "compiled": compiled, "function": function,
-                   "args": args, "seed": "0", "path": []}))  # fmt: skip
-    sys.stdout, sys.stderr = streams
-    del sys.modules["tool_rehearsal"]
-    linecache.cache.pop("rehearsal.py", None)
+def rehearse(run, text, code, compiled=""):
+    """Have a request that nobody made answered by `run`, with this code in it.
+
+    Leaves nothing of that behind.
+    """
+    asked = _loads(text)
+    asked["code"], asked["compiled"] = code, compiled
+    reply = run(_dumps(asked))
+    del sys.modules["tool_" + asked["name"]]
+    linecache.cache.pop(asked["name"] + ".py", None)
+    return reply
 
 
 def _called(asked, filename):
@@ -151,7 +162,7 @@ def _called(asked, filename):
     if function is None:
         raise NameError(f"the tool's code defines no function `{asked['function']}`")
     value = function(**asked["args"])
-    return _awaited(value) if _isawaitable(value) else value
+    return value if type(value) in _PLAIN or not _isawaitable(value) else _awaited(value)
 
 
 def _awaited(value):

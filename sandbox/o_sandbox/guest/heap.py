@@ -8,6 +8,7 @@ after the imports there are thousands, all over thirty megabytes.
 
 import array
 import gc
+import struct
 import sys
 import types
 
@@ -69,8 +70,8 @@ def objects():
 
 
 def marked(held):
-    """Where the build finds this list in the memory image."""
-    return array.array("I", _MARK[::-1] + id(held).to_bytes(4, "little"))
+    """Where the build finds this list in the memory image, and its length."""
+    return array.array("I", _MARK[::-1] + struct.pack("<II", id(held), len(held)))
 
 
 def _is_mortal_leaf(each):

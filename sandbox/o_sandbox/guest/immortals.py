@@ -16,7 +16,8 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Final, NamedTuple
 
-_MARK: Final = re.compile(rb"o-sandbox: addresses of objects ")
+_MARK: Final = re.compile(rb"o-sandbox: addresses of objects (.{8})", re.DOTALL)
+"""It is followed by a list's address and its length."""
 _WORD: Final = struct.Struct("<I")
 _LIST_SIZE, _LIST_ITEMS = 8, 12
 """Where a list keeps its length and the address of its items."""
@@ -94,12 +95,13 @@ def make_immortal(content: bytearray) -> int:
 def _objects(content: bytearray, image: Image) -> list[int]:
     """The items of the list that is marked, which is empty afterwards: so the image packs smaller.
 
-    Copies of the mark that the guest made on its way lead to no list.
+    Copies of the mark that the guest made on its way, and that were overwritten, lead to no list
+    of the length that they say.
     """
     for mark in _MARK.finditer(content):
-        (held,) = _WORD.unpack_from(content, mark.end())
-        count, items = image.word(held + _LIST_SIZE), image.word(held + _LIST_ITEMS)
-        if count > _FEWEST:
+        held, count = struct.unpack("<II", mark[1])
+        items = image.word(held + _LIST_ITEMS)
+        if count > _FEWEST and image.word(held + _LIST_SIZE) == count:
             places = range(items, items + 4 * count, 4)
             addresses = [image.word(place) for place in places]
             for place in (held + _LIST_SIZE, *places):

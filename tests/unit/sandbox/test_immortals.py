@@ -43,8 +43,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_counts_of_listed_objects_become_immortal_and_no_others() -> None:
     mark = b"o-sandbox: addresses of objects "
     segments = [
-        (ADDRESS, mark + _words(7)),  # a copy that leads nowhere
-        (ADDRESS + 100, mark + _words(HELD)),
+        (ADDRESS, mark + _words(7, 4)),  # copies that lead nowhere, or to another list
+        (ADDRESS + 100, mark + _words(HELD, 5)),
+        (ADDRESS + 200, mark + _words(HELD, 4)),
         (HELD, _words(3, 77, 4, ITEMS, 4)),
         (ITEMS, _words(MORTAL, MORTAL + 8, KEPT, MORTAL)),
         (MORTAL, _words(2, 77, 3, 77, 4, 77)),
@@ -52,14 +53,14 @@ def test_the_counts_of_listed_objects_become_immortal_and_no_others() -> None:
     ]
     component = _component(*segments)
     assert make_immortal(component) == 2
-    segments[2] = (HELD, _words(3, 77, 0, ITEMS, 4))
-    segments[3] = (ITEMS, bytes(16))
-    segments[4] = (MORTAL, _words(IMMORTAL, 77, IMMORTAL, 77, 4, 77))
+    segments[3] = (HELD, _words(3, 77, 0, ITEMS, 4))
+    segments[4] = (ITEMS, bytes(16))
+    segments[5] = (MORTAL, _words(IMMORTAL, 77, IMMORTAL, 77, 4, 77))
     assert component == _component(*segments)
 
 
 @pytest.mark.usefixtures("few")
-@pytest.mark.parametrize("content", [b"", b"o-sandbox: addresses of objects \0\0\0\0"])
+@pytest.mark.parametrize("content", [b"", b"o-sandbox: addresses of objects \0\0\0\0\0\0\0\0"])
 def test_an_image_without_the_list_is_refused(content: bytes) -> None:
     with pytest.raises(ImageError, match="not marked"):
         make_immortal(_component((ADDRESS, content)))
