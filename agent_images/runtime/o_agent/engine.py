@@ -39,10 +39,10 @@ def settings(guests: Guests) -> EngineSettings:
     return EngineSettings(
         cache=str(default_folder()),
         guests=guests,
-        idle=2 if guests == "python" else 0,
+        idle=CALLS if guests == "python" else 0,
         calls=CALLS,
         memory_bytes=96 * _MEGABYTE,
-        resident_bytes=_MEGABYTE // 2,
+        resident_bytes=0 if guests == "python" else _MEGABYTE // 2,
     )
 
 
