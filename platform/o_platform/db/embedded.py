@@ -30,6 +30,7 @@ _VERSION_FOLDER = "pginstall18"
 SERVER_OPTIONS: dict[str, str] = {
     "listen_addresses": "",
     "max_connections": "120",
+    "io_method": "sync",
     "max_wal_size": "2GB",
     "wal_compression": "pglz",
     "jit": "off",
@@ -39,8 +40,10 @@ SERVER_OPTIONS: dict[str, str] = {
     "log_parameter_max_length": "0",
     "unix_socket_permissions": "0700",
 }
-"""Why: fsync and synchronous_commit stay on. Slow statements are logged without their parameters,
-which may be texts that are sealed at rest. How large the buffers are `buffers_for` says.
+"""Why: fsync and synchronous_commit stay on. A page is read by whom it is for: to hand that to a
+process of its own, as PostgreSQL 18 does, takes longer where cores are few. Slow statements are
+logged without their parameters, which may be texts that are sealed at rest. How large the buffers
+are `buffers_for` says.
 """
 SMALLEST_BUFFERS: Final = 128 << 20
 """Bytes of `shared_buffers` of a server with little data."""
