@@ -21,6 +21,8 @@ from o_platform.db import marks
 from o_platform.db.engine import Database
 from o_platform.db.sealed_columns import PASSAGE_TEXT
 from o_platform.db.sealing import Vault
+from o_platform.memory.embedders import Embedders
+from o_platform.memory.reembedding import Reembedding
 from o_platform.memory.search import Model, PassageQuery, search_archives
 
 NEAREST: Final = 10
@@ -34,22 +36,23 @@ async def archival(folder: Path, passages: int) -> dict[str, float]:
     """Latency and recall of searches over so many passages, kept in `folder`."""
     topics = max(1, passages // PER_TOPIC)
     name = f"archival_{topics * PER_TOPIC}"
-    asked = queries(topics, WARM_UP + QUERIES)
+    asked = queries(topics, QUERIES + WARM_UP)
     models = [Model(MODEL, vector.tolist()) for vector in asked.vectors]
     with kept_server(folder) as server:
-        done = built(folder, server, name, partial(_fill, topics, asked.vectors))
+        done = built(folder, server, name, partial(_fill, topics, asked.vectors[:QUERIES]))
         database = Database(server.url_of(name), kept_vault(folder))
+        await Reembedding(database, Embedders()).ensure_indexes()
 
         async def search(number: int) -> None:
             await _search(database, models[number], asked.texts[number])
 
         figures = await timed("archival.search", server, search)
         found = 0
-        for model, nearest in zip(models, done.nearest, strict=True):
+        for model, nearest in zip(models[:QUERIES], done.nearest, strict=True):
             hits = await _search(database, model, NO_WORDS)
             found += len(hits & {_passage_id(number) for number in nearest})
         await database.close()
-    figures["archival.recall_share"] = found / (NEAREST * len(models))
+    figures["archival.recall_share"] = found / (NEAREST * QUERIES)
     figures["archival.passages"] = topics * PER_TOPIC
     return figures | {f"archival.built.{step}_s": s for step, s in done.took.items()}
 

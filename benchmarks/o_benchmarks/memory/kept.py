@@ -56,9 +56,11 @@ def kept_server(folder: Path) -> Iterator[EmbeddedServer]:
 
 
 def built(folder: Path, server: EmbeddedServer, name: str, fill: Fill) -> Built:
-    """What is known of the database `name`, which is filled now if it was not before."""
+    """What is known of the database `name`: filled now if it was not before, else migrated."""
     notes = folder / f"{name}.json"
-    if not notes.exists():
+    if notes.exists():
+        upgrade(server.url_of(name))
+    else:
         notes.write_text(json.dumps(_build(folder, server, name, fill)._asdict()))
     return Built(**json.loads(notes.read_text()))
 

@@ -45,9 +45,9 @@ async def conversation(folder: Path, messages: int) -> dict[str, float]:
     """Latency and recall of searches of so many messages of one agent, kept in `folder`."""
     topics = max(1, messages // PER_TOPIC)
     name = f"recall_{topics * PER_TOPIC}"
-    texts = queries(topics, WARM_UP + QUERIES).texts
+    texts = queries(topics, QUERIES + WARM_UP).texts
     with kept_server(folder) as server:
-        done = built(folder, server, name, partial(_fill, topics, texts))
+        done = built(folder, server, name, partial(_fill, topics, texts[:QUERIES]))
         database = Database(server.url_of(name), kept_vault(folder))
 
         async def search(number: int) -> None:
@@ -55,7 +55,7 @@ async def conversation(folder: Path, messages: int) -> dict[str, float]:
 
         figures = await timed("recall.search", server, search)
         found = wanted = 0
-        for text, nearest in zip(texts, done.nearest, strict=True):
+        for text, nearest in zip(texts[:QUERIES], done.nearest, strict=True):
             query = RecallQuery(text, NEAREST, AGENT, mode="vector")
             hits = await _search(database, query)
             found, wanted = found + len(hits & set(nearest)), wanted + len(nearest)

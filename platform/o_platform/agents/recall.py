@@ -34,13 +34,16 @@ from o_platform.memory.ranking import fuse, pool_for
 from o_platform.memory.search import (
     is_below,
     restore_planner,
-    scan_approximately,
+    scans_if,
     vector_text,
 )
 
 NEAREST_OF: Final = LONG
 """Newest messages whose vectors are compared; older ones, unless it is the history of one agent
 and in the approximate index, are found by their words."""
+CANDIDATES: Final = 300
+"""Nearest vectors that a scan of the approximate index keeps in view: those of `o/hash` lie further
+apart than a model's."""
 RANKED_WORDS: Final = 2_000
 """Newest messages with a word of the query that are ranked."""
 NEWEST_OPENED: Final = 1_000
@@ -148,7 +151,7 @@ async def _nearest(ask: Ask, query: RecallQuery, model: str, vector: Vector) -> 
 
 
 async def _is_long(ask: Ask, agent_id: str | None) -> bool:
-    """Whether the vectors of this agent's history are in the approximate index."""
+    """Whether the approximate index has this agent's vectors; the planner will scan it then."""
     return agent_id is not None and await ask(_IS_LONG, agent_id) == [True]
 
 
@@ -163,7 +166,6 @@ async def _scanned(
         f"ORDER BY {distance} LIMIT {query.pool}"
     )
     ordered = f"WITH candidates AS MATERIALIZED ({candidates}) {_ORDERED.format(rows='candidates')}"
-    await scan_approximately(ask)
     rows = await ask(statement(ordered), *where.values)
     await restore_planner(ask)
     return rows
@@ -239,7 +241,8 @@ def _text(row: Message) -> str:
 
 
 _IS_LONG: Final = Statement(
-    "SELECT to_json(is_complete)::text FROM long_histories WHERE agent_id = $1"
+    f"SELECT to_json({scans_if('is_complete', CANDIDATES)})::text "
+    "FROM long_histories WHERE agent_id = $1"
 )
 _BY_SEQ: Final = Statement(
     "SELECT row_to_json(r)::text FROM messages AS r WHERE r.seq = ANY ($1::bigint[])"

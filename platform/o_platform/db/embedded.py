@@ -13,9 +13,11 @@ import os
 import pwd
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from o_platform.errors import SetupError
@@ -28,7 +30,7 @@ _VERSION_FOLDER = "pginstall18"
 SERVER_OPTIONS: dict[str, str] = {
     "listen_addresses": "",
     "max_connections": "120",
-    "shared_buffers": "128MB",
+    "io_method": "sync",
     "max_wal_size": "2GB",
     "wal_compression": "pglz",
     "jit": "off",
@@ -38,9 +40,26 @@ SERVER_OPTIONS: dict[str, str] = {
     "log_parameter_max_length": "0",
     "unix_socket_permissions": "0700",
 }
-"""Why: one machine is shared with the whole platform; fsync and synchronous_commit stay on. Slow
-statements are logged without their parameters, which may be texts that are sealed at rest.
+"""Why: fsync and synchronous_commit stay on. A page is read by whom it is for: to hand that to a
+process of its own, as PostgreSQL 18 does, takes longer where cores are few. Slow statements are
+logged without their parameters, which may be texts that are sealed at rest. How large the buffers
+are `buffers_for` says.
 """
+SMALLEST_BUFFERS: Final = 128 << 20
+"""Bytes of `shared_buffers` of a server with little data."""
+SHARE: Final = 8
+"""An eighth of the machine's memory at most for the buffers, and as much for building an index: the
+machine is shared with the whole platform."""
+
+
+def buffers_for(data_bytes: int, memory_bytes: int) -> int:
+    """Bytes of `shared_buffers` for so much data on a machine with so much memory.
+
+    As large as the data: a search of a large archive looks at a thousand pages all over its index,
+    and each that is not in the buffers costs more to copy there, and to check, than to look at. No
+    larger, since even buffers that are not used take memory, 25 MB for each GB.
+    """
+    return max(SMALLEST_BUFFERS, min(data_bytes, memory_bytes // SHARE))
 
 
 def server_binary(name: str) -> str:
@@ -81,11 +100,24 @@ class EmbeddedServer:
         self._initdb(uid, gid)
 
     def server_command(self, options: dict[str, str] | None = None) -> list[str]:
-        """The command that runs the server in the foreground."""
+        """The command that runs the server in the foreground, for as much data as there is now."""
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        sizes = {
+            "shared_buffers": f"{buffers_for(self._stored_bytes(), memory) >> 20}MB",
+            "maintenance_work_mem": f"{memory // SHARE >> 20}MB",
+        }
         command = [self.program("postgres"), "-D", str(self.data), "-k", str(self.socket_dir)]
-        for name, value in {**SERVER_OPTIONS, **(options or {})}.items():
+        for name, value in {**SERVER_OPTIONS, **sizes, **(options or {})}.items():
             command += ["-c", f"{name}={value}"]
         return command
+
+    def _stored_bytes(self) -> int:
+        """Size of all databases; of a server that runs, about."""
+        total = 0
+        for file in (self.data / "base").glob("*/*"):
+            with suppress(FileNotFoundError):
+                total += file.stat().st_size
+        return total
 
     def user(self) -> tuple[int, int]:
         """User and group id the server runs as; root gets a system user made for it."""

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.db.engine import Database
 from o_platform.db.models import Archive, Passage, PassageVector
-from o_platform.db.models.memory import LARGEST_HALFVEC, LARGEST_VECTOR, index_name
+from o_platform.db.models.memory import HNSW_OPTIONS, LARGEST_INDEXED, index_name
 from o_platform.errors import OError
 from o_platform.memory.embedders import Embedders, Vector
 
@@ -66,22 +66,25 @@ class Reembedding:
             built = set(await session.scalars(_VALID_INDEXES))
         for dimensions in sorted(used):
             name = index_name(dimensions)
-            if dimensions <= LARGEST_HALFVEC and name not in built:
+            if dimensions <= LARGEST_INDEXED and name not in built:
                 await self._build(name, dimensions)
 
     async def _build(self, name: str, dimensions: int) -> None:
-        kind = "vector" if dimensions <= LARGEST_VECTOR else "halfvec"
+        options = ", ".join(f"{option}={value}" for option, value in HNSW_OPTIONS.items())
         # As text: an index of SQLAlchemy's would join the models, which hold what migrations make.
         create = (
             f"CREATE INDEX CONCURRENTLY {name} ON passage_vectors"
-            f" USING hnsw (CAST(embedding AS {kind}({dimensions})) {kind}_cosine_ops)"
-            f" WHERE dimensions = {dimensions}"
+            f" USING hnsw (CAST(embedding AS halfvec({dimensions})) halfvec_cosine_ops)"
+            f" WITH ({options}) WHERE dimensions = {dimensions}"
         )
         engine = self._database.engine.execution_options(isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
             # What a build that was broken off left behind is never used.
             await connection.execute(text(f"DROP INDEX IF EXISTS {name}"))
+            # By one process: it takes memory as it needs it, and leaves the other cores to turns.
+            await connection.execute(text("SET max_parallel_maintenance_workers = 0"))
             await connection.execute(text(create))
+            await connection.execute(text("RESET max_parallel_maintenance_workers"))
 
     async def _try(self, archive: Archive, work: Work) -> None:
         try:

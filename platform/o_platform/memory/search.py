@@ -15,7 +15,7 @@ those with two, and no more than `RANKED_WORDS` of each kind are ranked.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
@@ -28,7 +28,7 @@ from o_platform.db.detached import Detached
 from o_platform.db.engine import Ask, within
 from o_platform.db.line import Statement, statement
 from o_platform.db.models import Passage
-from o_platform.db.models.memory import LARGEST_HALFVEC, LARGEST_VECTOR
+from o_platform.db.models.memory import LARGEST_INDEXED
 from o_platform.db.sealed_columns import vault_of
 from o_platform.db.sealing import Vault
 from o_platform.memory import embeddings
@@ -38,9 +38,10 @@ from o_platform.memory.ranking import fuse, pool_for
 
 EXACT_BELOW: Final = 5_000
 """Vectors up to which all are compared."""
+CANDIDATES: Final = 200
+"""Nearest vectors that a scan of the approximate index keeps in view (`hnsw.ef_search`)."""
 SCAN_SETTINGS: Final = {
     "hnsw.iterative_scan": "relaxed_order",
-    "hnsw.ef_search": "200",
     "hnsw.max_scan_tuples": "40000",
     "gin_fuzzy_search_limit": "5000",
     "enable_sort": "off",
@@ -149,8 +150,6 @@ async def search_archives(
     rankings, is_large = [], False
     for model in models:
         large = await _is_large(ask, archive_ids, model)
-        if large and not is_large:
-            await scan_approximately(ask)
         rankings.append(await _nearest(ask, archive_ids, model, query, large))
         is_large = is_large or large
     rankings.append(await _worded(ask, vault, archive_ids, query, is_large))
@@ -189,13 +188,15 @@ def _within(
 
 
 async def _is_large(ask: Ask, archive_ids: Sequence[str] | None, model: Model) -> bool:
+    """Whether there are more than `EXACT_BELOW` vectors; the planner is prepared for that then."""
     where = Conditions()
     where.where("r.model = {}", model.handle)
     if archive_ids is not None:
         where.where("r.archive_id = ANY ({}::text[])", archive_ids)
     some = f"SELECT FROM passage_vectors AS r WHERE {where} LIMIT {EXACT_BELOW + 1}"
-    counted = statement(f"SELECT count(*)::text FROM ({some}) AS counted")
-    return bool((await ask(counted, *where.values))[0] > EXACT_BELOW)
+    prepared = scans_if(f"count(*) > {EXACT_BELOW}", CANDIDATES)
+    counted = statement(f"SELECT to_json({prepared})::text FROM ({some}) AS counted")
+    return await ask(counted, *where.values) == [True]
 
 
 async def _nearest(
@@ -207,7 +208,7 @@ async def _nearest(
 ) -> list[str]:
     where = _within(Conditions(vector_text(model.query)), archive_ids, query)
     where.where("r.model = {}", model.handle)
-    if is_large and len(model.query) <= LARGEST_HALFVEC:
+    if is_large and len(model.query) <= LARGEST_INDEXED:
         found = await _scanned(ask, where, model, query.pool)
         if len(found) >= query.pool:
             return found
@@ -217,11 +218,10 @@ async def _nearest(
 async def _scanned(ask: Ask, where: Conditions, model: Model, pool: int) -> list[str]:
     """The nearest by the approximate index; fewer than `pool` if it gave up."""
     size = len(model.query)
-    kind = "vector" if size <= LARGEST_VECTOR else "halfvec"
-    distance = f"r.embedding::{kind}({size}) <=> $1::{kind}({size})"
     candidates = (
-        f"SELECT r.passage_id, r.created_at, {distance} AS distance FROM passage_vectors AS r "
-        f"WHERE {where} AND r.dimensions = {size} ORDER BY {distance} LIMIT {pool}"
+        "SELECT r.passage_id, r.created_at, r.embedding <=> $1::vector AS distance "
+        f"FROM passage_vectors AS r WHERE {where} AND r.dimensions = {size} "
+        f"ORDER BY r.embedding::halfvec({size}) <=> $1::vector::halfvec({size}) LIMIT {pool}"
     )
     ordered = f"WITH candidates AS MATERIALIZED ({candidates}) {_ORDERED.format(rows='candidates')}"
     rows = await ask(statement(ordered), *where.values)
@@ -295,9 +295,15 @@ def vector_text(vector: Vector) -> str:
     return f"[{','.join(map(repr, vector))}]"
 
 
-async def scan_approximately(ask: Ask) -> None:
-    """Have the planner scan approximate indexes from now on, until the transaction ends."""
-    await ask(_SET_SCAN)
+def scans_if(condition: str, candidates: int) -> str:
+    """The condition, as SQL that also has the planner scan approximate indexes where it is true.
+
+    That lasts until the transaction ends. `candidates` is what a scan keeps in view: the more, the
+    more of the nearest it finds, and the longer it takes.
+    """
+    values = SCAN_SETTINGS | {"hnsw.ef_search": str(candidates)}
+    each = (f"set_config('{name}', '{value}', true)" for name, value in values.items())
+    return f"CASE WHEN {condition} THEN concat({', '.join(each)}) <> '' ELSE false END"
 
 
 async def restore_planner(ask: Ask) -> None:
@@ -305,14 +311,7 @@ async def restore_planner(ask: Ask) -> None:
     await ask(_RESTORE)
 
 
-def _settings(values: Mapping[str, str]) -> Statement:
-    """Sets these until the end of the transaction."""
-    each = (f"set_config('{name}', '{value}', true)" for name, value in values.items())
-    return Statement(f"SELECT NULL FROM (SELECT {', '.join(each)} OFFSET 0) AS done")
-
-
-_SET_SCAN: Final = _settings(SCAN_SETTINGS)
-_RESTORE: Final = _settings({"enable_sort": "on"})
+_RESTORE: Final = Statement("SELECT to_json(set_config('enable_sort', 'on', true))::text")
 _ORDERED: Final = (
     "SELECT json_build_array(passage_id, distance)::text FROM {rows} "
     "ORDER BY distance, created_at DESC, passage_id"

@@ -68,3 +68,33 @@ def test_passages_of_agents_move_to_archives_and_back(database_url: str) -> None
         command.downgrade(config, "0004")
         back = connection.execute("SELECT id, agent_id, text FROM passages ORDER BY id").fetchall()
         assert back == before
+
+
+def test_only_indexes_of_few_vectors_are_built_before_the_start(database_url: str) -> None:
+    config = alembic_config(database_url)
+    command.downgrade(config, "0019")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP INDEX ix_passage_vectors_hnsw_256")
+        connection.execute("SET session_replication_role = replica")
+        for dimensions, count in ((256, 20_001), (384, 20)):
+            connection.execute(
+                "INSERT INTO passage_vectors (passage_id, model, archive_id, dimensions, embedding,"
+                " tags, created_at) SELECT n, 'm' || %(d)s, 'a', %(d)s,"
+                " array_fill(0.5, ARRAY[%(d)s])::vector, '{}', now()"
+                " FROM generate_series(1, %(n)s) AS n",
+                {"d": dimensions, "n": count},
+            )
+        connection.execute(
+            "CREATE INDEX ix_passage_vectors_hnsw_2 ON passage_vectors"
+            " USING hnsw ((embedding::vector(2)) vector_cosine_ops) WHERE dimensions = 2"
+        )
+        command.upgrade(config, "head")
+        indexes = dict(
+            connection.execute(
+                "SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE '%hnsw%'"
+            ).fetchall()
+        )
+    assert not {"ix_passage_vectors_hnsw_256", "ix_passage_vectors_hnsw_2"} & set(indexes)
+    assert "halfvec(384)" in indexes["ix_passage_vectors_hnsw_384"]
+    for definition in indexes.values():
+        assert "WITH (m='16', ef_construction='200')" in definition

@@ -11,7 +11,9 @@ from o_platform.agents.archive_repository import ArchiveFilter, move
 from o_platform.agents.archive_service import ArchiveService, NewArchive
 from o_platform.agents.paging import Page
 from o_platform.db.engine import Database
+from o_platform.db.line import Statement
 from o_platform.db.models import Archive, Passage, PassageVector
+from o_platform.db.models.memory import index_name
 from o_platform.errors import LlmError
 from o_platform.memory import search
 from o_platform.memory.embedders import Embedders, Vector
@@ -95,7 +97,8 @@ async def test_an_archive_moves_to_another_model(
     async with database.unit_of_work() as session:
         assert not await session.scalar(select(func.count()).where(Passage.unembedded))
         built = "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_passage_vectors_hnsw_4'"
-        assert "WHERE (dimensions = 4)" in str(await session.scalar(text(built)))
+        index = str(await session.scalar(text(built)))
+    assert "WITH (m='16', ef_construction='200') WHERE (dimensions = 4)" in index
 
 
 async def test_a_model_that_is_away_is_asked_again(
@@ -171,3 +174,8 @@ async def test_large_archives_are_searched_by_the_index(
     assert "the tea number 0" in texts_found
     few = PassageQuery("Hund number 7", tags=["even"], top_k=5, since=hits[0].passage.created_at)
     assert len(await archives.search(archive.id, few)) == 5
+    # Of the connection that searched: it was the only one, and is so now.
+    await database.ask(Statement("SELECT 'true', pg_stat_force_next_flush()"))
+    scanned = text("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = :name")
+    async with database.unit_of_work() as session:
+        assert await session.scalar(scanned, {"name": index_name(dimensions)}) == 3

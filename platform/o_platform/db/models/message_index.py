@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from o_platform.db.models.base import Base
-from o_platform.db.models.memory import INDEXED_DIMENSIONS
+from o_platform.db.models.memory import HNSW_OPTIONS, INDEXED_DIMENSIONS
 
 
 class IndexedMessage(Base):
@@ -84,5 +84,6 @@ for _dimensions in INDEXED_DIMENSIONS:
         approximate(_dimensions).label("nearness"),
         postgresql_using="hnsw",
         postgresql_ops={"nearness": "halfvec_cosine_ops"},
+        postgresql_with=HNSW_OPTIONS,
         postgresql_where=sql_text(f"is_long AND vector_dims(embedding) = {_dimensions}"),
     )
