@@ -145,6 +145,13 @@ async def list_runs(session: AsyncSession, wanted: RunFilter, page: Page) -> lis
     return await fetch_page(session, statement, Run.id, (Run.created_at, Run.id), page)
 
 
+async def ended_among(session: AsyncSession, run_ids: Sequence[str]) -> set[str]:
+    """Which of these runs have ended."""
+    if not run_ids:
+        return set()
+    return set(await session.scalars(select(Run.id).where(Run.id.in_(run_ids))))
+
+
 async def fetch_step(session: AsyncSession, step_id: str) -> StepOfAgent | None:
     """The step with this id."""
     found = select(Step, Run.agent_id).join(Run, Run.id == Step.run_id).where(Step.id == step_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -37,6 +38,9 @@ def test_a_turn_and_the_one_behind_it_are_cancelled(platform: TurnPlatform) -> N
         (running,) = (run for run in runs if run.status == "running")
         retrieved = platform.letta.runs.retrieve(running.id)
         assert (retrieved.status, retrieved.stop_reason) == ("running", None)
+        for among in ({"active": True}, {}):  # a client that asks for every page sees each once
+            paged = platform.letta.runs.list(agent_id=agent_id, limit=1, **among)  # type: ignore[arg-type]
+            assert [run.id for run in islice(paged, 5)] == [waiting.id, running.id]
 
         messages = platform.letta.agents.messages
         assert messages.cancel(agent_id, run_ids=[waiting.id]) == {waiting.id: "cancelled"}

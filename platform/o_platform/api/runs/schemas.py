@@ -251,20 +251,6 @@ def running_status(turn: RunningTurn) -> str:
     return "running" if turn.is_running else "created"
 
 
-def with_running(
-    ended: list[RunState], running: list[RunState], query: RunListQuery
-) -> list[RunState]:
-    """A page of ended runs with those that run where they belong: on the newest end of the list."""
-    known = {run.id for run in ended}
-    fresh = [run for run in running if run.id not in known]
-    limit = query.limit or len(ended) + len(fresh)
-    if query.before is not None or query.after is not None:
-        return ended
-    if query.order == "asc":
-        return [*ended, *fresh][:limit]
-    return [*fresh[::-1], *ended][:limit]
-
-
 def run_usage(run: Run) -> RunUsage:
     """Tokens of the stored run."""
     return RunUsage(
