@@ -206,6 +206,10 @@ def test_messages_are_searched_everywhere_or_of_one_agent(letta: Letta, database
     assert {hit.message_id for hit in mine} == {said[0].id, said[1].id}
     assert all(hit.agent_id == first.id for hit in mine)
     assert letta.messages.search(query="dog", start_date="2999-01-01T00:00:00Z") == []
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert letta.messages.search(query="dog", start_date="2020-01-01", end_date=today) != []
+    assert letta.messages.search(query="dog", end_date="9999-12-31") != []
+    assert letta.messages.search(query="dog", end_date="2020-01-01") == []
     assert letta.messages.search(query="zebra") == []
     with pytest.raises(letta_client.UnprocessableEntityError):
         letta.messages.search(query="dog", search_mode="magic")  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from o_contracts.control import RunningTurn
 from o_contracts.messages import StopReason
 from o_platform.agents.history_repository import RunFilter, StepFilter, StepOfAgent
 from o_platform.api.fields import AgentId, Input, Name, PageQuery, RunId, StepId
+from o_platform.api.passages.schemas import EndDate
 from o_platform.db.models import BackgroundRun, Run
 
 
@@ -60,7 +61,7 @@ class StepListQuery(PageQuery):
     agent_id: AgentId | None = None
     model: str | None = None
     start_date: datetime | None = None
-    end_date: datetime | None = None
+    end_date: EndDate | None = None
     feedback: Literal["positive", "negative"] | None = None
     has_feedback: bool | None = None
     tags: list[str] | None = None
