@@ -113,7 +113,7 @@ class Background:
         self._spawn(lambda c: tell_runs(c, run_ids))
 
     def fail(self, turn: Turn, body: TurnAbandon, duration_us: int) -> None:
-        """Record that the turn failed for good, after its events."""
+        """Record that a turn, of the background or not, failed for good; after its events."""
         caller = turn.opening.caller
         end = early_end(turn, turn.agent_id)._replace(
             stop_reason=body.stop_reason,

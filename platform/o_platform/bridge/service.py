@@ -141,11 +141,13 @@ class TurnService:
             return
         extra = {"run_id": turn.run_id, "code": body.code}
         _log.info("turn abandoned: %s", body.message, extra=extra)
-        if body.is_final and self._background is not None and turn.published is not None:
+        if body.is_final and self._background is not None:
             duration_us = int((self._loop.time() - turn.started_at) * 1e6)
             self._background.fail(turn, body, duration_us)
-            self._over(turn, OError(body.message))
-            return
+            if turn.published is not None:
+                self._over(turn, OError(body.message))
+                return
+            turn.run_id = new_id("run")  # of another attempt; the failed run keeps its own
         self._give_up(turn)
 
     def cancel(self, connection: Connection, exchange: int) -> None:
