@@ -12,6 +12,8 @@ from sqlalchemy import (
     Text,
     cast,
     delete,
+    func,
+    or_,
     select,
     update,
 )
@@ -167,7 +169,8 @@ async def list_steps(session: AsyncSession, wanted: StepFilter, page: Page) -> l
     if wanted.run_id is not None:
         statement = statement.where(Step.run_id == wanted.run_id)
     if wanted.model is not None:
-        statement = statement.where(Step.model == wanted.model)
+        name = func.substr(Step.model, func.strpos(Step.model, "/") + 1)
+        statement = statement.where(or_(Step.model == wanted.model, name == wanted.model))
     if wanted.feedback is not None:
         statement = statement.where(Step.feedback == wanted.feedback)
     if wanted.has_feedback is not None:

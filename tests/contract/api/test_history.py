@@ -182,6 +182,8 @@ def test_runs_and_steps(letta: Letta, http: httpx.Client, database_url: str) -> 
     assert letta.steps.retrieve(step.id).total_tokens == 13
     assert letta.steps.metrics.retrieve(step.id).llm_request_ns == 1_000_000
     assert len(list(letta.steps.list(agent_id=agent.id, limit=2))) == 5
+    for model, count in (("echo", 5), ("o/echo", 5), ("ech", 0)):
+        assert len(letta.steps.list(agent_id=agent.id, model=model).items) == count
     assert letta.steps.list(start_date="2027-01-01T00:00:00Z").items == []
     assert letta.runs.list(active=True).items == []
     assert letta.runs.list(statuses=["failed"]).items == []
