@@ -281,7 +281,8 @@ class TurnCommitted(Struct, frozen=True, omit_defaults=True):
 class TurnAbandon(Struct, frozen=True, omit_defaults=True):
     """The turn ended without an outcome; its journal stays, its queue moves on.
 
-    `is_final`: trying it again would fail in the same way, so a background turn is over.
+    `is_final`: trying it again would fail in the same way, so a background turn is over, and the
+    run of any turn is kept as failed.
     """
 
     token: int

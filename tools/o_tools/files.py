@@ -53,9 +53,9 @@ class Memory(Struct, frozen=True):
     command: Annotated[
         Literal["view", "create", "str_replace", "insert", "delete", "rename"],
         Meta(
-            description="view (path, or all), create (path, description, file_text), str_replace "
-            "(path, old_string, new_string), insert (path, insert_line, insert_text), delete "
-            "(path), rename (old_path, new_path)."
+            description="view (path; /memories for all), create (path, description, file_text), "
+            "str_replace (path, old_string, new_string), insert (path, insert_line, insert_text), "
+            "delete (path), rename (old_path, new_path)."
         ),
     ]
     path: Annotated[
@@ -83,7 +83,7 @@ class Memory(Struct, frozen=True):
         """
         match self.command:
             case "view":
-                return ViewBlock(_label("path", self.path) if self.path else "")
+                return ViewBlock("" if _names_all(self.path) else _label("path", self.path))
             case "create":
                 text = self.file_text or ""
                 return CreateBlock(_label("path", self.path), text, self.description)
@@ -106,9 +106,14 @@ class Memory(Struct, frozen=True):
         return value
 
 
+def _names_all(path: str | None) -> bool:
+    """Whether it is no path, or that of the folder that all blocks are in."""
+    return (path or "").strip().strip("/") in {"", _ROOT.strip("/")}
+
+
 def _label(name: str, path: str | None) -> str:
     label = (path or "").strip().strip("/").removeprefix(_ROOT).strip("/")
-    if not label or label == _ROOT.strip("/"):
+    if not label or _names_all(path):
         raise ToolError(f"{name} must name a memory block, such as /{_ROOT}human; not {path!r}")
     if len(label) > _LONGEST_LABEL or "\0" in label:
         raise ToolError(f"{name} must have at most {_LONGEST_LABEL} characters, and no NUL")

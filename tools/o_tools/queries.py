@@ -23,7 +23,9 @@ class ConversationSearch(Struct, frozen=True):
     ] = []
     limit: Annotated[int, Meta(ge=1, le=MAX_RESULTS, description="How many at most.")] = 10
     start_date: Annotated[str, Meta(description="ISO 8601; only messages from then on.")] = ""
-    end_date: Annotated[str, Meta(description="ISO 8601; only messages until then.")] = ""
+    end_date: Annotated[
+        str, Meta(description="ISO 8601; only messages until then, a day as a whole.")
+    ] = ""
 
 
 class ArchivalMemoryInsert(Struct, frozen=True):
@@ -45,7 +47,9 @@ class ArchivalMemorySearch(Struct, frozen=True):
     ] = "any"
     top_k: Annotated[int, Meta(ge=1, le=MAX_RESULTS, description="How many at most.")] = 10
     start_datetime: Annotated[str, Meta(description="ISO 8601; only texts from then on.")] = ""
-    end_datetime: Annotated[str, Meta(description="ISO 8601; only texts until then.")] = ""
+    end_datetime: Annotated[
+        str, Meta(description="ISO 8601; only texts until then, a day as a whole.")
+    ] = ""
 
 
 class SendMessage(Struct, frozen=True):

@@ -26,8 +26,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
-import msgspec
-
 from o_sandbox.authoring import Definition, ToolDefinitionError, describe_function
 from o_sandbox.tool import Tier
 from o_sandbox.tool import Tool as SandboxTool
@@ -73,11 +71,6 @@ class Tool:
     def parameters(self) -> dict[str, Any]:
         """The JSON schema of the arguments."""
         return self.definition.parameters
-
-    @property
-    def arguments_type(self) -> type[msgspec.Struct]:
-        """What checks the arguments."""
-        return self.definition.arguments_type
 
     def is_offered(self, agent: AgentView) -> bool:
         """Whether this agent may call the tool."""

@@ -110,7 +110,7 @@ class TurnRunner:
             summary = await loop.window.compact(settings)
             await self._commit(turn, opened, context, loop, "end_turn")
         except NothingToCompactError as error:
-            await self._abandon(opened, "nothing_to_compact", str(error), is_final=True)
+            await self._abandon(opened, "nothing_to_compact", str(error))  # no run that failed
             raise TurnFailed(400, "nothing_to_compact", str(error)) from error
         except BridgeError as error:
             await self._abandon(opened, error.body.code, error.body.message, is_final=True)

@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from o_contracts.bridge import TurnOpen
 from o_contracts.ids import new_id
 from o_platform.agents import background_repository as repository
+from o_platform.agents.past_runs import REPEAT_WINDOW_S
 from o_platform.agents.request_keys import request_key
 from o_platform.agents.service import existing_agent
 from o_platform.agents.turn_client import Sender
-from o_platform.agents.turns import REPEAT_WINDOW_S
 from o_platform.agents.unit import in_unit
 from o_platform.db.engine import Database
 from o_platform.db.models import BackgroundRun, Run

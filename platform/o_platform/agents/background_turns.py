@@ -13,8 +13,8 @@ from psycopg.types.json import Jsonb
 from o_contracts.bridge import TurnOpen
 from o_contracts.ids import new_id
 from o_contracts.messages import StopReason
+from o_platform.agents.past_runs import agent_of
 from o_platform.agents.request_keys import request_key
-from o_platform.agents.turns import agent_of
 from o_platform.db.engine import CHANNEL_RUN_EVENTS, CHANNEL_RUNS
 from o_platform.db.sealed_columns import BACKGROUND_BODY, EVENT_DATA
 from o_platform.db.sealing import Vault

@@ -12,6 +12,8 @@ from sqlalchemy import (
     Text,
     cast,
     delete,
+    func,
+    or_,
     select,
     update,
 )
@@ -145,6 +147,13 @@ async def list_runs(session: AsyncSession, wanted: RunFilter, page: Page) -> lis
     return await fetch_page(session, statement, Run.id, (Run.created_at, Run.id), page)
 
 
+async def ended_among(session: AsyncSession, run_ids: Sequence[str]) -> set[str]:
+    """Which of these runs have ended."""
+    if not run_ids:
+        return set()
+    return set(await session.scalars(select(Run.id).where(Run.id.in_(run_ids))))
+
+
 async def fetch_step(session: AsyncSession, step_id: str) -> StepOfAgent | None:
     """The step with this id."""
     found = select(Step, Run.agent_id).join(Run, Run.id == Step.run_id).where(Step.id == step_id)
@@ -160,7 +169,8 @@ async def list_steps(session: AsyncSession, wanted: StepFilter, page: Page) -> l
     if wanted.run_id is not None:
         statement = statement.where(Step.run_id == wanted.run_id)
     if wanted.model is not None:
-        statement = statement.where(Step.model == wanted.model)
+        name = func.substr(Step.model, func.strpos(Step.model, "/") + 1)
+        statement = statement.where(or_(Step.model == wanted.model, name == wanted.model))
     if wanted.feedback is not None:
         statement = statement.where(Step.feedback == wanted.feedback)
     if wanted.has_feedback is not None:

@@ -321,6 +321,8 @@ async def _require_lineage(session: AsyncSession, thread_id: str) -> None:
 
 async def _add_tool(session: AsyncSession, tool: FileTool) -> str:
     """Add a tool; returns why it cannot be, if so."""
+    if tool.is_of_server:
+        return "runs on a server of its own; add that as an MCP server and attach the tool"
     if not tool.source_code or tool.source_type not in (None, "python", "json"):
         return "is not built in here, and has no source in Python"
     fields = contents.tool_fields(tool)

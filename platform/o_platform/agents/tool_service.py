@@ -182,15 +182,18 @@ def derive(fields: ToolFields) -> dict[str, Any]:
     given = fields.get("json_schema") or {}
     source = fields["source_code"]
     name = str(given.get("name") or "")
+    parameters = given.get("parameters") or fields.get("args_json_schema")
     try:
-        definition = describe_function(source, name, needs_text=not _says_enough(fields))
+        definition = describe_function(
+            source, name, needs_text=not _says_enough(fields), given=parameters
+        )
     except ToolDefinitionError as error:
         raise BadInputError(f"source_code: {error}", field="source_code") from None
     described = str(given.get("description") or fields.get("description") or "")
     schema = {
         "name": definition.name,
         "description": described or definition.description,
-        "parameters": given.get("parameters") or definition.parameters,
+        "parameters": definition.parameters,
     }
     return {
         "name": definition.name, "description": schema["description"], "json_schema": schema,
@@ -294,8 +297,12 @@ def _present(tool: Tool, fields: ToolFields) -> ToolFields:
     language = fields.get("language", tool.language)
     if language == tool.language:
         kept["tier"], kept["language"] = tool.tier, tool.language  # type: ignore[typeddict-item]
+    if tool.args_json_schema is not None:
+        kept["args_json_schema"] = tool.args_json_schema
     if "source_code" not in fields or language != "python":
         hidden = {"description"} & fields.keys()
+        if "args_json_schema" in fields:
+            hidden |= {"parameters"}
         kept["json_schema"] = {k: v for k, v in tool.json_schema.items() if k not in hidden}
     return kept
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from o_contracts.bridge import TURN_OPEN, FinishedTurn, TurnCommit, TurnOpened
-from o_platform.agents.turns import FinishedRun
+from o_platform.agents.past_runs import FinishedRun
 from o_platform.bridge.turn import Opening, Turn
 from o_platform.bridge.views import AgentView, shown_messages
 

@@ -29,6 +29,7 @@ from o_platform.agents.background_turns import (
     write_events,
 )
 from o_platform.bridge.postgres import Postgres
+from o_platform.bridge.records import Outcome, Settle
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Turn
 from o_platform.db.sealing import Vault
@@ -107,13 +108,19 @@ class Background:
         run_id = turn.run_id
         self._spawn(lambda c: release_background(c, run_id))
 
-    def committed(self, turn: Turn) -> None:
-        """Tell who follows the turn that it has ended."""
-        run_ids = [turn.run_id]
-        self._spawn(lambda c: tell_runs(c, run_ids))
+    async def commit(self, turn: Turn, commit: Callable[[Settle], None], settle: Settle) -> None:
+        """Commit a turn when all of its events are stored, then tell who follows it."""
+        await self.written()
+
+        def told(outcome: Outcome) -> None:
+            settle(outcome)
+            run_ids = [turn.run_id]
+            self._spawn(lambda c: tell_runs(c, run_ids))
+
+        commit(told)
 
     def fail(self, turn: Turn, body: TurnAbandon, duration_us: int) -> None:
-        """Record that the turn failed for good, after its events."""
+        """Record that a turn, of the background or not, failed for good; after its events."""
         caller = turn.opening.caller
         end = early_end(turn, turn.agent_id)._replace(
             stop_reason=body.stop_reason,

@@ -18,7 +18,7 @@ from o_platform.agents.defaults import (
     DEFAULT_SYSTEM,
     DEFAULT_TOOLS,
 )
-from o_platform.agents.turns import Past
+from o_platform.agents.past_runs import Past
 from o_platform.bridge.lru import Lru
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.records import Committed, Remembered, Settle

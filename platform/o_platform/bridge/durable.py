@@ -12,21 +12,18 @@ from o_contracts.bridge import ContextFound, ContextRead, TurnCommit
 from o_contracts.ids import is_conversation
 from o_contracts.messages import AgentContext, Message
 from o_platform.agents.background_turns import end_early, find_background
-from o_platform.agents.request_keys import request_key
-from o_platform.agents.stored_messages import stored_message
-from o_platform.agents.turn_batch import ThreadTurnRecord, TurnRecord
-from o_platform.agents.turns import (
-    LONGEST_HISTORY,
+from o_platform.agents.past_runs import (
     FinishedRun,
-    LoadedAgent,
     Past,
     agent_of,
-    count_searchable,
     fetch_finished,
     fetch_past,
     find_repeated,
-    load_agent,
 )
+from o_platform.agents.request_keys import request_key
+from o_platform.agents.stored_messages import stored_message
+from o_platform.agents.turn_batch import ThreadTurnRecord, TurnRecord
+from o_platform.agents.turns import LONGEST_HISTORY, LoadedAgent, count_searchable, load_agent
 from o_platform.bridge.background import early_end
 from o_platform.bridge.commits import GroupCommit
 from o_platform.bridge.contexts import CachedAgent, ContextCache

@@ -20,7 +20,8 @@ from psycopg import AsyncConnection
 from o_contracts.bridge import HOST_CALL, START, HostCallRequest, HostCallResult
 from o_contracts.llm import LlmMessage, LlmRequest
 from o_contracts.messages import Block
-from o_platform.agents.turns import fetch_secrets, write_journal
+from o_platform.agents.past_runs import write_journal
+from o_platform.agents.turns import fetch_secrets
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.memo import Kind, Memo, digest_tool

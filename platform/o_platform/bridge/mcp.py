@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from o_contracts.bridge import ToolCallRequest, ToolCallResult
 from o_contracts.messages import ToolReturn
 from o_platform.agents.mcp_repository import McpTarget, find_target
-from o_platform.agents.turns import write_journal
+from o_platform.agents.past_runs import write_journal
 from o_platform.bridge.host_calls import known_result
 from o_platform.bridge.memo import digest_tool
 from o_platform.bridge.postgres import Postgres

@@ -18,7 +18,7 @@ import msgspec
 
 from o_contracts.bridge import Start
 from o_contracts.llm import LlmRequest
-from o_platform.agents.turns import JournalRow
+from o_platform.agents.past_runs import JournalRow
 
 Kind = Literal["llm", "tool", "host"]
 T = TypeVar("T")

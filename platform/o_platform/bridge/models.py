@@ -31,7 +31,7 @@ from o_contracts.llm import (
     ProviderTrace,
     ToolCallDelta,
 )
-from o_platform.agents.turns import JournalRow, write_journal
+from o_platform.agents.past_runs import JournalRow, write_journal
 from o_platform.bridge.connection import Connection, Stream
 from o_platform.bridge.counters import Counters
 from o_platform.bridge.lru import Lru

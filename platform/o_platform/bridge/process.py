@@ -10,8 +10,8 @@ from typing import Final
 from psycopg import AsyncConnection
 
 from o_platform.agents.background_turns import delete_old_events
+from o_platform.agents.past_runs import delete_old_journal, next_epoch
 from o_platform.agents.step_traces import delete_old_traces
-from o_platform.agents.turns import delete_old_journal, next_epoch
 from o_platform.bridge.background import Background
 from o_platform.bridge.bench import BenchRecords
 from o_platform.bridge.commits import GroupCommit

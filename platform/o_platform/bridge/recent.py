@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final, NamedTuple
 
 from o_contracts.bridge import TurnOpen
-from o_platform.agents.turns import REPEAT_WINDOW_S, FinishedRun
+from o_contracts.ids import new_id
+from o_platform.agents.past_runs import REPEAT_WINDOW_S, FinishedRun
+from o_platform.agents.request_keys import request_key
 from o_platform.bridge.lru import Lru
 from o_platform.bridge.memo import Memo
-from o_platform.bridge.turn import Turn, TurnKey
+from o_platform.bridge.turn import Opening, Turn, TurnKey
 
 FINISHED_TURNS: Final = 1024
 """Outcomes at hand; older ones are read from the database."""
@@ -53,19 +56,31 @@ class Recent:
         """
         self._gone.put(turn.key, Gone(turn.run_id, turn.memo, turn.journaled))
 
-    def take_gone(self, key: TurnKey) -> Gone | None:
-        """What the last attempt of this request got, for the next one."""
-        return self._gone.pop(key)
+    def turn_of(self, key: TurnKey, opening: Opening) -> Turn:
+        """A turn for this request, with what its last attempt got, if there was one."""
+        gone = self._gone.pop(key)
+        if gone is None:
+            return Turn(key, opening, new_id("run"), Memo())
+        turn = Turn(key, opening, gone.run_id, gone.memo)
+        turn.journaled = gone.journaled
+        return turn
 
-    def note(self, request: TurnOpen, key: TurnKey) -> None:
-        """Remember under which name this client, agent and body were seen last."""
-        self._repeats.put((request.client, request.agent_id, request.body_digest), key)
+    def key_of(self, request: TurnOpen, open_turns: Container[TurnKey], now: float) -> TurnKey:
+        """The name of a request; an SDK's retry without one of its own is called what it repeats.
 
-    def repeated(self, request: TurnOpen) -> TurnKey | None:
-        """The name under which the request that an SDK repeats was seen last."""
-        return self._repeats.get((request.client, request.agent_id, request.body_digest))
+        That is the last one with its client, agent and body, while it has no outcome or ended
+        within the window of repeats.
+        """
+        said = (request.client, request.agent_id, request.body_digest)
+        if request.sdk_retry > 0 and not request.otids:
+            earlier = self._repeats.get(said)
+            if earlier is not None and (earlier in open_turns or self._ended_lately(earlier, now)):
+                return earlier
+        key = TurnKey(request.agent_id, request_key(request))
+        self._repeats.put(said, key)
+        return key
 
-    def ended_lately(self, key: TurnKey, now: float) -> bool:
+    def _ended_lately(self, key: TurnKey, now: float) -> bool:
         """Whether the request ended within the window of repeats, or left something behind."""
         entry = self._finished.get(key)
         if entry is not None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from o_contracts.bridge import ContextFound, ContextRead, TurnCommit
 from o_contracts.messages import Message
-from o_platform.agents.turns import FinishedRun, Past
+from o_platform.agents.past_runs import FinishedRun, Past
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.turn import Caller, Turn
 from o_platform.bridge.views import AgentView

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -22,6 +23,9 @@ TYPES_BY_ROLE: Final = {
     "assistant": "assistant_message",
     "tool": "tool_return_message",
 }
+LEAST: Final = timedelta(microseconds=1)
+"""What moments are told apart by."""
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Search:
@@ -49,7 +53,7 @@ class Search:
             agent_id,
             types=[TYPES_BY_ROLE[role] for role in query.roles or TYPES_BY_ROLE],
             since=_date(query.start_date),
-            until=_earlier(_date(query.end_date), before),
+            until=_earlier(_just_after(_end(query.end_date)), before),
         )
         vector = await query_vector(self._embedders, self._message_model, wanted)
         vault = self._database.vault
@@ -71,7 +75,7 @@ class Search:
             query.top_k,
             query.tag_match_mode,
             _date(query.start_datetime),
-            _date(query.end_datetime),
+            _end(query.end_datetime),
         )
         async with self._database.reading() as session:
             held = await archives_of(session, agent_id)
@@ -92,6 +96,20 @@ def _date(text: str) -> datetime | None:
     except ValueError as error:
         raise ToolError(f"{text!r} is not a date in ISO 8601, such as 2026-01-31") from error
     return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _end(text: str) -> datetime | None:
+    """The last moment that a text names: a day's, for a day without a time of day."""
+    date = _date(text)
+    if date is None or not _DAY.fullmatch(text):
+        return date
+    return date + (timedelta(days=1) - LEAST)
+
+
+def _just_after(date: datetime | None) -> datetime | None:
+    """The next moment; None, which restricts nothing, after the last one there is."""
+    last = datetime.max.replace(tzinfo=UTC)
+    return None if date is None or date >= last else date + LEAST
 
 
 def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Collection, Coroutine
+from functools import partial
 
 from o_contracts.bridge import (
     TURN_ABANDON,
@@ -24,14 +25,12 @@ from o_contracts.bridge import (
     TurnAbandon,
     TurnCommit,
     TurnCommitted,
-    TurnOpen,
     TurnPublish,
 )
 from o_contracts.control import RunningTurn
 from o_contracts.ids import new_id
 from o_contracts.messages import Usage
-from o_platform.agents.request_keys import request_key
-from o_platform.agents.turns import FinishedRun
+from o_platform.agents.past_runs import FinishedRun
 from o_platform.bridge.answers import finished_run, send_outcome, send_turn
 from o_platform.bridge.approvals import refusal
 from o_platform.bridge.background import Background
@@ -41,7 +40,7 @@ from o_platform.bridge.fencing import BusyError, FencedError, Tokens
 from o_platform.bridge.holdings import OverloadedError
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.recent import Recent
-from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused, Settle
+from o_platform.bridge.records import Committed, Duplicate, Outcome, Records, Refused
 from o_platform.bridge.table import TurnTable
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Opening, State, Turn, TurnKey, cancelled
@@ -82,7 +81,7 @@ class TurnService:
     def open(self, opening: Opening) -> None:
         """Answer with an outcome, join, or queue (op `turn.open`)."""
         self._counters.opened += 1
-        key = self._key_of(opening.request)
+        key = self._recent.key_of(opening.request, self._table, self._loop.time())
         finished = self._recent.finished(key)
         if finished is not None:
             self._answer(opening, finished)
@@ -114,10 +113,11 @@ class TurnService:
         except BadInputError as error:
             settle(Refused(error))
             return
-        if self._is_background(turn):
-            self._tasks.spawn(self._commit_published(turn, body, settle))
-        else:
+        if self._background is None or not turn.opening.request.background:
             self.records.commit(turn, body, settle)
+            return
+        commit = partial(self.records.commit, turn, body)
+        self._tasks.spawn(self._background.commit(turn, commit, settle))
 
     def publish(self, connection: Connection, exchange: int, body: TurnPublish) -> None:
         """Store events of a background turn (op `turn.publish`)."""
@@ -141,11 +141,13 @@ class TurnService:
             return
         extra = {"run_id": turn.run_id, "code": body.code}
         _log.info("turn abandoned: %s", body.message, extra=extra)
-        if body.is_final and self._background is not None and turn.published is not None:
+        if body.is_final and self._background is not None:
             duration_us = int((self._loop.time() - turn.started_at) * 1e6)
             self._background.fail(turn, body, duration_us)
-            self._over(turn, OError(body.message))
-            return
+            if turn.published is not None:
+                self._over(turn, OError(body.message))
+                return
+            turn.run_id = new_id("run")  # of another attempt; the failed run keeps its own
         self._give_up(turn)
 
     def cancel(self, connection: Connection, exchange: int) -> None:
@@ -204,18 +206,6 @@ class TurnService:
 
     # Opening
 
-    def _key_of(self, request: TurnOpen) -> TurnKey:
-        if request.sdk_retry > 0 and not request.otids:
-            earlier = self._recent.repeated(request)
-            if earlier is not None and self._is_remembered(earlier):
-                return earlier
-        key = TurnKey(request.agent_id, request_key(request))
-        self._recent.note(request, key)
-        return key
-
-    def _is_remembered(self, key: TurnKey) -> bool:
-        return key in self._table or self._recent.ended_lately(key, self._loop.time())
-
     def _join(self, turn: Turn, opening: Opening) -> None:
         self._counters.joined += 1
         self._table.join(turn, opening)
@@ -229,7 +219,8 @@ class TurnService:
             )
 
     def _enqueue(self, key: TurnKey, opening: Opening) -> None:
-        turn = self._new_turn(key, opening)
+        turn = self._recent.turn_of(key, opening)
+        self._counters.resumed += bool(turn.memo)
         self._table.add(turn)
         if self.records.needs_look_up(turn):
             turn.looking_up = True
@@ -238,16 +229,6 @@ class TurnService:
             self._grant(turn)
         else:
             turn.timer = self._loop.call_later(self._wait_s, self._waited, turn)
-
-    def _new_turn(self, key: TurnKey, opening: Opening) -> Turn:
-        gone = self._recent.take_gone(key)
-        if gone is None:
-            return Turn(key, opening, new_id("run"), Memo())
-        if gone.memo:
-            self._counters.resumed += 1
-        turn = Turn(key, opening, gone.run_id, gone.memo)
-        turn.journaled = gone.journaled
-        return turn
 
     def _waited(self, turn: Turn) -> None:
         holder = self._table.holder(turn)
@@ -316,39 +297,22 @@ class TurnService:
             return
         if turn.is_cancelled:
             return
-        if self._is_background(turn) and turn.published is None:
-            self._tasks.spawn(self._prepare(turn, self._make_known(turn, view)))
+        background = self._background
+        if background is not None and opening.request.background and turn.published is None:
+            self._tasks.spawn(self._prepare(turn, self._make_known(turn, view, background)))
             return
         self._table.start(turn, self._tokens.fresh())
         turn.view = view
         turn.started_at = turn.active_at = self._loop.time()
         send_turn(turn, view)
 
-    def _is_background(self, turn: Turn) -> bool:
-        return self._background is not None and bool(turn.opening.request.background)
-
-    async def _make_known(self, turn: Turn, view: AgentView) -> None:
-        if self._background is None:
-            return
-        published = await self._background.begin(turn, view.base.agent_id)
+    async def _make_known(self, turn: Turn, view: AgentView, background: Background) -> None:
+        published = await background.begin(turn, view.base.agent_id)
         if turn.state is State.WAITING:
             turn.published = published
             self._start(turn, view)
 
     # Ending
-
-    async def _commit_published(self, turn: Turn, body: TurnCommit, settle: Settle) -> None:
-        """A background turn's outcome is there when all of its events are."""
-        if self._background is None:
-            return
-        await self._background.written()
-
-        def told(outcome: Outcome) -> None:
-            settle(outcome)
-            if self._background is not None:
-                self._background.committed(turn)
-
-        self.records.commit(turn, body, told)
 
     def _settled(
         self,

@@ -11,7 +11,7 @@ from typing import Final
 
 from o_contracts.bridge import ContextFound, ContextRead, TurnCommit
 from o_contracts.messages import Message
-from o_platform.agents.turns import Past
+from o_platform.agents.past_runs import Past
 from o_platform.bridge.memo import Memo
 from o_platform.bridge.records import Committed, Remembered, Settle
 from o_platform.bridge.search import Search

@@ -26,7 +26,7 @@ class TurnTable:
         self._held = Holdings()
         self._lanes = Lanes()
 
-    def __contains__(self, key: TurnKey) -> bool:
+    def __contains__(self, key: object) -> bool:
         """Whether the request has a turn without an outcome."""
         return key in self._turns
 

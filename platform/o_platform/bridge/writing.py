@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from o_contracts.bridge import Compaction
 from o_contracts.messages import Block
 from o_platform.agents.document_repository import write_windows
+from o_platform.agents.past_runs import fetch_finished
 from o_platform.agents.sleeptime_turns import Begun, count_turns
 from o_platform.agents.step_traces import StepTrace, write_traces
 from o_platform.agents.turn_batch import (
@@ -41,7 +42,7 @@ from o_platform.agents.turn_edits import (
     requests_with_run,
     write_blocks,
 )
-from o_platform.agents.turns import begin_window, fetch_finished
+from o_platform.agents.turns import begin_window
 from o_platform.agents.unit import HoldersChangedError
 from o_platform.bridge.contexts import ContextCache
 from o_platform.bridge.overlay import BlockEdits, MemoryConflictError, Overlay

@@ -110,7 +110,7 @@ SEALED: Final = (
     BLOCK_VALUE, VERSION_VALUE, PASSAGE_TEXT, SECRET_VALUE, SERVER_CONFIG, SCHEDULED_TURN,
     BACKGROUND_BODY, EVENT_DATA, FILE_CONTENT, FILE_DATA, MESSAGE_BODY, TRACE_BODY,
 )  # fmt: skip
-"""Every sealed column but the journal's, whose rows live for a day at most (`agents.turns`)."""
+"""Every sealed column but the journal's, whose rows live for a day at most (`agents.past_runs`)."""
 
 
 def vault_of(session: AsyncSession) -> Vault:

@@ -90,18 +90,15 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Platform:
-    """Everything the API needs.
+    """Everything the API needs; it serves agents and steers rollouts before `running` has begun."""
 
-    `leads` is false in a process that only answers: it serves agents, steers rollouts, and starts
-    nothing in the background.
-    """
-
-    def __init__(self, settings: Settings, database: Database, *, leads: bool = True) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
         """Nothing connects yet."""
         self.settings = settings
         self.database = database
-        self.leads = leads
         self.board = Board(SystemClock())
+        for name in (*STAGES, *ALWAYS):
+            self.board.write(name, "waiting")
         self.cache = BridgeCache(settings.run / "bridge.sock")
         self.sealing = SealingKeeper(database, self.cache, KeySource.of(settings))
         self.running_turns = RunningTurnsOfBridge(settings.run / "bridge.sock")
@@ -184,8 +181,6 @@ class Platform:
 
     def coming(self) -> list[str]:
         """Names of what is not up yet."""
-        if not self.leads:
-            return ["the leading control plane"]
         return [name for name, note in self.board.notes.items() if note.condition in _NOT_UP]
 
     @asynccontextmanager
@@ -197,21 +192,21 @@ class Platform:
                 yield
                 background.cancel()
         finally:
-            await self.sandbox.close()
-            if self._delivery is not None:
-                await self._delivery.close()
-            if self._ground is not None:
-                await self._ground.close()
-            await self.turns.close()
-            await self.gateway.close()
-            await self.cache.close()
-            await self.database.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """End everything that was opened on the way."""
+        await self.sandbox.close()
+        if self._delivery is not None:
+            await self._delivery.close()
+        if self._ground is not None:
+            await self._ground.close()
+        await self.turns.close()
+        await self.gateway.close()
+        await self.cache.close()
+        await self.database.close()
 
     async def _background(self) -> None:
-        if not self.leads:
-            return
-        for name in (*STAGES, *ALWAYS):
-            self.board.write(name, "waiting")
         events = SupervisorEvents(self.database, self.settings.home / "log" / "events.jsonl")
         async with asyncio.TaskGroup() as tasks:
 

@@ -23,7 +23,8 @@ class ToolDefinitionError(Exception):
 class Definition:
     """A function that can be a tool.
 
-    `parameters` is a JSON schema; `arguments_type` checks arguments against it. `adapter` is source
+    `parameters` is a JSON schema; `arguments_type` checks arguments against what the hints say, and
+    is a plain dict where a schema was given instead of hints. `adapter` is source
     to put after the tool's own, whose function takes plain JSON and makes the objects that the tool
     wants; empty where JSON is enough. `tier` and `grants` are what the author wrote in `@tool(…)`,
     None and empty where nothing was.
@@ -32,7 +33,7 @@ class Definition:
     name: str
     description: str
     parameters: dict[str, Any]
-    arguments_type: type[msgspec.Struct]
+    arguments_type: Any
     line: int
     is_marked: bool = False
     tier: Tier | None = None

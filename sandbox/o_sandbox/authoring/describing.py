@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -31,13 +33,21 @@ def describe(source: str) -> list[Definition]:
     return [_definition(node, names) for node in marked or public]
 
 
-def describe_function(source: str, name: str = "", *, needs_text: bool = True) -> Definition:
+def describe_function(
+    source: str,
+    name: str = "",
+    *,
+    needs_text: bool = True,
+    given: Mapping[str, Any] | None = None,
+) -> Definition:
     """One function: the named one, else the one under `@tool`, else the last public one.
 
     Args:
         source: Python source.
         name: the function's name; empty to choose.
         needs_text: refuse a function without a docstring.
+        given: a JSON schema of its arguments, which takes the place of what the hints say; hints
+            that cannot be read, or are not there, then only leave arguments unchecked.
 
     Raises:
         ToolDefinitionError: the source is no Python, has no such function, or it cannot be a tool.
@@ -46,7 +56,14 @@ def describe_function(source: str, name: str = "", *, needs_text: bool = True) -
     names = Names(module)
     nodes = ast.walk(module) if name else module.body
     found = [node for node in nodes if isinstance(node, Function)]
-    return _definition(_chosen(found, name, names), names, needs_text=needs_text)
+    node = _chosen(found, name, names)
+    try:
+        definition = _definition(node, names, needs_text=needs_text)
+    except ToolDefinitionError:
+        if given is None or (needs_text and not _says(node)):
+            raise
+        return _as_given(node, names, given)
+    return definition if given is None else replace(definition, parameters=dict(given))
 
 
 def _parse(source: str) -> ast.Module:
@@ -92,6 +109,41 @@ def _definition(node: Function, names: Names, *, needs_text: bool = True) -> Def
         tier=tier,
         grants=grants,
         adapter=_adapter(node, classes, readings),
+    )
+
+
+def _says(node: Function) -> str:
+    return split_docstring(ast.get_docstring(node) or "")[0]
+
+
+def _as_given(node: Function, names: Names, given: Mapping[str, Any]) -> Definition:
+    """A function that can be called with what a schema allows, whatever its hints."""
+    known = given.get("properties")
+    allowed = frozenset(known) if isinstance(known, dict) else frozenset()
+    for parameter in node.args.posonlyargs:
+        raise ToolDefinitionError(
+            f"parameter {parameter.arg!r} of {node.name} must be passable by name",
+            parameter.lineno,
+        )
+    with_default = _defaults(node)
+    for parameter in (*node.args.args, *node.args.kwonlyargs):
+        if parameter.arg not in allowed and parameter.arg not in with_default:
+            raise ToolDefinitionError(
+                f"parameter {parameter.arg!r} of {node.name} is not in the schema that came with "
+                "the source, and nothing else fills it in; add it, or give it a default",
+                parameter.lineno,
+            )
+    mark = _mark(node, names)
+    tier, grants = _options(mark) if mark is not None else (None, ())
+    return Definition(
+        name=node.name,
+        description=_says(node),
+        parameters=dict(given),
+        arguments_type=dict[str, Any],
+        line=node.lineno,
+        is_marked=mark is not None,
+        tier=tier,
+        grants=grants,
     )
 
 

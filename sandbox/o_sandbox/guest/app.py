@@ -20,11 +20,13 @@ from dateutil import parser, relativedelta, rrule, tz  # noqa: E402, F401
 import call  # noqa: E402
 import files  # noqa: E402
 import heap  # noqa: E402
+import models  # noqa: E402
 import world  # noqa: E402
 import wit_world  # noqa: E402
 
 world.furnish(UNAVAILABLE)
 files.furnish()
+models.furnish()
 
 
 class WitWorld(wit_world.WitWorld):

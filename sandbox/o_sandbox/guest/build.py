@@ -26,7 +26,10 @@ from pathlib import Path
 
 GUEST = Path(__file__).parent
 BUILT = GUEST.parent / "_built"
-SOURCES = ("app.py", "call.py", "files.py", "heap.py", "stdlib.py", "world.py", "python.wit")
+SOURCES = (
+    "app.py", "call.py", "conversions.py", "files.py", "heap.py", "models.py", "stdlib.py",
+    "world.py", "python.wit",
+)  # fmt: skip
 PATCHER = "immortals.py"
 BAKED = {
     "jinja2": "jinja2",

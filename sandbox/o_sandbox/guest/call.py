@@ -26,6 +26,11 @@ _PIECE = 4096
 _MESSAGE_CHARS = 4096
 _TRACEBACK_CHARS = 16384
 
+_MISSING_MODULE = (
+    "A tool of this tier finds the standard library, jinja2, yaml, dateutil and part of pydantic; "
+    "it reaches the network by `o.http.fetch`. Native packages need the tier `container`."
+)
+
 _loads, _dumps, _compile, _exec, _isawaitable = (
     json.JSONDecoder().decode, json.dumps, compile, exec, inspect.isawaitable
 )  # fmt: skip
@@ -73,6 +78,8 @@ def plain(value):
     Raises:
         TypeError: there is none.
     """
+    if hasattr(type(value), "model_dump"):
+        return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
@@ -179,6 +186,8 @@ def _described(error, filename, code):
     kind = type(error).__name__
     try:
         frames = traceback.extract_tb(error.__traceback__)
+        if kind == "ModuleNotFoundError":
+            error.add_note(_MISSING_MODULE)
         own = next((at for at, each in enumerate(frames) if each.filename == filename), len(frames))
         lines = traceback.format_list(frames[own:]) + traceback.format_exception_only(error)
         text = "Traceback (most recent call last):\n" + "".join(lines)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,17 @@ from o_platform.wiring import Platform
 OTHER_LINEAGE_KEY = 0x2A
 
 
+class Answering(Platform):
+    """Serves the API, and starts nothing in the background."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self.close()
+
+
 @pytest.fixture
 def settings(short_tmp: Path) -> Settings:
     return Settings(home=short_tmp, run_dir=short_tmp, max_body_bytes=256 * 1024)
@@ -33,7 +45,7 @@ def socket(settings: Settings, database_url: str) -> Iterator[Path]:
     asyncio.run(_seed(database_url))
     path = settings.run / "control.sock"
     listener = control_socket(path)
-    platform = Platform(settings, Database(database_url, vault_of_tests()), leads=False)
+    platform = Answering(settings, Database(database_url, vault_of_tests()))
     config = uvicorn.Config(create_app(platform), log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))

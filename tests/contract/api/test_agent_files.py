@@ -124,6 +124,36 @@ def test_a_file_of_the_retired_server(letta: Letta, http: httpx.Client) -> None:
         assert part in notes
 
 
+def test_a_file_written_as_a_string_of_json(letta: Letta) -> None:
+    twice = json.dumps(json.dumps(file_of()))
+    assert take_in(letta, twice.encode()).name == "ada"
+
+
+def test_what_the_retired_server_put_into_tools(letta: Letta, http: httpx.Client) -> None:
+    beat = {"type": "boolean", "description": "go on"}
+    arguments = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "request_heartbeat": beat},
+        "required": ["n", "request_heartbeat"],
+    }
+    file = file_of(secrets={"KEY": "", "OTHER": ""}, tool_ids=["tool-1", "tool-3"])
+    file["tools"][1]["json_schema"] = {"name": "double", "parameters": arguments}
+    stub = "def remote(**kwargs):\n    raise RuntimeError('not here')"
+    file["tools"].append(
+        {"id": "tool-3", "name": "remote", "tool_type": "external_mcp", "source_code": stub,
+         "json_schema": {"name": "remote", "parameters": {"type": "object"}}}
+    )  # fmt: skip
+    data = {"file": ("ada.af", json.dumps(file).encode())}
+    answer = http.post("/v1/agents/import", files=data).json()
+    agent = letta.agents.retrieve(answer["agent_ids"][0])
+    (tool,) = agent.tools
+    parameters: Any = (tool.json_schema or {})["parameters"]
+    assert (list(parameters["properties"]), parameters["required"]) == (["n"], ["n"])
+    assert letta.agents.tools.run("double", agent_id=agent.id, args={"n": 4}).func_return == 8
+    assert "'remote' (external_mcp) runs on a server of its own" in "\n".join(answer["notes"])
+    assert "ada: set its secrets again: KEY, OTHER" in answer["notes"]
+
+
 def test_what_is_exported_is_imported(letta: Letta) -> None:
     tool = letta.tools.create(source_code=TOOL.replace("double", "twice"))
     agent = letta.agents.create(

@@ -39,6 +39,8 @@ def test_archival_memory_of_an_agent(letta: Letta) -> None:
     assert len(search(top_k=1)) == 1
     assert search(end_datetime=then + timedelta(hours=1)) == [tea.id]
     assert search(start_datetime=then + timedelta(hours=1)) == [dog.id]
+    assert search(start_datetime="2026-01-02", end_datetime="2026-01-02") == [tea.id]
+    assert search(end_datetime="2026-01-01") == []
 
     listed = letta.agents.passages.list(agent.id)
     assert [one.id for one in listed] == [tea.id, dog.id]

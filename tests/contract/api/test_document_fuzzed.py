@@ -93,7 +93,7 @@ def _part(value: Any) -> Any:
 
 
 def _is_told(response: httpx.Response) -> bool:
-    """An answer, a refusal, or a 501 or 503 that says why (this control plane leads nothing)."""
+    """An answer, a refusal, or a 501 or 503 that says why (this control plane starts nothing)."""
     if response.status_code < 500:
         return True
     told = response.json()

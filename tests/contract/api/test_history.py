@@ -182,6 +182,8 @@ def test_runs_and_steps(letta: Letta, http: httpx.Client, database_url: str) -> 
     assert letta.steps.retrieve(step.id).total_tokens == 13
     assert letta.steps.metrics.retrieve(step.id).llm_request_ns == 1_000_000
     assert len(list(letta.steps.list(agent_id=agent.id, limit=2))) == 5
+    for model, count in (("echo", 5), ("o/echo", 5), ("ech", 0)):
+        assert len(letta.steps.list(agent_id=agent.id, model=model).items) == count
     assert letta.steps.list(start_date="2027-01-01T00:00:00Z").items == []
     assert letta.runs.list(active=True).items == []
     assert letta.runs.list(statuses=["failed"]).items == []
@@ -206,6 +208,10 @@ def test_messages_are_searched_everywhere_or_of_one_agent(letta: Letta, database
     assert {hit.message_id for hit in mine} == {said[0].id, said[1].id}
     assert all(hit.agent_id == first.id for hit in mine)
     assert letta.messages.search(query="dog", start_date="2999-01-01T00:00:00Z") == []
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert letta.messages.search(query="dog", start_date="2020-01-01", end_date=today) != []
+    assert letta.messages.search(query="dog", end_date="9999-12-31") != []
+    assert letta.messages.search(query="dog", end_date="2020-01-01") == []
     assert letta.messages.search(query="zebra") == []
     with pytest.raises(letta_client.UnprocessableEntityError):
         letta.messages.search(query="dog", search_mode="magic")  # type: ignore[arg-type]

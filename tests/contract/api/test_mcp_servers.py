@@ -108,5 +108,12 @@ def test_programs_are_for_operators(http: httpx.Client) -> None:
     body = {"server_name": "x", "config": STDIO}
     answer = http.post("/v1/mcp-servers/", json=body, headers={"x-o-role": "client"})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    wrong = http.post("/v1/mcp-servers/", json={"server_name": "x", "config": {"server_url": "x"}})
-    assert wrong.status_code == 422
+    for config, places in (
+        ({"server_url": "x"}, [["streamable_http", "server_url"]]),
+        ({"mcp_server_type": "sse"}, [["sse", "server_url"]]),
+        ({"command": 5}, [["stdio", "command"]]),
+        ({"mcp_server_type": "telepathy"}, [[]]),
+    ):  # what is wrong with the kind that is meant, and nothing of the other
+        wrong = http.post("/v1/mcp-servers/", json={"server_name": "x", "config": config})
+        assert wrong.status_code == 422
+        assert [one["loc"][2:] for one in wrong.json()["detail"]] == places

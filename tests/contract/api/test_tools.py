@@ -52,6 +52,33 @@ def add(a: int, b: int = 2) -> int:
 UNKNOWN = "tool-2f9934b6-6825-4a8e-94de-4a65fb310e72"
 
 
+def test_a_schema_that_comes_with_the_source_counts(letta: Letta) -> None:
+    source = "def half(x, digits=1):\n    'Halve a number.'\n    return round(x / 2, digits)"
+    arguments = {
+        "type": "object",
+        "properties": {"x": {"type": "number", "description": "what to halve"}},
+        "required": ["x"],
+    }
+    schema = {"name": "half", "description": "Half of it.", "parameters": arguments}
+    given = letta.tools.create(source_code=source, json_schema=schema)
+    assert given.json_schema == schema
+    agent = letta.agents.create(tool_ids=[given.id])
+    assert letta.agents.tools.run("half", agent_id=agent.id, args={"x": 3}).func_return == 1.5
+    letta.tools.delete(given.id)
+
+    only = letta.tools.create(source_code=source, args_json_schema=arguments)
+    assert (only.json_schema or {})["parameters"] == arguments
+    assert only.description == "Halve a number."
+    changed = letta.tools.update(only.id, source_code=source.replace("digits=1", "digits=2"))
+    assert (changed.json_schema or {})["parameters"] == arguments
+    wider = {**arguments, "properties": {**arguments["properties"], "digits": {"type": "integer"}}}  # type: ignore[dict-item]
+    widened = letta.tools.update(only.id, args_json_schema=wider)
+    assert (widened.json_schema or {})["parameters"] == wider
+    letta.tools.delete(only.id)
+    with pytest.raises(APIStatusError, match="needs a type hint"):
+        letta.tools.create(source_code=source)
+
+
 def test_a_tool_lives(letta: Letta) -> None:
     tool = letta.tools.create(source_code=ADD, tags=["math"])
     assert (tool.name, tool.description, tool.tool_type) == ("add", "Add numbers.", "custom")

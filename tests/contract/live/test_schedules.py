@@ -57,8 +57,10 @@ def test_schedules_are_listed_and_deleted(letta: Letta) -> None:
     with pytest.raises(NotFoundError):
         letta.agents.schedule.retrieve(ids[0], agent_id=agent_id)
     bad = {"type": "recurring", "cron_expression": "every day"}
-    with pytest.raises(UnprocessableEntityError, match="five fields"):
+    with pytest.raises(UnprocessableEntityError, match="five fields") as refused:
         letta.agents.schedule.create(agent_id, messages=SAID, schedule=bad)  # type: ignore[arg-type]
+    (wrong,) = refused.value.body["detail"]  # type: ignore[index]
+    assert wrong["loc"] == ["body", "schedule", "recurring", "cron_expression"]
 
 
 async def test_a_run_that_is_sent_again_runs_once(live: Live, letta: Letta) -> None:

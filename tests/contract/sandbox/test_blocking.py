@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from o_platform.tooling.fetch import Fetcher
+from o_platform.tooling.local import local_grants
 from o_sandbox.blocking import BlockingSandbox
 from o_sandbox.keeper import EngineKeeper
 from o_sandbox.limits import Limits
@@ -44,6 +46,24 @@ def test_limits_grants_and_output_are_those_of_the_sandbox(sandbox: BlockingSand
     assert sandbox.run(source, {}).reason == "denied"
     spin = "def f():\n    while True:\n        pass"
     assert sandbox.run(spin, {}, Limits(wall_s=20, cpu_s=0.2)).reason == "timeout"
+
+
+def test_programs_grant_what_tools_of_agents_are_granted(sandbox: BlockingSandbox) -> None:
+    granted = ["scratch", "o.sleep", "http.fetch:127.0.0.1", "secrets.use:KEY"]
+    source = """
+import o, pathlib, time
+def f(path):
+    time.sleep(0.01)
+    pathlib.Path(path).write_text("kept")
+    try:
+        o.http.fetch(url="http://127.0.0.1/", headers={"x": o.secrets.use(name="KEY")})
+    except o.HostError as refused:
+        return [pathlib.Path(path).read_text(), o.secrets.use(name="KEY"), str(refused)]
+"""
+    grants = local_grants(granted, {"KEY": "hidden"}, Fetcher())
+    text, secret, refused = sandbox.run(source, {"path": "/scratch/a"}, Limits(), grants).value
+    assert (text, secret) == ("kept", "{{secret:KEY}}")
+    assert "not a public address" in refused
 
 
 @pytest.mark.parametrize("source", ["x = 1", "def a(): ...\ndef b(): ...", "def ("])

@@ -188,11 +188,16 @@ async def test_blocks_are_made_edited_renamed_and_removed_like_files(
         file_call("str_replace", path="person", old_string="Ada", new_string="Ada L."),
         file_call("delete", path="old"),
         file_call("view", path="plan"),
+        file_call("view"),
+        file_call("view", path="/memories"),
     ]
     results = [await worker.tool(turn, "memory", call, seq=seq) for seq, call in enumerate(calls)]
-    assert [result.result.status for result in results] == ["success"] * 7
+    assert [result.result.status for result in results] == ["success"] * 9
     assert results[5].removed
     assert results[6].result.tool_return == "/memories/plan\n1: a\n2: a2\n3: c"
+    everything = results[7].result.tool_return
+    assert "/memories/person" in everything
+    assert results[8].result.tool_return == everything
     wrong = {
         "read-only": file_call("delete", path="law"),
         "there is a memory block 'law' already": file_call("create", path="law"),
@@ -200,7 +205,7 @@ async def test_blocks_are_made_edited_renamed_and_removed_like_files(
         "needs insert_text": file_call("insert", path="plan"),
         "must name a memory block": file_call("delete", path="/memories/"),
     }
-    for seq, (reason, call) in enumerate(wrong.items(), 7):
+    for seq, (reason, call) in enumerate(wrong.items(), 9):
         assert reason in (await worker.tool(turn, "memory", call, seq=seq)).result.tool_return
     await worker.commit(agent, turn)
 
@@ -276,6 +281,11 @@ async def test_the_conversation_is_searched_by_text_and_role(
     assert await found(query="about", limit=1) == ["echo: about coffee"]
     assert await found(limit=1) == ["echo: about coffee"]
     assert await found(query="coffee", end_date="2020-01-01") == []
+    rows.all("UPDATE messages SET created_at = '2026-03-04T23:59:59.999999Z'")
+    day = {"start_date": "2026-03-04", "end_date": "2026-03-04"}
+    assert await found(limit=1, **day) == ["echo: about coffee"]
+    assert await found(limit=1, end_date="2026-03-03") == []
+    assert await found(limit=1, end_date="9999-12-31") == ["echo: about coffee"]
 
 
 async def test_a_search_that_fails_is_answered(bridge: Any, new_worker: Any, rows: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -37,6 +38,9 @@ def test_a_turn_and_the_one_behind_it_are_cancelled(platform: TurnPlatform) -> N
         (running,) = (run for run in runs if run.status == "running")
         retrieved = platform.letta.runs.retrieve(running.id)
         assert (retrieved.status, retrieved.stop_reason) == ("running", None)
+        for among in ({"active": True}, {}):  # a client that asks for every page sees each once
+            paged = platform.letta.runs.list(agent_id=agent_id, limit=1, **among)  # type: ignore[arg-type]
+            assert [run.id for run in islice(paged, 5)] == [waiting.id, running.id]
 
         messages = platform.letta.agents.messages
         assert messages.cancel(agent_id, run_ids=[waiting.id]) == {waiting.id: "cancelled"}
@@ -84,3 +88,16 @@ def test_a_waiting_approval_can_be_withdrawn(platform: TurnPlatform) -> None:
     assert messages.cancel(agent_id) == {}
     assert platform.letta.agents.retrieve(agent_id).pending_approval is None
     assert messages.create(agent_id, input="hi").messages[0].content == "scripted: hi"
+
+
+def test_a_cancellation_ends_a_turn_within_a_tenth_of_a_second(platform: TurnPlatform) -> None:
+    agent_id, took = platform.agent(), []
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(4):  # the quickest counts: others do other work on this machine
+            turn = pool.submit(platform.send, agent_id, {"input": "slow 1"})
+            active(platform, agent_id, 1)
+            began = time.monotonic()
+            platform.letta.agents.messages.cancel(agent_id)
+            assert turn.result(20).json()["stop_reason"]["stop_reason"] == "cancelled"
+            took.append(time.monotonic() - began)
+    assert min(took) < 0.1, took

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.integration.turns.conftest import TurnPlatform
@@ -37,6 +39,32 @@ def test_a_conversation_is_deleted_during_its_turn(platform: TurnPlatform) -> No
     assert platform.http.post(path, json={"input": "hi"}).status_code == 404
     follow: Any = platform.letta.agents.messages.create(agent_id, input="fine")
     assert follow.messages[0].content == "scripted: fine"
+
+
+def test_a_failed_turn_leaves_its_run_and_may_be_sent_again(platform: TurnPlatform) -> None:
+    agent_id = platform.agent()
+    body = {"messages": [{"role": "user", "content": "fail at first", "otid": str(uuid4())}]}
+    text = platform.http.post(
+        f"/v1/agents/{agent_id}/messages", json={**body, "streaming": True}
+    ).text
+    failed = re.findall(r"run-[0-9a-f-]{36}", text)[0]
+    runs = platform.letta.runs
+
+    def kept() -> bool:
+        return [run.id for run in runs.list(agent_id=agent_id, statuses=["failed"])] == [failed]
+
+    assert asyncio.run(until(kept, 30))
+    run = runs.retrieve(failed)
+    assert (run.status, run.stop_reason, run.background) == ("failed", "llm_api_error", False)
+    assert list(runs.messages.list(failed)) == []
+    again = platform.http.post(f"/v1/agents/{agent_id}/messages", json=body).json()
+    assert again["messages"][-1]["content"] == "now it works"
+    (other,) = again["usage"]["run_ids"]
+    assert other != failed
+    assert [run.id for run in runs.list(agent_id=agent_id)] == [other, failed]
+    fresh = platform.agent()
+    assert platform.http.post(f"/v1/agents/{fresh}/summarize", json={}).status_code == 400
+    assert list(runs.list(agent_id=fresh)) == []
 
 
 def test_a_reminder_of_a_required_tool_is_kept(platform: TurnPlatform) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from o_contracts.llm import LlmMessage, LlmRequest
 from o_contracts.messages import AgentContext, Block, Message
-from o_platform.agents.turns import JournalRow
+from o_platform.agents.past_runs import JournalRow
 from o_platform.bridge.contexts import CachedAgent, ContextCache
 from o_platform.bridge.lru import Lru
 from o_platform.bridge.memo import Memo, digest_llm

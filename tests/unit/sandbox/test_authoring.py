@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from o_sandbox.authoring import ToolDefinitionError, describe, describe_function
@@ -98,6 +99,34 @@ def test_pydantic_models_are_read_without_importing_them() -> None:
     assert address["properties"]["street"]["description"] == "the street"
     assert address["required"] == ["street"]
     assert "Address.model_validate(o_given['to'])" in definition.adapter
+
+
+def test_a_given_schema_takes_the_place_of_hints() -> None:
+    given = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    for source in ("def f(x, y=2):\n    'd'", "def f(x: Foo, **more):\n    'd'"):
+        definition = describe_function(source, given=given)
+        assert (definition.parameters, definition.description) == (given, "d")
+        assert definition.checked('{"x": "one"}') == {"x": "one"}
+    readable = describe_function("def f(x: int):\n    'd'", given=given | {"title": "F"})
+    assert readable.parameters["title"] == "F"
+    with pytest.raises(msgspec.ValidationError):
+        readable.checked('{"x": "one"}')
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def f(x, state):\n    'd'", "line 1: parameter 'state' of f is not in the schema"),
+        ("def f(x, /):\n    'd'", "line 1: parameter 'x' of f must be passable by name"),
+        ("def f(x):\n    pass", "line 1: tool 'f' has no docstring"),
+        ("def f(:", "line 1: is no Python"),
+        ("x = 1", "the source defines no function"),
+    ],
+)
+def test_a_given_schema_does_not_help_what_cannot_be_called(source: str, said: str) -> None:
+    with pytest.raises(ToolDefinitionError) as raised:
+        describe_function(source, given={"type": "object", "properties": {"x": {}}})
+    assert said in str(raised.value)
 
 
 @pytest.mark.parametrize(

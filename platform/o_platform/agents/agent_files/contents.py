@@ -14,6 +14,7 @@ from o_platform.agents.inputs import NewAgent, NewBlock
 from o_platform.agents.tool_service import ToolFields
 
 _COPY = "_copy"
+HEARTBEAT = "request_heartbeat"
 _KEPT_AS_SENT = (
     "context_window_limit",
     "compaction_settings",
@@ -86,8 +87,18 @@ def tool_fields(tool: FileTool) -> ToolFields:
     )
     if tool.metadata_ is not None:
         sent["meta"] = tool.metadata_
-    sent["json_schema"] = {**(tool.json_schema or {}), "name": tool.name}
+    sent["json_schema"] = _without_heartbeat({**(tool.json_schema or {}), "name": tool.name})
     return cast(ToolFields, sent)
+
+
+def _without_heartbeat(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without the argument that the retired server added to tools' schemas and took away again."""
+    parameters = schema.get("parameters")
+    if not isinstance(parameters, dict) or HEARTBEAT not in (parameters.get("properties") or {}):
+        return schema
+    properties = {k: v for k, v in parameters["properties"].items() if k != HEARTBEAT}
+    required = [name for name in parameters.get("required") or () if name != HEARTBEAT]
+    return {**schema, "parameters": {**parameters, "properties": properties, "required": required}}
 
 
 def left_out(agent: FileAgent) -> list[str]:

@@ -88,6 +88,11 @@ class FileTool(_Part):
     npm_requirements: list[dict[str, Any]] | None = None
     metadata_: dict[str, Any] | None = None
 
+    @property
+    def is_of_server(self) -> bool:
+        """Whether a server outside runs it; its source then only says so."""
+        return self.tool_type.startswith("external_")
+
 
 class FileAgent(_Part):
     """An agent with its messages."""
@@ -125,8 +130,8 @@ class FileAgent(_Part):
         """Names of the secrets that it had."""
         given = self.tool_exec_environment_variables or {}
         if isinstance(given, list):
-            return [str(one.get("key", "")) for one in given]
-        return [*given, *(self.secrets or {})]
+            return list(dict.fromkeys(str(one.get("key", "")) for one in given))
+        return list(dict.fromkeys([*given, *(self.secrets or {})]))
 
 
 COMPANIONS = frozenset({"sleeptime", "voice_sleeptime"})
@@ -173,10 +178,9 @@ def read_file(data: bytes) -> AgentFile:
     Raises:
         BadInputError: it is none; says what is wrong and where.
     """
-    try:
-        document = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"the agent file is not JSON: {error}", field="file") from None
+    document = _json(data)
+    if isinstance(document, str):  # what the SDK's export gives, written by way of `json.dump`
+        document = _json(document)
     if not isinstance(document, dict):
         raise BadInputError("an agent file is a JSON object; this is none", field="file")
     if "agents" not in document and "core_memory" in document:
@@ -185,6 +189,13 @@ def read_file(data: bytes) -> AgentFile:
         return AgentFile.model_validate(storable(document))
     except ValidationError as error:
         raise BadInputError(f"the agent file is wrong: {problems(error)}", field="file") from None
+
+
+def _json(data: bytes | str) -> Any:
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"the agent file is not JSON: {error}", field="file") from None
 
 
 def _refuse_constant(name: str) -> None:

@@ -157,6 +157,12 @@ def _blocks_of(agent: FileAgent, taken: _Taken) -> list[str]:
 
 def _derived(tool: FileTool, taken: _Taken) -> dict[str, Any] | None:
     """The columns that follow from a tool's source; None, and a note, if it cannot be had."""
+    if tool.is_of_server:
+        taken.notes.append(
+            f"tool {tool.name!r} ({tool.tool_type}) runs on a server of its own; add that as an "
+            "MCP server and attach the tool"
+        )
+        return None
     if not tool.source_code or tool.source_type not in _WRITTEN_IN:
         why = "is not built in here" if not tool.source_code else "is not written in Python"
         taken.notes.append(f"tool {tool.name!r} ({tool.tool_type}) {why}; agents go without it")

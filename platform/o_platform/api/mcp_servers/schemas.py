@@ -45,7 +45,7 @@ class ServerCreate(Input):
     """An MCP server to add."""
 
     server_name: Name
-    config: StdioConfig | HttpConfig
+    config: Annotated[StdioConfig | HttpConfig, Field(discriminator="mcp_server_type")]
 
     @field_validator("config", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -14,11 +14,12 @@ from o_contracts.messages import Message
 from o_platform.agents.recall import Mode, Recalled, RecallQuery, query_vector, recall
 from o_platform.api.deps import PlatformDep
 from o_platform.api.fields import AgentId, ConversationId, Input, Str
-from o_platform.api.passages.schemas import Date, zoned
+from o_platform.api.passages.schemas import Date, EndDate, zoned
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"])
 MAX_FOUND = 100
 _LEAST = timedelta(microseconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC)
 FOUND_TYPES = ("user_message", "assistant_message", "reasoning_message", "system_message")
 FoundType = Literal["user_message", "assistant_message", "reasoning_message", "system_message"]
 
@@ -31,15 +32,16 @@ class MessageSearch(Input):
     conversation_id: ConversationId | None = None
     search_mode: Mode = "hybrid"
     start_date: Date | None = None
-    end_date: Date | None = None
+    end_date: EndDate | None = None
     limit: int = Field(50, ge=1, le=MAX_FOUND)
 
     def wanted(self) -> RecallQuery:
         """What the service is to find."""
         end = zoned(self.end_date)
+        until = end + _LEAST if end is not None and end < _LAST else None
         return RecallQuery(
             self.query, self.limit, self.agent_id, self.conversation_id, FOUND_TYPES,
-            zoned(self.start_date), end + _LEAST if end is not None else None, self.search_mode,
+            zoned(self.start_date), until, self.search_mode,
         )  # fmt: skip
 
 

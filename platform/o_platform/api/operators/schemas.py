@@ -278,7 +278,6 @@ class Status(BaseModel):
 
     version: str
     healthy: bool
-    leads: bool = Field(description="false in one that starts nothing in the background")
     coming: list[str]
     background: dict[str, TaskState]
     runtime: str

@@ -53,7 +53,6 @@ async def status(platform: PlatformDep) -> Status:
     return Status(
         version=__version__,
         healthy=not coming,
-        leads=platform.leads,
         coming=coming,
         background={
             name: TaskState(condition=note.condition, since=note.since, message=note.message)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from o_contracts.control import RunningTurn
 from o_platform.agents import background_repository, history_repository
 from o_platform.agents.history_repository import StepFilter, StepOfAgent
 from o_platform.api.deps import DatabaseDep, RunningTurnsDep
@@ -15,6 +15,7 @@ from o_platform.api.fields import RunId, StepId
 from o_platform.api.messages.endpoints import DEFAULT_LIMIT, shown
 from o_platform.api.messages.schemas import MessageState, RunMessagesQuery
 from o_platform.api.messages.wire import MessageView
+from o_platform.api.runs.active import active_runs, joined, page_of_active, parts_of
 from o_platform.api.runs.schemas import (
     RunListQuery,
     RunState,
@@ -23,16 +24,14 @@ from o_platform.api.runs.schemas import (
     StepListQuery,
     StepMetrics,
     StepState,
-    as_turn,
     background_state,
     run_state,
     run_usage,
     running_state,
     step_metrics,
     step_state,
-    with_running,
 )
-from o_platform.db.models import BackgroundRun, Run
+from o_platform.db.models import Run
 from o_platform.errors import NotFoundError
 
 router = APIRouter(prefix="/v1", tags=["runs"])
@@ -47,17 +46,22 @@ async def list_runs(
     """List runs, newest first unless asked otherwise; those that run now are the newest."""
     if query.ascending is not None and "order" not in query.model_fields_set:
         query.order = "asc" if query.ascending else "desc"
-    running = await turns.list()
+    running, page = await turns.list(), query.page(default_limit=DEFAULT_LIMIT)
     async with database.unit_of_work() as session:
         waiting = await background_repository.open_runs(session, query.filter().agent_ids)
-        active = _active(running, waiting, query)
+        active = active_runs(running, waiting, query)
+        over = await history_repository.ended_among(session, [run.id for run in active])
+        active = [run for run in active if run.id not in over]
         if query.active:
-            return active if query.order == "asc" else active[::-1]
-        page = query.page(default_limit=DEFAULT_LIMIT)
-        runs = await history_repository.list_runs(session, query.filter(), page)
+            return page_of_active(active, page)
+        shown_active, wanted = parts_of(active, page)
+        runs: Sequence[Run] = ()
+        if wanted is not None:
+            runs = await history_repository.list_runs(session, query.filter(), wanted)
         begun = [run.id for run in runs if run.background]
         rows = await background_repository.fetch_many(session, begun) if begun else {}
-    return with_running([run_state(run, rows.get(run.id)) for run in runs], active, query)
+    ended = [run_state(run, rows.get(run.id)) for run in runs]
+    return joined(shown_active, ended, page)
 
 
 @router.get("/runs/{run_id}")
@@ -136,22 +140,6 @@ async def retrieve_step_metrics(step_id: StepPath, database: DatabaseDep) -> Ste
     """Where a step's time went."""
     async with database.unit_of_work() as session:
         return step_metrics(await existing_step(session, step_id))
-
-
-def _active(
-    running: list[RunningTurn], waiting: list[BackgroundRun], query: RunListQuery
-) -> list[RunState]:
-    """What has not ended, oldest first: what the bridge runs, and what nobody has begun."""
-    known = {turn.run_id for turn in running}
-    begun = [running_state(turn) for turn in running if query.matches(turn)]
-    return [
-        *begun,
-        *(
-            background_state(row)
-            for row in waiting
-            if row.run_id not in known and query.matches(as_turn(row))
-        ),
-    ]
 
 
 async def existing_run(session: AsyncSession, run_id: str) -> Run:

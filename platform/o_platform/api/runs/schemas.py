@@ -11,6 +11,7 @@ from o_contracts.control import RunningTurn
 from o_contracts.messages import StopReason
 from o_platform.agents.history_repository import RunFilter, StepFilter, StepOfAgent
 from o_platform.api.fields import AgentId, Input, Name, PageQuery, RunId, StepId
+from o_platform.api.passages.schemas import EndDate
 from o_platform.db.models import BackgroundRun, Run
 
 
@@ -60,7 +61,7 @@ class StepListQuery(PageQuery):
     agent_id: AgentId | None = None
     model: str | None = None
     start_date: datetime | None = None
-    end_date: datetime | None = None
+    end_date: EndDate | None = None
     feedback: Literal["positive", "negative"] | None = None
     has_feedback: bool | None = None
     tags: list[str] | None = None
@@ -249,20 +250,6 @@ def as_turn(row: BackgroundRun) -> RunningTurn:
 def running_status(turn: RunningTurn) -> str:
     """`running`, or `created` while it waits for its agent."""
     return "running" if turn.is_running else "created"
-
-
-def with_running(
-    ended: list[RunState], running: list[RunState], query: RunListQuery
-) -> list[RunState]:
-    """A page of ended runs with those that run where they belong: on the newest end of the list."""
-    known = {run.id for run in ended}
-    fresh = [run for run in running if run.id not in known]
-    limit = query.limit or len(ended) + len(fresh)
-    if query.before is not None or query.after is not None:
-        return ended
-    if query.order == "asc":
-        return [*ended, *fresh][:limit]
-    return [*fresh[::-1], *ended][:limit]
 
 
 def run_usage(run: Run) -> RunUsage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator
 
 from o_contracts.ids import UUID_PATTERN
 from o_contracts.turns import MAX_MESSAGES, MAX_STEPS
@@ -56,10 +56,19 @@ class ScheduleCreate(Input):
     """Body of `POST …/schedule`."""
 
     messages: Annotated[list[ScheduledInput], Field(min_length=1, max_length=MAX_MESSAGES)]
-    schedule: OneTime | Recurring
+    schedule: Annotated[OneTime | Recurring, Field(discriminator="type")]
     callback_url: Str | None = None
     include_return_message_types: list[Str] | None = None
     max_steps: float | None = Field(None, ge=1, le=MAX_STEPS)
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _is_told_apart(cls, value: Any) -> Any:
+        """One without a `type` is at one moment, unless it has a cron expression."""
+        if isinstance(value, dict) and "type" not in value:
+            kind = "recurring" if "cron_expression" in value else "one-time"
+            return {**value, "type": kind}
+        return value
 
     def rule(self) -> dict[str, Any]:
         """When to run."""

@@ -18,7 +18,10 @@ def _(world: World) -> None:
     assert world.letta.health().status == "ok"
 
 
-@drives("agents.create")
+@drives(
+    "agents.create",
+    differs="secrets reach tools by `o.secrets.use`, not by their environment; no templates",
+)
 def _(world: World) -> None:
     agent = world.agent(name="eva", memory_blocks=HUMAN, tags=["a"], metadata={"k": 1})
     assert (agent.name, agent.tags, agent.metadata) == ("eva", ["a"], {"k": 1})
@@ -35,13 +38,13 @@ def _(world: World) -> None:
     assert "[user] fifth" in str(handed.content)  # type: ignore[union-attr]
 
 
-@drives("agents.retrieve")
+@drives("agents.retrieve", differs="what `include` names is always sent")
 def _(world: World) -> None:
     agent = world.agent()
     assert world.letta.agents.retrieve(agent.id).id == agent.id
 
 
-@drives("agents.list")
+@drives("agents.list", differs="what `include` names is always sent")
 def _(world: World) -> None:
     agents = [world.agent(tags=["listed"]).id for _ in range(3)]
     found = world.letta.agents.list(tags=["listed"], limit=2, order="asc")
@@ -72,7 +75,7 @@ def _(world: World) -> None:
     assert "Ada" in world.letta.agents.recompile(agent.id)
 
 
-@drives("agents.export_file")
+@drives("agents.export_file", differs="the older form of agent files is read, not written (501)")
 def _(world: World) -> None:
     agent = world.agent(name="exported", memory_blocks=HUMAN)
     world.run(agent.id)
@@ -97,14 +100,14 @@ def _(world: World) -> None:
     world.run(made, "and go on")
 
 
-@drives("agents.messages.create")
+@drives("agents.messages.create", differs="log probabilities and token ids are refused (501)")
 def _(world: World) -> None:
     turn = world.letta.agents.messages.create(world.agent().id, input="hello")
     assert turn.messages[-1].content == "echo: hello"  # type: ignore[union-attr]
     assert turn.stop_reason.stop_reason == "end_turn"
 
 
-@drives("agents.messages.stream")
+@drives("agents.messages.stream", differs="log probabilities and token ids are refused (501)")
 def _(world: World) -> None:
     agent = world.agent()
     with pytest.deprecated_call():
@@ -134,7 +137,10 @@ def _(world: World) -> None:
     _wait_over(world, run.id)
 
 
-@drives("agents.messages.list")
+@drives(
+    "agents.messages.list",
+    differs="the compiled system prompt is not among them; `…/context` shows it",
+)
 def _(world: World) -> None:
     agent = world.agent()
     for text in ("one", "two", "three"):

@@ -43,7 +43,7 @@ def _(world: World) -> None:
         world.letta.blocks.retrieve(block.id)
 
 
-@drives("blocks.agents.list")
+@drives("blocks.agents.list", differs="what `include` names is always sent")
 def _(world: World) -> None:
     block = world.letta.blocks.create(label="shared", value="x")
     agents = {world.agent(block_ids=[block.id]).id for _ in range(2)}

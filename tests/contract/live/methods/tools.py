@@ -7,7 +7,7 @@ from letta_client import NotFoundError
 from tests.contract.live.methods.registry import TOOL, World, drives, refused
 
 
-@drives("tools.create")
+@drives("tools.create", differs="packages that are required are kept and shown, not installed")
 def _(world: World) -> None:
     tool = _tool(world, "create")
     assert tool.name == "add_create"
@@ -15,7 +15,7 @@ def _(world: World) -> None:
     assert "a" in str(tool.json_schema["parameters"])
 
 
-@drives("tools.upsert")
+@drives("tools.upsert", differs="packages that are required are kept and shown, not installed")
 def _(world: World) -> None:
     first = _tool(world, "upsert")
     source = first.source_code or ""
@@ -37,7 +37,7 @@ def _(world: World) -> None:
     assert len(names) == len(set(names))
 
 
-@drives("tools.update")
+@drives("tools.update", differs="packages that are required are kept and shown, not installed")
 def _(world: World) -> None:
     tool = _tool(world, "update")
     changed = world.letta.tools.update(tool.id, description="new", tags=["t"])
