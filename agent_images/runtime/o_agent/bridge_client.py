@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, cast
 
@@ -79,7 +78,7 @@ class _Stream:
     __slots__ = ("chunks", "error", "result", "wake")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.chunks: deque[msgspec.Raw] = deque()
+        self.chunks: list[msgspec.Raw] = []
         self.result: msgspec.Raw | None = None
         self.error: Exception | None = None
         self.wake: asyncio.Future[None] = loop.create_future()
@@ -263,7 +262,9 @@ class BridgeClient:
         connection = self._connection
         if connection is None:
             raise ConnectionLost("not connected to the bridge")
-        return await self._ask(connection, op, body, decoder)
+        asked = self._ask(connection, op, body, decoder)
+        del body  # see `_ask`
+        return await asked
 
     async def stream(
         self,
@@ -286,6 +287,7 @@ class BridgeClient:
             raise ConnectionLost("not connected to the bridge")
         stream = _Stream(asyncio.get_running_loop())
         exchange = connection.start(op, body, stream)
+        del body  # which is sent, while the answer may take minutes
         try:
             return result_decoder.decode(
                 await _consume(connection, exchange, stream, chunk_decoder, on_chunk)
@@ -308,6 +310,7 @@ class BridgeClient:
     ) -> R:
         reply: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         exchange = connection.start(op, body, reply)
+        del body  # which is sent, while the answer may take minutes
         try:
             return decoder.decode(await reply)
         except asyncio.CancelledError:
@@ -370,10 +373,12 @@ async def _consume(
     taken = 0
     while True:
         while stream.chunks:
-            await on_chunk(chunk_decoder.decode(stream.chunks.popleft()))
-            taken += 1
-            if taken % _CREDIT_STEP == 0:
-                connection.grant(exchange, _CREDIT_STEP)
+            chunks, stream.chunks = stream.chunks, []
+            for chunk in chunks:
+                await on_chunk(chunk_decoder.decode(chunk))
+                taken += 1
+                if taken % _CREDIT_STEP == 0:
+                    connection.grant(exchange, _CREDIT_STEP)
         if stream.error is not None:
             raise stream.error
         if stream.result is not None:

@@ -8,6 +8,7 @@ one.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,11 @@ class ContextCompiler:
     def compile(self, context: AgentContext) -> CompiledContext:
         """Compile what the bridge sent."""
         toolbox = self._shelf.toolbox_of(context)
-        agent = msgspec.structs.replace(context, messages=[], tools=[], earlier_messages=0)
+        # Interned, as most agents have the same system prompt.
+        system = sys.intern(context.system)
+        agent = msgspec.structs.replace(
+            context, system=system, messages=[], tools=[], earlier_messages=0
+        )
         prompt = self.render_prompt(agent, agent.system)
         window = History([], 0, 0, context.earlier_messages + len(context.messages))
         units = history_units(context.messages)

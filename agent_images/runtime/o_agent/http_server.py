@@ -11,6 +11,7 @@ import asyncio
 from typing import Any, Final
 from urllib.parse import unquote
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -22,6 +23,46 @@ from o_agent.coalesced import CoalescedTransport
 _NO_DEFAULTS: Final[list[tuple[bytes, bytes]]] = []
 
 
+class _Bell:
+    """An `asyncio.Event` that one may wait for: thousands of streams have one, or two."""
+
+    __slots__ = ("_is_set", "_waiter")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    async def wait(self) -> None:
+        if self._is_set:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+
+class _Flow(FlowControl):
+    """Makes its event when writing is paused, which few connections ever see."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = self.write_paused = False
+
+    def pause_writing(self) -> None:
+        if not self.write_paused:
+            self.write_paused = True
+            self._is_writable_event = asyncio.Event()
+
+
 class InstanceHttpProtocol(HttpToolsProtocol):
     """One connection, on a coalesced transport."""
 
@@ -29,7 +70,10 @@ class InstanceHttpProtocol(HttpToolsProtocol):
         self, transport: asyncio.Transport
     ) -> None:
         """Called by the event loop."""
-        super().connection_made(CoalescedTransport(transport, self.loop))
+        coalesced = CoalescedTransport(transport, self.loop)
+        super().connection_made(coalesced)
+        self.flow = _Flow(coalesced)
+        self.pipeline: list[tuple[RequestResponseCycle, Any]] = []  # type: ignore[assignment]
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
@@ -56,7 +100,7 @@ class InstanceHttpProtocol(HttpToolsProtocol):
                 access_logger=self.access_logger,
                 access_log=False,
                 default_headers=_NO_DEFAULTS,
-                message_event=asyncio.Event(),
+                message_event=_Bell(),  # type: ignore[arg-type]
                 expect_100_continue=self.expect_100_continue,
                 keep_alive=parser.should_keep_alive(),
                 on_response=self.on_response_complete,
@@ -66,7 +110,7 @@ class InstanceHttpProtocol(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.append((self.cycle, self.app))
 
     def on_response_complete(self) -> None:
         """Called by the cycle: begin the next request, if there is one."""
@@ -74,7 +118,7 @@ class InstanceHttpProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._start_asgi_task(*self.pipeline.pop(0))
 
 
 class _Cycle(RequestResponseCycle):

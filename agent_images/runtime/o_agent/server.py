@@ -122,6 +122,7 @@ class TurnApp:
         if not _THREADS[prefix].is_id(thread_id):
             raise _malformed_id(_THREADS[prefix])
         headers: Headers = dict(scope["headers"])
+        scope["headers"].clear()
         body = await _read_body(headers, receive, self._client.max_request_bytes)
         if action not in _TURNS:
             await self._answer_about(action, thread_id, headers, body, send)
@@ -130,8 +131,14 @@ class TurnApp:
         if prefix == _CONVERSATIONS and request.streaming is None:
             request.streaming = True  # as the API has it, on this path alone
         turn = self._turn(thread_id, request, headers, body)
-        if action == "stream" or (request.streaming and _sdk_streams(headers)):
-            await self._answer_stream(turn, body, receive, send)
+        streams = action == "stream" or (request.streaming and _sdk_streams(headers))
+        if streams and request.background:
+            turn.background = body.decode()
+            turn.publisher = Publisher(self._client)
+        # A turn may take minutes, and thousands may be under way.
+        del headers, body
+        if streams:
+            await self._answer_stream(turn, receive, send)
         else:
             outcome = await self._watched(turn, receive, None, WATCH_AFTER_S)
             await _respond(send, 200, turn_response(outcome, ReplyView.of(request)))
@@ -161,13 +168,8 @@ class TurnApp:
         else:
             raise _Refused(503, "not_ready", "this worker has no connection to the bridge")
 
-    async def _answer_stream(
-        self, turn: TurnInput, body: bytes, receive: Receive, send: Send
-    ) -> None:
+    async def _answer_stream(self, turn: TurnInput, receive: Receive, send: Send) -> None:
         request = turn.request
-        if request.background:
-            turn.background = body.decode()
-            turn.publisher = Publisher(self._client)
         stream = EventStream(
             send,
             ReplyView.of(request),

@@ -186,9 +186,10 @@ class StepLoop:
         offer = self._calls.next_offer()
         if offer.is_dead_end:
             return LlmResult(finish_reason="no_tool_left")
-        request = self._request(index, offer)
         if not self._deltas or self._sink is None:
-            return await frame.bridge.ask(bridge.LLM_COMPLETE, request, _result_decoder)
+            return await frame.bridge.ask(
+                bridge.LLM_COMPLETE, self._request(index, offer), _result_decoder
+            )
         sink = self._sink
         place = DeltaPlace(frame.ids, index, step_id, frame.run_id, now_us(), frame.gated)
 
@@ -199,7 +200,11 @@ class StepLoop:
 
         self._partial = []
         result = await frame.bridge.stream(
-            bridge.LLM_COMPLETE, request, _delta_decoder, pass_on, _result_decoder
+            bridge.LLM_COMPLETE,
+            self._request(index, offer),
+            _delta_decoder,
+            pass_on,
+            _result_decoder,
         )
         self._partial = []
         return result

@@ -166,7 +166,11 @@ class TurnRunner:
         if turn.is_unwanted:
             await self._abandon(opened, bridge.CANCELLED, "the client went away")
             raise TurnFailed(499, bridge.CANCELLED, "the client went away")
-        context = cached if opened.context is None else self._compiler.compile(opened.context)
+        context = cached
+        if opened.context is not None:
+            context = self._compiler.compile(opened.context)
+            # A turn may wait for its model for minutes, and what was compiled is most of it.
+            opened = msgspec.structs.replace(opened, context=None)
         if context is None:
             raise TurnFailed(502, "bridge_protocol", "the platform sent no context for the agent")
         return await self._run_opened(turn, opened, context)

@@ -6,6 +6,7 @@ sealed at rest is opened here, and sealed where it is written.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -168,7 +169,7 @@ async def load_agent(
         version=row.version,
         name=row.name,
         agent_type=row.agent_type,
-        system=row.system,
+        system=sys.intern(row.system),  # as most agents have the same
         model=row.model,
         model_settings=row.model_settings,
         blocks=_blocks(vault, row),

@@ -88,7 +88,7 @@ class DurableRecords:
         return self._loop.time() < self._recovered_at
 
     async def look_up(self, turn: Turn) -> Past:
-        """The request's run, or the journal of its attempts."""
+        """The request's run, or the journal of its attempts; the agent is loaded meanwhile."""
 
         async def read(connection: AsyncConnection) -> Past:
             past = await fetch_past(connection, self._vault, *turn.key)
@@ -97,7 +97,19 @@ class DurableRecords:
             run_id = await _background_run(connection, turn)
             return Past(await self._repeated(connection, turn), past.journal, run_id)
 
-        return await self._postgres.run(read, wait_s=self._wait_s)
+        looking_up = self._postgres.run(read, wait_s=self._wait_s)
+        past, _ = await asyncio.gather(looking_up, self._warm(turn), return_exceptions=True)
+        if isinstance(past, BaseException):
+            raise past
+        return past
+
+    async def _warm(self, turn: Turn) -> None:
+        """Load the agent of a turn that is next into the cache.
+
+        Whatever fails here fails again for who needs the agent: the turn may have its outcome.
+        """
+        if turn.granted and self._cache.get(turn.key.thread_id) is None:
+            await self._loaded(turn)
 
     def paid(self, turn: Turn) -> Memo | None:
         """What earlier attempts of the turn were answered."""
@@ -117,6 +129,11 @@ class DurableRecords:
 
     async def load(self, turn: Turn) -> AgentView:
         """The agent from the database."""
+        view = await self._loaded(turn)
+        self._snapshots.put(turn.opening.request.request_id, view, turn.memo)
+        return view
+
+    async def _loaded(self, turn: Turn) -> AgentView:
         thread_id = turn.key.thread_id
         drops = self._cache.drops
 
@@ -131,7 +148,6 @@ class DurableRecords:
         view = AgentView.of(await self._with_window(loaded.context))
         if self._cache.drops == drops:
             self._cache.put(CachedAgent(loaded.lineage, view))
-        self._snapshots.put(turn.opening.request.request_id, view, turn.memo)
         return view
 
     async def read(self, request: ContextRead, caller: Caller) -> ContextFound:

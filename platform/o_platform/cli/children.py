@@ -29,6 +29,13 @@ _WITH_DATABASE: Final = (*_OURS, "DATABASE_URL", "O_DATABASE_URL")
 _ENGINE: Final = ("DOCKER_*",)
 _ZYGOTE: Final = "zygote"
 _POSTGRES_GRACE_S: Final = 60.0
+_ALLOCATOR: Final = {
+    "MALLOC_ARENA_MAX": "2",
+    # Else both grow with the largest block that was ever freed, and a thread that has once packed
+    # an image's files, say, keeps some 30 MB for the next time.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(2 << 20),
+}
 _UNPRIVILEGED_PORT: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
@@ -130,7 +137,7 @@ def _zygote(settings: Settings) -> ChildSpec:
         listen=str(settings.run / "zygote.sock"),
         env=_PLAIN,
         # Read by the allocator when a program starts, so it has to be said here for all children.
-        env_set={"MALLOC_ARENA_MAX": "2"},
+        env_set=_ALLOCATOR,
         oom_score_adj=-600,
     )
 

@@ -1,9 +1,9 @@
 """Hearing what PostgreSQL announces (`engine.announce`), on a connection that does nothing else.
 
-psycopg's own `notifies()` looks ten times a second whether its wait was interrupted; a control
-plane listens on ten connections, which would take 2 % of a core for nothing. Here the event loop
-tells when there is something to read, and a wait looks for itself every `LOOK_S` only because a
-server that is killed has left one without its wake-up (see `line`).
+psycopg's own `notifies()` looks ten times a second whether its wait was interrupted. Here the event
+loop tells when there is something to read, and a wait looks for itself every `LOOK_S` only because
+a server that is killed has left one without its wake-up (see `line`). A process with several who
+want to hear has one connection for all of them (see `hearing`).
 """
 
 from __future__ import annotations

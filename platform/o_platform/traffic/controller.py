@@ -19,11 +19,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-import psycopg
-
 from o_platform.clock import Clock, SystemClock
-from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_INSTANCES, CHANNEL_ROUTES, Database
+from o_platform.db.hearing import Hearing
 from o_platform.errors import OError, SetupError
 from o_platform.settings import Settings
 from o_platform.traffic.admin import EnvoyAdmin
@@ -86,22 +84,13 @@ class TrafficController:
             self._done = turn
             return self._config.version
 
-    async def run(self) -> None:
+    async def run(self, hearing: Hearing) -> None:
         """Apply at once, then at every announcement, until cancelled."""
-        while True:
-            try:
-                await self._follow()
-            except (psycopg.Error, OSError) as error:
-                _LOGGER.warning("changes of routes are not heard, PostgreSQL is away: %s", error)
-            await asyncio.sleep(LOOK_S)
-
-    async def _follow(self) -> None:
-        url, channels = self._database.url, (CHANNEL_ROUTES, CHANNEL_INSTANCES)
-        async with listening(url, *channels) as announcements:
+        with hearing.subscribed(CHANNEL_ROUTES, CHANNEL_INSTANCES) as news:
             due = True
             while True:
                 due = due and not await self._succeeds()
-                due = bool(await announcements.wait(LOOK_S)) or due
+                due = bool(await news.wait(LOOK_S)) or due
                 due = due or self._certificate_changed()
 
     async def _succeeds(self) -> bool:
@@ -110,6 +99,9 @@ class TrafficController:
             await self._tidy()
         except OError as error:
             _LOGGER.error("the routes were not applied (%s): %s", error.code, error.message)
+            return False
+        except OSError as error:
+            _LOGGER.error("the routes were not applied: %s", error)
             return False
         return True
 

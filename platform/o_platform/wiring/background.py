@@ -16,8 +16,8 @@ from typing import Final
 from o_platform.agents import background_repository as repository
 from o_platform.agents.running_turns import RunningTurnsOfBridge
 from o_platform.agents.turn_client import Sender, TurnClient, TurnRefusedError
-from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_RUNS, Database
+from o_platform.db.hearing import Hearing
 from o_platform.db.models import BackgroundRun
 from o_platform.errors import UnavailableError
 from o_platform.wiring.callbacks import Callbacks
@@ -41,12 +41,14 @@ class BackgroundKeeper:
     def __init__(
         self,
         database: Database,
+        hearing: Hearing,
         turns: TurnClient,
         running: RunningTurnsOfBridge,
         callbacks: Callbacks,
     ) -> None:
         """`turns` reaches the agents; `running` knows what the bridge runs."""
         self._database = database
+        self._hearing = hearing
         self._turns = turns
         self._running = running
         self._callbacks = callbacks
@@ -57,13 +59,11 @@ class BackgroundKeeper:
 
     async def run(self) -> None:
         """Look and send until cancelled."""
-        async with (
-            listening(self._database.url, CHANNEL_RUNS) as announcements,
-            asyncio.TaskGroup() as tasks,
-        ):
-            while True:
-                await self._look(tasks)
-                await announcements.wait(await self._pause_s())
+        with self._hearing.subscribed(CHANNEL_RUNS) as news:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    await self._look(tasks)
+                    await news.wait(await self._pause_s())
 
     async def _look(self, tasks: asyncio.TaskGroup) -> None:
         room = AT_ONCE - len(self._sending)

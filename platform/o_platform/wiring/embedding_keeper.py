@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_EMBEDDINGS, Database
+from o_platform.db.hearing import Hearing
 from o_platform.memory.embedders import Embedders
 from o_platform.memory.reembedding import PAUSE_S, Reembedding
 
@@ -16,15 +16,15 @@ LOOK_S: Final = PAUSE_S
 class EmbeddingKeeper:
     """Runs the job that makes missing vectors."""
 
-    def __init__(self, database: Database, embedders: Embedders) -> None:
+    def __init__(self, database: Database, hearing: Hearing, embedders: Embedders) -> None:
         """`embedders` are the models that archives may have."""
-        self._database = database
+        self._hearing = hearing
         self._job = Reembedding(database, embedders)
 
     async def run(self) -> None:
         """Look and work until cancelled."""
         await self._job.ensure_indexes()
-        async with listening(self._database.url, CHANNEL_EMBEDDINGS) as announcements:
+        with self._hearing.subscribed(CHANNEL_EMBEDDINGS) as news:
             while True:
                 if not await self._job.step():
-                    await announcements.wait(LOOK_S)
+                    await news.wait(LOOK_S)

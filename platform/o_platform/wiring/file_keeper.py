@@ -6,8 +6,8 @@ from typing import Final
 
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.file_reading import FileReading
-from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_FILES, Database
+from o_platform.db.hearing import Hearing
 
 LOOK_S: Final = 60.0
 """How often to look when nothing is announced."""
@@ -16,14 +16,14 @@ LOOK_S: Final = 60.0
 class FileKeeper:
     """Runs the job that reads documents."""
 
-    def __init__(self, database: Database, cache: ContextCache) -> None:
+    def __init__(self, database: Database, hearing: Hearing, cache: ContextCache) -> None:
         """`cache` is told of the agents that can read a document now."""
-        self._database = database
+        self._hearing = hearing
         self._job = FileReading(database, cache)
 
     async def run(self) -> None:
         """Look and work until cancelled."""
-        async with listening(self._database.url, CHANNEL_FILES) as announcements:
+        with self._hearing.subscribed(CHANNEL_FILES) as news:
             while True:
                 if not await self._job.step():
-                    await announcements.wait(LOOK_S)
+                    await news.wait(LOOK_S)

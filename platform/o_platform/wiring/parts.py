@@ -25,7 +25,18 @@ from o_platform.agents.tool_service import ToolService
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.agents.turn_client import TurnClient
 from o_platform.clock import SystemClock
-from o_platform.db.engine import Database
+from o_platform.db.engine import (
+    CHANNEL_EMBEDDINGS,
+    CHANNEL_FILES,
+    CHANNEL_INSTANCES,
+    CHANNEL_ROUTES,
+    CHANNEL_RUN_EVENTS,
+    CHANNEL_RUNS,
+    CHANNEL_SCHEDULES,
+    CHANNEL_SEALING,
+    Database,
+)
+from o_platform.db.hearing import Hearing
 from o_platform.db.keys import KeySource, open_vault
 from o_platform.db.models import Lineage
 from o_platform.errors import SetupError, UnavailableError
@@ -62,6 +73,7 @@ GROUND: Final = "engine and routes"
 BUILD: Final = "parts"
 ADOPT: Final = "adoption of instances"
 EVENTS: Final = "supervisor events"
+HEARING: Final = "announcements"
 ROUTES: Final = "routes"
 WATCH: Final = "watch over instances"
 STABLE: Final = "stable instances"
@@ -78,10 +90,15 @@ SEALING: Final = "sealing of data at rest"
 STAGES: Final = (SEED, GROUND, BUILD, ADOPT, LAUNCH)
 """What is done once, in this order, but for adoption: it mostly waits, so parts are built then."""
 ALWAYS: Final = (
-    EVENTS, NEWS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS, FILES,
+    HEARING, EVENTS, NEWS, ROUTES, WATCH, STABLE, BUDGET, ROLLOUTS, SCHEDULES, EMBEDDINGS, FILES,
     BACKGROUND, RECALL, SEALING,
 )  # fmt: skip
 """What runs as long as the control plane does."""
+CHANNELS: Final = (
+    CHANNEL_INSTANCES, CHANNEL_ROUTES, CHANNEL_RUNS, CHANNEL_RUN_EVENTS, CHANNEL_SCHEDULES,
+    CHANNEL_EMBEDDINGS, CHANNEL_FILES, CHANNEL_SEALING,
+)  # fmt: skip
+"""What the control plane hears. Agents that change concern the bridge alone."""
 STEERING: Final = "o_platform.wiring.steering"
 """A module that takes a moment to import where no zygote has done so."""
 _STARTING: Final = "the control plane is still starting; try again in a second"
@@ -100,7 +117,8 @@ class Platform:
         for name in (*STAGES, *ALWAYS):
             self.board.write(name, "waiting")
         self.cache = BridgeCache(settings.run / "bridge.sock")
-        self.sealing = SealingKeeper(database, self.cache, KeySource.of(settings))
+        self.hearing = Hearing(database.url, *CHANNELS)
+        self.sealing = SealingKeeper(database, self.hearing, self.cache, KeySource.of(settings))
         self.running_turns = RunningTurnsOfBridge(settings.run / "bridge.sock")
         catalogue = ToolCatalogue(SPECS.values())
         self.agents = AgentService(database, self.cache, catalogue)
@@ -121,7 +139,7 @@ class Platform:
         self.reading = ReadingService(database, self.cache)
         self.turns = TurnClient(settings.run / "internal.sock")
         self.background = BackgroundService(database)
-        self.run_news = RunNews(database)
+        self.run_news = RunNews(self.hearing)
         self.brought_up = asyncio.Event()
         """Set when everything in the background has been started once."""
         self._ground: Ground | None = None
@@ -213,33 +231,38 @@ class Platform:
             def always(name: str, work: Work) -> None:
                 tasks.create_task(self.board.keep_running(name, work))
 
+            always(HEARING, self.hearing.run)
             always(EVENTS, events.run)
             always(NEWS, self.run_news.run)
             await self.board.keep_running(SEED, lambda: seed(self.database))
             await self.board.keep_running(GROUND, self._lay_ground)
             ground = self.ground
-            always(ROUTES, ground.traffic.run)
+            always(ROUTES, lambda: ground.traffic.run(self.hearing))
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self.board.keep_running(ADOPT, ground.adopt))
                 stages.create_task(self.board.keep_running(BUILD, self._build))
             delivery = self.delivery
             always(WATCH, ground.fleet.watch)
-            always(STABLE, StableKeeper(self.database, ground.fleet).run)
+            always(STABLE, StableKeeper(self.database, self.hearing, ground.fleet).run)
             always(BUDGET, delivery.completion.budget.run)
             await self.board.keep_running(LAUNCH, delivery.workflows.launch)
             always(ROLLOUTS, delivery.rollout_runtime.run)
-            always(EMBEDDINGS, EmbeddingKeeper(self.database, self.embedders).run)
-            always(FILES, FileKeeper(self.database, self.cache).run)
+            embedding = EmbeddingKeeper(self.database, self.hearing, self.embedders)
+            always(EMBEDDINGS, embedding.run)
+            always(FILES, FileKeeper(self.database, self.hearing, self.cache).run)
             recall = RecallKeeper(self.database, self.embedders, self.settings.message_embedding)
             always(RECALL, recall.run)
             always(SEALING, self.sealing.run)
-            always(SCHEDULES, Scheduler(self.database, self.turns, SystemClock()).run)
+            scheduler = Scheduler(self.database, self.hearing, self.turns, SystemClock())
+            always(SCHEDULES, scheduler.run)
             always(BACKGROUND, self._background_keeper().run)
             self.brought_up.set()
 
     def _background_keeper(self) -> BackgroundKeeper:
         callbacks = Callbacks(self.database, Fetcher(), self.settings.callback_hosts)
-        return BackgroundKeeper(self.database, self.turns, self.running_turns, callbacks)
+        return BackgroundKeeper(
+            self.database, self.hearing, self.turns, self.running_turns, callbacks
+        )
 
     async def _lay_ground(self) -> None:
         # Imported in a thread, as parts are: it takes a moment, and requests are served meanwhile.

@@ -1,24 +1,24 @@
 """Wakes those who follow background runs, as PostgreSQL announces news of them.
 
-Whoever follows a run also looks now and then, so a lost announcement costs a moment and no event.
+Whoever follows a run also looks now and then; all do when announcements may have been lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from o_platform.db.announcements import listening
-from o_platform.db.engine import CHANNEL_RUN_EVENTS, CHANNEL_RUNS, Database
+from o_platform.db.engine import CHANNEL_RUN_EVENTS, CHANNEL_RUNS
+from o_platform.db.hearing import Hearing
 
 
 class RunNews:
-    """The followers of this process; `run` hears for all of them on one connection."""
+    """The followers of this process; `run` hears for all of them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, hearing: Hearing) -> None:
         """Nothing is heard before `run`."""
-        self._url = database.url
+        self._hearing = hearing
         self._followers: dict[str, set[asyncio.Event]] = {}
 
     @contextmanager
@@ -36,8 +36,16 @@ class RunNews:
 
     async def run(self) -> None:
         """Hear and wake until cancelled."""
-        async with listening(self._url, CHANNEL_RUNS, CHANNEL_RUN_EVENTS) as announcements:
+        with self._hearing.subscribed(CHANNEL_RUNS, CHANNEL_RUN_EVENTS) as subscription:
             while True:
-                for news in await announcements.wait():
-                    for bell in self._followers.get(news.payload, ()):
-                        bell.set()
+                news = await subscription.wait()
+                for announcement in news.heard:
+                    _ring(self._followers.get(announcement.payload, ()))
+                if news.is_gap:
+                    for followers in self._followers.values():
+                        _ring(followers)
+
+
+def _ring(bells: Iterable[asyncio.Event]) -> None:
+    for bell in bells:
+        bell.set()

@@ -17,8 +17,8 @@ from o_platform.agents import schedule_repository as repository
 from o_platform.agents.schedules import following_time, retry_time
 from o_platform.agents.turn_client import Sender, TurnClient, TurnRefusedError
 from o_platform.clock import Clock
-from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_SCHEDULES, Database
+from o_platform.db.hearing import Hearing
 from o_platform.db.models import Schedule
 from o_platform.errors import UnavailableError
 
@@ -32,21 +32,24 @@ _log = logging.getLogger(__name__)
 class Scheduler:
     """Sends what is due."""
 
-    def __init__(self, database: Database, turns: TurnClient, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, hearing: Hearing, turns: TurnClient, clock: Clock
+    ) -> None:
         """`turns` reaches the agents."""
         self._database = database
+        self._hearing = hearing
         self._turns = turns
         self._clock = clock
 
     async def run(self) -> None:
         """Look and send until cancelled."""
-        async with listening(self._database.url, CHANNEL_SCHEDULES) as announcements:
+        with self._hearing.subscribed(CHANNEL_SCHEDULES) as news:
             while True:
                 due = await self._due()
                 if due:
                     await self._run_all(due)
                 else:
-                    await announcements.wait(await self._pause_s())
+                    await news.wait(await self._pause_s())
 
     async def _due(self) -> Sequence[Schedule]:
         async with self._database.unit_of_work() as session:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from o_platform.agents.cache import BridgeCache
-from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_SEALING, Database
+from o_platform.db.hearing import Hearing
 from o_platform.db.keys import KeySource, add_key
 from o_platform.db.models import EncryptionKey
 from o_platform.db.resealing import Resealing
@@ -22,9 +22,12 @@ IN_FLIGHT_S: Final = 60.0
 class SealingKeeper:
     """Rotates the encryption key, and runs the job."""
 
-    def __init__(self, database: Database, bridge: BridgeCache, source: KeySource) -> None:
+    def __init__(
+        self, database: Database, hearing: Hearing, bridge: BridgeCache, source: KeySource
+    ) -> None:
         """`bridge` is told of new keys; `source` is where they are kept."""
         self._database = database
+        self._hearing = hearing
         self._bridge = bridge
         self._source = source
         self._job = Resealing(database, in_flight_s=IN_FLIGHT_S)
@@ -32,13 +35,13 @@ class SealingKeeper:
     async def run(self) -> None:
         """Look and work until cancelled; it rests after a batch as long as that took."""
         loop = asyncio.get_running_loop()
-        async with listening(self._database.url, CHANNEL_SEALING) as announcements:
+        with self._hearing.subscribed(CHANNEL_SEALING) as news:
             while True:
                 began = loop.time()
                 if await self._job.step():
                     await asyncio.sleep(loop.time() - began)
                 else:
-                    await announcements.wait(LOOK_S)
+                    await news.wait(LOOK_S)
                     if self._source.is_file:
                         # Another control plane may have made a key.
                         self._database.vault.reload()

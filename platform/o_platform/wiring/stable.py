@@ -16,8 +16,8 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_contracts.bridge import Role
-from o_platform.db.announcements import listening
 from o_platform.db.engine import CHANNEL_INSTANCES, CHANNEL_ROUTES, Database
+from o_platform.db.hearing import Hearing
 from o_platform.db.models import Event, Instance, Lineage, Rollout
 from o_platform.errors import OError
 
@@ -54,23 +54,21 @@ class Due:
 class StableKeeper:
     """Starts missing stable instances and retires superfluous ones."""
 
-    def __init__(self, database: Database, fleet: StableFleet) -> None:
+    def __init__(self, database: Database, hearing: Hearing, fleet: StableFleet) -> None:
         """`fleet` has adopted what an earlier control plane left."""
         self._database = database
+        self._hearing = hearing
         self._fleet = fleet
         self._failures: dict[tuple[str, str], int] = {}
         self._starting: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Look and act until cancelled."""
-        channels = (CHANNEL_INSTANCES, CHANNEL_ROUTES)
-        async with (
-            listening(self._database.url, *channels) as announcements,
-            asyncio.TaskGroup() as starts,
-        ):
-            while True:
-                await self._look(starts)
-                await announcements.wait(LOOK_S)
+        with self._hearing.subscribed(CHANNEL_INSTANCES, CHANNEL_ROUTES) as news:
+            async with asyncio.TaskGroup() as starts:
+                while True:
+                    await self._look(starts)
+                    await news.wait(LOOK_S)
 
     async def _look(self, starts: asyncio.TaskGroup) -> None:
         async with self._database.unit_of_work() as session:

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from o_platform.api.operators.repository import recent_failures
-from o_platform.db.engine import Database
+from o_platform.db.engine import CHANNEL_INSTANCES, CHANNEL_ROUTES, Database
+from o_platform.db.hearing import Hearing
 from o_platform.db.models import Event, Instance, Rollout
 from o_platform.images.genome import Genome
 from o_platform.images.repository import create_lineage, save_variant, set_status
@@ -43,11 +44,20 @@ async def fleet(short_tmp: Path, database: Database) -> AsyncIterator[Fleet]:
     await runtime.close()
 
 
-async def test_keeps_one_ready(database: Database, fleet: Fleet) -> None:
+@pytest.fixture
+async def hearing(database: Database) -> AsyncIterator[Hearing]:
+    hearing = Hearing(database.url, CHANNEL_INSTANCES, CHANNEL_ROUTES)
+    task = asyncio.create_task(hearing.run())
+    yield hearing
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_keeps_one_ready(database: Database, hearing: Hearing, fleet: Fleet) -> None:
     async with database.unit_of_work() as session:
         await create_lineage(session, "default", FIRST, "seed")
         await save_variant(session, SECOND, "operator")
-    keeping = asyncio.create_task(StableKeeper(database, fleet).run())
+    keeping = asyncio.create_task(StableKeeper(database, hearing, fleet).run())
     try:
         first = await _ready(fleet, FIRST.digest)
         await fleet.retire(first)
@@ -90,13 +100,15 @@ async def test_leaves_a_rollout_alone(database: Database) -> None:
         assert (due.missing, due.superfluous) == ([], [f"{1:012x}"])
 
 
-async def test_says_why_there_is_none(database: Database, short_tmp: Path) -> None:
+async def test_says_why_there_is_none(
+    database: Database, hearing: Hearing, short_tmp: Path
+) -> None:
     settings = Settings(home=short_tmp / "h", run_dir=short_tmp / "r")
     runtime = ProcessRuntime(settings)
     broken = Fleet(database, runtime, settings, arguments=("-c", "exit(3)"), ready_timeout_s=2)
     async with database.unit_of_work() as session:
         await create_lineage(session, "default", FIRST, "seed")
-    keeping = asyncio.create_task(StableKeeper(database, broken).run())
+    keeping = asyncio.create_task(StableKeeper(database, hearing, broken).run())
     try:
         await _until(lambda: _complaints(database), {"default"})
         assert not keeping.done()

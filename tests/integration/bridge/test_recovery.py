@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 from tests.integration.supervised import supervised
 
-from o_contracts.bridge import HELLO, Hello
+from o_contracts.bridge import HELLO, Hello, TurnOpened
 from o_contracts.control import ControlWelcome
 from o_contracts.frames import Empty, Kind, decode_body
 from o_contracts.llm import LlmDelta, LlmResult
@@ -41,6 +42,33 @@ async def test_a_paid_reply_is_journaled_and_not_paid_again(
     await second.commit(agent, again)
     assert model_server.calls == 2
     assert rows.one("SELECT count(*) FROM journal") == 0
+
+
+async def test_an_agent_is_loaded_while_its_request_is_looked_up(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent, worker = rows.agent(), await new_worker()
+    with psycopg.connect(rows.url) as blocker:
+        blocker.execute("LOCK TABLE journal IN ACCESS EXCLUSIVE MODE")
+        asked = worker.ask_open(agent, "r1", attempt=2)
+        await until(lambda: bridge.cache.get(agent))
+        assert bridge.counters.open_turns == 0
+    turn = await worker.peer.answer(asked, TurnOpened)
+    assert turn.context.agent_id == agent
+    await worker.commit(agent, turn)
+
+
+async def test_a_repeated_request_is_answered_though_its_agent_cannot_be_loaded(
+    run_bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    agent = rows.agent()
+    async with run_bridge():
+        await (await new_worker()).run(agent, "r1")
+    async with run_bridge():
+        worker = await new_worker()
+        rows.all("UPDATE agents SET tool_rules = '7' WHERE id = %s", agent)
+        again = await worker.open(agent, "r1", attempt=2)
+        assert len(again.finished.messages) == 2
 
 
 async def test_a_reply_under_way_when_its_worker_dies_is_kept_for_the_next(

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import update
 
 from o_contracts.ids import new_id
-from o_platform.db.engine import CHANNEL_ROUTES, Database, announce
+from o_platform.db.engine import CHANNEL_INSTANCES, CHANNEL_ROUTES, Database, announce
+from o_platform.db.hearing import Hearing
 from o_platform.db.models import Instance, Lineage, Rollout, Variant
 from o_platform.errors import NotFoundError, SetupError
 from o_platform.traffic.controller import TrafficController
@@ -75,14 +76,16 @@ async def rows(edge: Any, database: Database) -> Database:
 
 
 @asynccontextmanager
-async def _following(controller: TrafficController) -> AsyncIterator[None]:
-    task = asyncio.create_task(controller.run())
+async def _following(controller: TrafficController, database: Database) -> AsyncIterator[None]:
+    hearing = Hearing(database.url, CHANNEL_INSTANCES, CHANNEL_ROUTES)
+    tasks = [asyncio.create_task(hearing.run()), asyncio.create_task(controller.run(hearing))]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def _served_by(edge: Any, headers: dict[str, str] | None = None) -> str:
@@ -154,7 +157,7 @@ async def test_announced_changes_are_applied(edge: Any, rows: Database) -> None:
     async with rows.unit_of_work() as session:
         key = await create_key(session, controller.signer, "ada", "operator")
     headers = {"authorization": f"Bearer {key.token}"}
-    async with _following(controller):
+    async with _following(controller, rows):
         assert await _served_by(edge, headers) == "stable"
         async with rows.unit_of_work() as session:
             await revoke_key(session, key.id)
