@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from o_agent.coalesced import CoalescedTransport
 
+_WITHOUT_BODY: Final = frozenset({204, 304})
 _NO_DEFAULTS: Final[list[tuple[bytes, bytes]]] = []
 
 
@@ -122,7 +123,7 @@ class InstanceHttpProtocol(HttpToolsProtocol):
 
 
 class _Cycle(RequestResponseCycle):
-    """A request and its answer, which has a length, or is sent in chunks."""
+    """A request and its answer, which has a length, or is sent in chunks, or has no body."""
 
     async def send(self, message: Any) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -150,7 +151,7 @@ class _Cycle(RequestResponseCycle):
     def _start(self, message: Any) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.chunked_encoding = True
+        self.chunked_encoding = message["status"] not in _WITHOUT_BODY
         content = [STATUS_LINE[message["status"]]]
         for name, value in message["headers"]:
             if name == b"connection":  # which can only be to close it

@@ -47,6 +47,8 @@ class AgentView:
     """Names of what its tools may send."""
     group: Group | None = None
     """The group it manages, if a sleep-time companion keeps its memory."""
+    stamp: str = ""
+    """Of when it is (`stamped_agents`); empty if it is not known."""
 
 
 DOCUMENT: Final = """
@@ -63,8 +65,8 @@ json_build_object(
 )
 """
 """What a view is made of, of an agent `r` and its newest messages."""
-JOINED: Final = f"""
-, LATERAL (
+NEWEST: Final = f"""
+(
   SELECT array_agg(m.id ORDER BY m.seq) AS ids,
     (array_agg(m.type ORDER BY m.seq DESC))[1] AS last_type
   FROM (
@@ -74,6 +76,8 @@ JOINED: Final = f"""
   ) AS m
 ) AS newest
 """  # noqa: S608
+"""The newest messages of an agent `r`."""
+JOINED: Final = f", LATERAL {NEWEST}"
 _VIEW: Final = Statement(
     f"SELECT ({DOCUMENT})::text FROM agents AS r{JOINED} WHERE r.id = $1"  # noqa: S608
 )
@@ -100,12 +104,19 @@ async def read_agent(
 
 
 async def read_agents(
-    database: Database, catalogue: ToolCatalogue, documents: Sequence[dict[str, Any]]
+    database: Database,
+    catalogue: ToolCatalogue,
+    documents: Sequence[dict[str, Any]],
+    stamps: Sequence[str] | None = None,
 ) -> Sequence[AgentView]:
-    """The agents of these documents with what belongs to them."""
-    own = [_Own.of(database.vault, document) for document in documents]
+    """The agents of these documents with what belongs to them; `stamps` are theirs."""
+    given = stamps or [""] * len(documents)
+    own = [
+        _Own.of(database.vault, document)._replace(stamp=stamp)
+        for document, stamp in zip(documents, given, strict=True)
+    ]
     if not any(one.needs_more(catalogue) for one in own):
-        return [one.view() for one in own]
+        return [one.view(stamp=one.stamp) for one in own]
     async with database.reading() as session:
         return await _completed(session, catalogue, own)
 
@@ -126,6 +137,7 @@ class _Own(NamedTuple):
     pending_id: str | None
     has_folders: bool
     secrets: list[str]
+    stamp: str = ""
 
     @classmethod
     def of(cls, vault: Vault, document: dict[str, Any]) -> _Own:
@@ -179,6 +191,7 @@ async def _completed(
             mcp_tools=of_servers,
             folders=folders.get(own.agent.id, []),
             group=groups.get(own.agent.id),
+            stamp="" if own.needs_more(catalogue) else own.stamp,
         )
         for own in agents
     ]

@@ -6,7 +6,6 @@ goes one version further back: it continues from the version that the last undo 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -31,31 +30,27 @@ _LOOK_BACK: Final = 100
 KEEP: Final = f"""
 kept AS (
   INSERT INTO block_versions (block_id, version, value, who, why, restores, created_at)
-  SELECT block_id, version, value, who, why, restores, coalesce(created_at, now())
-  FROM jsonb_to_recordset($2::jsonb) AS v(
+  SELECT v.block_id, v.version, v.value, v.who, v.why, v.restores, coalesce(v.created_at, now())
+  FROM block, jsonb_to_recordset($2::jsonb) AS v(
     block_id text, version bigint, value text, who text, why text, restores bigint,
     created_at timestamptz)
   ON CONFLICT (block_id, version) DO NOTHING
 ), gone AS (
-  DELETE FROM block_versions USING jsonb_to_recordset($2::jsonb) AS v(version bigint)
-  WHERE block_versions.block_id = $1 AND block_versions.version <= v.version - {KEPT_VERSIONS}
+  DELETE FROM block_versions
+  WHERE block_id = $1 AND version <= $3::bigint + 1 - {KEPT_VERSIONS} AND EXISTS (SELECT FROM block)
 )
 """  # noqa: S608
-"""Parts of the statement that edits the block `$1`: the versions `$2` (`edited`) are kept, those
-that are too old forgotten."""
-_PRESENT: Final = Statement(
-    "SELECT row_to_json(v)::text FROM block_versions v JOIN blocks b "
+"""Parts of the statement whose part `block` edits the block `$1` of the version `$3`: the versions
+`$2` (`edited`) are kept, those that are too old forgotten."""
+PRESENT: Final = (
+    "SELECT row_to_json(v) FROM block_versions v JOIN blocks b "
     "ON b.id = v.block_id AND b.version = v.version WHERE b.id = $1"
 )
+"""The present version of the block `$1`, which is there if the block was ever edited."""
 _NAMED: Final = Statement(
     "SELECT row_to_json(v)::text FROM block_versions v WHERE block_id = $1 AND version = $2"
 )
 _detached: Final = Detached(BlockVersion)
-
-
-def present(block_id: str) -> tuple[Statement, tuple[str]]:
-    """Asks for the block's present version, which is there if it was ever edited."""
-    return _PRESENT, (block_id,)
 
 
 def edited(
@@ -68,7 +63,7 @@ def edited(
 ) -> str:
     """What an edit keeps: the text that the block had, unless it is kept, and the new `value`.
 
-    `block` is as it was before, `present` what was asked for (`present`).
+    `block` is as it was before, `present` its version of then (`PRESENT`).
     """
     if restores is None and value == block.value and present is not None:
         restores = present.restores
@@ -85,9 +80,9 @@ def edited(
     return msgspec.json.encode(versions[present is not None :]).decode()
 
 
-def opened(vault: Vault, rows: Sequence[dict[str, Any]]) -> BlockVersion | None:
-    """The version that was asked for, if it is there."""
-    return _detached(vault, rows[0]) if rows else None
+def opened(vault: Vault, row: dict[str, Any] | None) -> BlockVersion | None:
+    """The version of a row, if there is one."""
+    return None if row is None else _detached(vault, row)
 
 
 async def list_versions(
@@ -107,15 +102,15 @@ async def named_version(ask: Ask, vault: Vault, block_id: str, version: int) -> 
     Raises:
         NotFoundError: the history does not have it.
     """
-    found = opened(vault, await ask(_NAMED, block_id, version))
-    if found is None:
+    rows = await ask(_NAMED, block_id, version)
+    if not rows:
         raise NotFoundError(
             f"the history of {block_id} has no version {version}; "
             f"see `o memory history {block_id}`",
             block_id=block_id,
             version=version,
         )
-    return found
+    return _detached(vault, rows[0])
 
 
 async def version_before(

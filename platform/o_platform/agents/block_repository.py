@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from o_platform.agents import block_history
+from o_platform.agents.group_writes import GroupWrites
 from o_platform.agents.paging import Page
 from o_platform.agents.selection import Selection
 from o_platform.agents.unit import HoldersChangedError
@@ -43,9 +44,14 @@ _LOCK_HOLDERS: Final = Statement(
     "WHERE id = ANY (ARRAY(SELECT agent_id FROM agent_blocks WHERE block_id = $1)) "
     "ORDER BY id FOR UPDATE"
 )
-_LOCK: Final = Statement("SELECT row_to_json(r)::text FROM blocks AS r WHERE r.id = $1 FOR UPDATE")
-_HOLDER_IDS: Final = Statement(
-    "SELECT to_json(agent_id)::text FROM agent_blocks WHERE block_id = $1 ORDER BY agent_id"
+_LOCK: Final = Statement("SELECT NULL FROM blocks WHERE id = $1 FOR UPDATE")
+_HOLDER_IDS: Final = (
+    "ARRAY(SELECT agent_id FROM agent_blocks WHERE block_id = $1 ORDER BY agent_id)"
+)
+_WHOLE: Final = Statement(
+    "SELECT json_build_object('block', row_to_json(r), "  # noqa: S608
+    f"'present', ({block_history.PRESENT}), 'holders', {_HOLDER_IDS})::text "
+    "FROM blocks AS r WHERE r.id = $1"
 )
 _HOLDER_OF_OTHER: Final = Statement(
     "SELECT to_json(other.agent_id)::text FROM agent_blocks held JOIN agent_blocks other "
@@ -56,17 +62,23 @@ _RELABEL: Final = Statement("UPDATE agent_blocks SET label = $2 WHERE block_id =
 _BUMP: Final = """
 holder AS (
   UPDATE agents SET version = version + 1, updated_at = now()
-  WHERE id = ANY ({holders}::text[]) RETURNING id
+  WHERE id {holders} RETURNING id
 )
 """
+_OF_BLOCK: Final = (
+    "IN (SELECT ab.agent_id FROM agent_blocks AS ab JOIN block ON ab.block_id = block.id)"
+)
+"""Not by the array of their ids: as long as PostgreSQL does not know an array, it takes it for a
+long one, and so would make a plan anew for each edit."""
 _TOLD: Final = f"(SELECT count(pg_notify('{CHANNEL_AGENTS}', id)) FROM holder)"  # noqa: S608
 _EDIT: Final = (
-    "WITH block AS (UPDATE blocks AS r SET {settings} WHERE r.id = $1 RETURNING r.*),"  # noqa: S608
-    f"{block_history.KEEP},{_BUMP.format(holders='$3')}"
+    "WITH block AS (UPDATE blocks AS r SET {settings} WHERE r.id = $1 "  # noqa: S608
+    f"AND r.version = $3::bigint AND {_HOLDER_IDS} = $4::text[] RETURNING r.*),"
+    f"{block_history.KEEP},{_BUMP.format(holders=_OF_BLOCK)}"
     f"SELECT row_to_json(block)::text, {_TOLD} FROM block"
 )
 _DELETE: Final = Statement(
-    f"WITH block AS (DELETE FROM blocks WHERE id = $1),{_BUMP.format(holders='$2')}"  # noqa: S608
+    f"WITH block AS (DELETE FROM blocks WHERE id = $1),{_BUMP.format(holders='= ANY ($2::text[])')}"  # noqa: S608
     f"SELECT NULL, {_TOLD}"
 )
 _KINDS: Final = {"metadata": "::jsonb", "tags": "::text[]"}
@@ -105,40 +117,47 @@ async def fetch_block_by_label(ask: Ask, vault: Vault, agent_id: str, label: str
     return detached(vault, rows[0]) if rows else None
 
 
-async def insert_block(ask: Ask, vault: Vault, row: dict[str, Any]) -> Block:
+async def insert_block(writes: GroupWrites, vault: Vault, row: dict[str, Any]) -> Block:
     """Insert a block that no agent holds; `row` are its columns, not sealed yet."""
     sealed = row | {"value": BLOCK_VALUE.sealed(vault, row["value"], row["id"])}
-    (made,) = await ask(_INSERT, msgspec.json.encode(sealed).decode())
+    (made,) = await writes.insert(_INSERT, msgspec.json.encode(sealed).decode())
     return detached(vault, made)
 
 
 @dataclass(frozen=True, slots=True)
-class LockedBlock:
-    """A block that is locked, and its present version, if that is kept; who holds it."""
+class WholeBlock:
+    """A block and its present version, if that is kept; who holds it, in order."""
 
     block: Block
     present: BlockVersion | None
     holders: list[str]
 
 
-async def lock_with_holders(exchange: Exchange, vault: Vault, block_id: str) -> LockedBlock | None:
+async def fetch_whole(ask: Ask, vault: Vault, block_id: str) -> WholeBlock | None:
+    """The block, its version and its holders at one moment."""
+    return _whole(vault, await ask(_WHOLE, block_id))
+
+
+async def lock_with_holders(exchange: Exchange, vault: Vault, block_id: str) -> WholeBlock | None:
     """Lock the agents that hold a block, then the block, as everyone locks.
 
     Raises:
         HoldersChangedError: an agent got it before it was locked.
     """
-    before, blocks, present, holders = await exchange.ask(
-        (_LOCK_HOLDERS, (block_id,)),
-        (_LOCK, (block_id,)),
-        block_history.present(block_id),
-        (_HOLDER_IDS, (block_id,)),
+    before, _, rows = await exchange.ask(
+        *((wanted, (block_id,)) for wanted in (_LOCK_HOLDERS, _LOCK, _WHOLE))
     )
-    if not blocks:
-        return None
-    if not set(holders) <= set(before):
+    locked = _whole(vault, rows)
+    if locked is not None and not set(locked.holders) <= set(before):
         raise HoldersChangedError
-    block = detached(vault, blocks[0])
-    return LockedBlock(block, block_history.opened(vault, present), holders)
+    return locked
+
+
+def _whole(vault: Vault, rows: Sequence[dict[str, Any]]) -> WholeBlock | None:
+    if not rows:
+        return None
+    present = block_history.opened(vault, rows[0]["present"])
+    return WholeBlock(detached(vault, rows[0]["block"]), present, rows[0]["holders"])
 
 
 async def holder_of_other(ask: Ask, block_id: str, label: str) -> str | None:
@@ -152,16 +171,17 @@ def relabelling(block_id: str, label: str) -> Wanted:
     return _RELABEL, (block_id, label)
 
 
-def edit(block_id: str, versions: str, holders: Sequence[str], columns: dict[str, Any]) -> Wanted:
+def edit(former: WholeBlock, versions: str, columns: dict[str, Any]) -> Wanted:
     """Sets columns of a locked block, raises the version of all contexts it is in, answers with it.
 
+    It does nothing, and answers with nothing, if the block or who holds it has changed.
+
     Args:
-        block_id: the block's.
+        former: the block as it is; its holders are locked, too.
         versions: what its history keeps (`block_history.edited`).
-        holders: who holds it; they are locked.
         columns: values by column, sealed.
     """
-    values: list[Value] = [block_id, versions, holders]
+    values: list[Value] = [former.block.id, versions, former.block.version, former.holders]
     settings = ["version = r.version + 1", "updated_at = now()"]
     for column, value in columns.items():
         kind = _KINDS.get(column, "")

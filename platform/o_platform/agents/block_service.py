@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from o_platform.agents import attachments, block_history, block_repository
-from o_platform.agents.block_repository import BlockFilter, LockedBlock
+from o_platform.agents.block_repository import BlockFilter, WholeBlock
 from o_platform.agents.cache import ContextCache
+from o_platform.agents.group_writes import GroupWrites
 from o_platform.agents.inputs import Author, BlockChanges, NewBlock
 from o_platform.agents.new_agents import block_row
 from o_platform.agents.paging import Page
@@ -30,11 +31,12 @@ class BlockService:
         """`cache` is told of every agent whose context an edit changes."""
         self._database = database
         self._cache = cache
+        self._writes = GroupWrites(database, cache)
 
     async def create(self, wanted: NewBlock) -> Block:
         """Create a block that no agent holds yet."""
-        ask, vault = self._database.ask, self._database.vault
-        return await block_repository.insert_block(ask, vault, block_row(wanted))
+        vault = self._database.vault
+        return await block_repository.insert_block(self._writes, vault, block_row(wanted))
 
     async def fetch(self, block_id: str) -> Block:
         """The block with this id.
@@ -85,7 +87,17 @@ class BlockService:
             NotFoundError: there is none.
             ConflictError: an agent already holds another block under the new label.
         """
+        ask, vault = self._database.ask, self._database.vault
+        whole = await block_repository.fetch_whole(ask, vault, block_id)
+        if whole is None:
+            raise _no_block(block_id)
+        if changes.get("label", whole.block.label) == whole.block.label:
+            edit = self._editing(whole, changes, author)
+            rows = await self._writes.edit(block_id, whole.holders, edit)
+            if rows:
+                return block_repository.detached(vault, rows[0])
 
+        # It is renamed, or somebody was faster: once more, from behind the locks.
         async def change(exchange: Exchange) -> _Edited:
             return await self._edit(exchange, await self._lock(exchange, block_id), changes, author)
 
@@ -159,7 +171,7 @@ class BlockService:
         await self._cache.drop(holders)
         return block
 
-    async def _lock(self, exchange: Exchange, block_id: str) -> LockedBlock:
+    async def _lock(self, exchange: Exchange, block_id: str) -> WholeBlock:
         vault = self._database.vault
         locked = await block_repository.lock_with_holders(exchange, vault, block_id)
         if locked is None:
@@ -169,26 +181,36 @@ class BlockService:
     async def _edit(
         self,
         exchange: Exchange,
-        locked: LockedBlock,
+        locked: WholeBlock,
         changes: BlockChanges,
         author: Author,
         restores: int | None = None,
     ) -> _Edited:
-        block, vault = locked.block, self._database.vault
+        block = locked.block
         first: list[Wanted] = []
         if "label" in changes and changes["label"] != block.label:
             await _require_free(exchange, block.id, changes["label"])
             first.append(block_repository.relabelling(block.id, changes["label"]))
+        edit = self._editing(locked, changes, author, restores)
+        *_, (row,) = await exchange.finish(*first, edit)
+        return block_repository.detached(self._database.vault, row), locked.holders
+
+    def _editing(
+        self,
+        former: WholeBlock,
+        changes: BlockChanges,
+        author: Author,
+        restores: int | None = None,
+    ) -> Wanted:
+        block, vault = former.block, self._database.vault
         value = changes.get("value", block.value)
         versions = block_history.edited(
-            vault, block, locked.present, value, _explained(author, changes), restores
+            vault, block, former.present, value, _explained(author, changes), restores
         )
         columns: dict[str, Any] = {_COLUMNS.get(name, name): one for name, one in changes.items()}
         if "value" in columns:
             columns["value"] = BLOCK_VALUE.sealed(vault, value, block.id)
-        edit = block_repository.edit(block.id, versions, locked.holders, columns)
-        *_, (row,) = await exchange.finish(*first, edit)
-        return block_repository.detached(vault, row), locked.holders
+        return block_repository.edit(former, versions, columns)
 
 
 _Edited = tuple[Block, list[str]]

@@ -66,14 +66,14 @@ async def lock_agents(session: AsyncSession, agent_ids: Iterable[str]) -> None:
 
 
 async def list_agents(
-    ask: Ask, wanted: AgentFilter, page: Page, order_by: str, *, document: str, joined: str
+    ask: Ask, wanted: AgentFilter, page: Page, order_by: str, *, document: str
 ) -> list[Any]:
     """The documents of a page of the agents that pass the filter (`Selection.page`).
 
     `order_by` is created_at, updated_at or last_run_completion.
     """
     keys = (_SORT_KEYS[order_by], "r.id")
-    return await _filtered(wanted).page(ask, keys, page, document, joined)
+    return await _filtered(wanted).page(ask, keys, page, document)
 
 
 async def delete_agent(session: AsyncSession, agent_id: str) -> None:
@@ -130,7 +130,7 @@ async def fetch_attachments(session: AsyncSession, agent_id: str) -> list[AgentB
 
 
 def _filtered(wanted: AgentFilter) -> Selection:
-    agents = Selection("agents")
+    agents = Selection("agents", "r.*, r.xmin")
     if wanted.name is not None:
         agents.where("r.name = {}", wanted.name)
     if wanted.query_text:

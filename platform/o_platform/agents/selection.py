@@ -17,14 +17,17 @@ from o_platform.db.line import statement
 
 ROW: Final = "row_to_json(r)"
 """The document of a page whose rows are shown as they are."""
+SMALLEST_SIZE: Final = 16
+"""A plan is made for pages of up to so many rows, others for four times as many, and so on."""
 
 
 class Selection:
     """Rows of a table that fulfil all of some conditions."""
 
-    def __init__(self, table: str) -> None:
-        """At first, every row."""
+    def __init__(self, table: str, columns: str = "*") -> None:
+        """At first, every row; of which a document sees these columns."""
         self._table = table
+        self._columns = columns
         self._conditions = Conditions()
 
     def where(self, condition: str, *values: Value) -> Selection:
@@ -33,7 +36,7 @@ class Selection:
         return self
 
     async def page(
-        self, ask: Ask, keys: Sequence[str], page: Page, document: str = ROW, joined: str = ""
+        self, ask: Ask, keys: Sequence[str], page: Page, document: str = ROW
     ) -> list[Any]:
         """The documents of the rows on a page, in the order of the listing.
 
@@ -42,7 +45,6 @@ class Selection:
             keys: what the listing is ordered by, the last of them unique.
             page: which part.
             document: what is wanted of a row, as JSON.
-            joined: what the document takes from elsewhere, as further items of FROM.
 
         Raises:
             NotFoundError: a cursor names no row.
@@ -56,11 +58,12 @@ class Selection:
         falling = "DESC" if page.descending is not backwards else "ASC"
         order = ", ".join(f"{key} {falling}" for key in keys)
         limit = self._conditions.place(page.limit)
-        rows_of_page = (
-            f"SELECT * FROM {self._table} AS r WHERE {self._conditions} "
-            f"ORDER BY {order} LIMIT {limit}"
+        first_rows = (
+            f"SELECT {self._columns} FROM {self._table} AS r WHERE {self._conditions} "
+            f"ORDER BY {order} LIMIT {_size(page.limit)}"
         )
-        text = f"SELECT ({document})::text FROM ({rows_of_page}) AS r{joined} ORDER BY {order}"
+        rows_of_page = f"SELECT * FROM ({first_rows}) AS r LIMIT {limit}"
+        text = f"SELECT ({document})::text FROM ({rows_of_page}) AS r ORDER BY {order}"
         rows = await ask(statement(text), *self._conditions.values)
         if not rows:
             await self._require_cursors(ask, page)
@@ -71,3 +74,15 @@ class Selection:
             there = statement(f"SELECT 'true' FROM {self._table} WHERE id = $1")
             if cursor is not None and not await ask(there, cursor):
                 raise no_such_cursor(cursor)
+
+
+def _size(limit: int) -> int:
+    """A power of four that is no less.
+
+    PostgreSQL takes a limit that it does not know for a tenth of all rows, and so makes a plan
+    anew with each listing, which takes longer than most listings do.
+    """
+    size = SMALLEST_SIZE
+    while size < limit:
+        size *= 4
+    return size

@@ -28,6 +28,7 @@ from o_platform.agents.agent_views import AgentView
 from o_platform.agents.cache import ContextCache
 from o_platform.agents.denial import denial_of
 from o_platform.agents.folder_repository import replace_folders
+from o_platform.agents.group_writes import GroupWrites
 from o_platform.agents.history_repository import EVERY_MESSAGE
 from o_platform.agents.identity_service import require_identities
 from o_platform.agents.inputs import AgentChanges, NewAgent
@@ -42,7 +43,6 @@ from o_platform.agents.new_agents import (
     plain_tools,
 )
 from o_platform.agents.paging import Page
-from o_platform.agents.repository import AgentFilter
 from o_platform.agents.secret_repository import (
     fetch_secrets_of,
     replace_secrets,
@@ -69,6 +69,7 @@ class AgentService:
         self._cache = cache
         self.catalogue = catalogue
         self._lineage_keys: dict[str, int] = {}
+        self._writes = GroupWrites(database, cache)
 
     async def create(self, wanted: NewAgent) -> AgentView:
         """Create an agent in its lineage, with its blocks and first messages.
@@ -95,7 +96,7 @@ class AgentService:
             self._lineage_keys[wanted.lineage] = key
         rows = new_rows(new_agent_id(key), wanted, plain_tools(self.catalogue, wanted))
         vault = self._database.vault
-        (row,) = await self._database.ask(INSERT, *rows.values(vault))
+        (row,) = await self._writes.insert(INSERT, *rows.values(vault))
         return agent_views.new_agent(vault, row, rows)
 
     async def fetch(self, agent_id: str) -> AgentView:
@@ -106,7 +107,7 @@ class AgentService:
         """
         view = await agent_views.read_agent(self._database, self.catalogue, agent_id)
         if view is None:
-            raise _no_agent(agent_id)
+            raise no_agent(agent_id)
         return view
 
     async def model_settings(self, agent_id: str) -> dict[str, Any]:
@@ -122,16 +123,6 @@ class AgentService:
         """What the agent's tools may send, by name."""
         async with self._database.unit_of_work() as session:
             return await fetch_secrets_of(session, agent_id)
-
-    async def list(
-        self, wanted: AgentFilter, page: Page, order_by: str = "created_at"
-    ) -> Sequence[AgentView]:
-        """A page of agents."""
-        documents = await repository.list_agents(
-            self._database.ask, wanted, page, order_by,
-            document=agent_views.DOCUMENT, joined=agent_views.JOINED,
-        )  # fmt: skip
-        return await agent_views.read_agents(self._database, self.catalogue, documents)
 
     async def update(self, agent_id: str, changes: AgentChanges) -> AgentView:
         """Change an agent; it has exactly the blocks and folders that are named, if any are.
@@ -164,10 +155,9 @@ class AgentService:
 
     async def _update_own(self, agent_id: str, changes: AgentChanges) -> AgentView:
         update, values = own_update(agent_id, changes)
-        changed = await self._database.ask(update, *values)
+        changed = await self._writes.update(agent_id, update, *values)
         if not changed:
-            raise _no_agent(agent_id)
-        await self._cache.drop([agent_id])
+            raise no_agent(agent_id)
         (view,) = await agent_views.read_agents(self._database, self.catalogue, changed)
         return view
 
@@ -330,7 +320,7 @@ class AgentService:
         await session.flush()
         view = await agent_views.view_agent(session, self.catalogue, agent.id)
         if view is None:
-            raise _no_agent(agent.id)
+            raise no_agent(agent.id)
         return view
 
     async def _switch_sleeptime(
@@ -367,7 +357,7 @@ async def existing_agent(session: AsyncSession, agent_id: str) -> Agent:
     """
     agent = await repository.fetch_agent(session, agent_id)
     if agent is None:
-        raise _no_agent(agent_id)
+        raise no_agent(agent_id)
     return agent
 
 
@@ -378,7 +368,7 @@ async def require_agent(ask: Ask, agent_id: str) -> None:
         NotFoundError: there is none.
     """
     if not await ask(_EXISTS, agent_id):
-        raise _no_agent(agent_id)
+        raise no_agent(agent_id)
 
 
 async def locked_agent(session: AsyncSession, agent_id: str) -> Agent:
@@ -389,11 +379,12 @@ async def locked_agent(session: AsyncSession, agent_id: str) -> Agent:
     """
     agent = await repository.lock_agent(session, agent_id)
     if agent is None:
-        raise _no_agent(agent_id)
+        raise no_agent(agent_id)
     return agent
 
 
-def _no_agent(agent_id: str) -> NotFoundError:
+def no_agent(agent_id: str) -> NotFoundError:
+    """The error that there is no such agent."""
     return NotFoundError(f"no agent has the id {agent_id!r}", agent_id=agent_id)
 
 

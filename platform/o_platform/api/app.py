@@ -7,15 +7,18 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp
 
 from o_platform import __version__
+from o_platform.agents.stamped_agents import StampedAgents
 from o_platform.api import health, models, tags
 from o_platform.api.agent_files import endpoints as agent_files
 from o_platform.api.agents import endpoints as agents
+from o_platform.api.agents.shown_agents import ShownAgents
 from o_platform.api.archives import endpoints as archives
 from o_platform.api.blocks import endpoints as blocks
 from o_platform.api.conversations import endpoints as conversations
-from o_platform.api.edge import Edge
+from o_platform.api.edge import Answered, Edge
 from o_platform.api.errors import install_error_handlers
 from o_platform.api.folders import endpoints as folders
 from o_platform.api.groups import endpoints as groups
@@ -38,6 +41,7 @@ from o_platform.api.operators import (
     variants,
 )
 from o_platform.api.passages import endpoints as passages
+from o_platform.api.prepared_routes import PreparedRoutes
 from o_platform.api.route_table import RouteTable
 from o_platform.api.runs import endpoints as runs
 from o_platform.api.runs import streams, traces
@@ -55,7 +59,7 @@ OPENAI = (chat, responses)
 OPERATORS = (status, keys, variants, rollouts, encryption, evolution, instances, memory, takeover)
 
 
-def create_app(platform: Platform) -> FastAPI:
+def create_app(platform: Platform) -> ASGIApp:
     """The application on this platform, which runs while the application does."""
 
     @asynccontextmanager
@@ -68,14 +72,19 @@ def create_app(platform: Platform) -> FastAPI:
         static_url="/docs/assets", telemetry={"tracing": False, "metrics": False, "logs": False},
     )  # fmt: skip
     app.state.platform = platform
+    app.state.shown_agents = ShownAgents(
+        StampedAgents(platform.database, platform.agents.catalogue)
+    )
     for noun in (*LETTA, *OPENAI, *OPERATORS):
         app.router.routes.extend(noun.router.routes)
     add_not_offered(app)
     install_error_handlers(app)
     install_openapi(app, app.routes[:])
-    app.router.routes[:] = [RouteTable(app.routes)]
+    app.add_middleware(Answered)
+    table = RouteTable(app.routes)
+    app.router.routes[:] = [table]
     limits = platform.settings
-    app.add_middleware(
-        Edge, max_body_bytes=limits.max_body_bytes, max_upload_bytes=limits.max_upload_bytes
-    )
-    return app
+    return Edge(
+        PreparedRoutes(app, table), max_body_bytes=limits.max_body_bytes,
+        max_upload_bytes=limits.max_upload_bytes,
+    )  # fmt: skip

@@ -22,6 +22,7 @@ from o_platform.agents.service import AgentService
 from o_platform.agents.takeover import Takeover
 from o_platform.agents.tool_service import ToolService
 from o_platform.agents.turn_client import Sender, TurnClient
+from o_platform.api.agents.shown_agents import ShownAgents
 from o_platform.db.engine import Database
 from o_platform.tooling.mcp_service import McpService
 from o_platform.tooling.runs import ToolRuns
@@ -46,6 +47,10 @@ async def _running_turns(request: Request) -> RunningTurnsOfBridge:
 
 async def _agents(request: Request) -> AgentService:
     return _of(request).agents
+
+
+async def _shown_agents(request: Request) -> ShownAgents:
+    return cast(ShownAgents, request.app.state.shown_agents)
 
 
 async def _agent_files(request: Request) -> AgentFileService:
@@ -123,6 +128,7 @@ PlatformDep = Annotated[Platform, Depends(_platform)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 RunningTurnsDep = Annotated[RunningTurnsOfBridge, Depends(_running_turns)]
 AgentsDep = Annotated[AgentService, Depends(_agents)]
+ShownAgentsDep = Annotated[ShownAgents, Depends(_shown_agents)]
 AgentFilesDep = Annotated[AgentFileService, Depends(_agent_files)]
 FoldersDep = Annotated[FolderService, Depends(_folders)]
 ReadingDep = Annotated[ReadingService, Depends(_reading)]

@@ -1,7 +1,7 @@
 """What every request passes before it is routed: limits, one form of its path, an answer always.
 
-An exception that nobody expected is answered here: were it raised further, the server would close
-the connection, on which the proxy may be sending somebody else's request already.
+An exception is answered here, if nobody within has done so: were it raised further, the server
+would close the connection, on which the proxy may be sending somebody else's request already.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from o_platform.api.errors import unexpected_error
+from o_platform.api.errors import error_answer
 from o_platform.traffic.routes import UPLOAD_PATH
 
 _UPLOAD = re.compile(UPLOAD_PATH)
@@ -23,12 +23,41 @@ _NUL = JSONResponse(
 )
 
 
+class Answered:
+    """ASGI middleware: an exception becomes an answer, unless one has begun.
+
+    The framework has it within its own, which would raise what it has answered.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """What `app` raises is answered."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        began = False
+
+        async def noted(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if began or scope["type"] != "http":
+                raise
+            response = await error_answer(Request(scope), error)
+            await response(scope, receive, send)
+
+
 class Edge:
     """ASGI middleware: `/v1/agents/` is `/v1/agents`, and no body is larger than the limit."""
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:
         """The limits hold for announced and for streamed bodies."""
         self._app = app
+        self._answered = Answered(app)
         self._limits = {False: max_body_bytes, True: max_upload_bytes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,22 +81,6 @@ class Edge:
             await response(scope, receive, send)
             return
         await self._answered(scope, self._limited(receive, is_upload), send)
-
-    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = False
-
-        async def noted(message: Message) -> None:
-            nonlocal began
-            began = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        except Exception as error:
-            if began:
-                raise
-            response = unexpected_error(Request(scope), error)
-            await response(scope, receive, send)
 
     def _limited(self, receive: Receive, is_upload: bool) -> Receive:
         read = 0

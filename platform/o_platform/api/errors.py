@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from fastapi import FastAPI, Request
@@ -22,11 +23,16 @@ _log = logging.getLogger(__name__)
 
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error the same way."""
-    app.add_exception_handler(OError, _platform_error)
-    app.add_exception_handler(RequestValidationError, _invalid_request)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(SQLAlchemyError, _database_error)
-    app.add_exception_handler(psycopg.Error, _database_error)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def error_answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an error, wherever it was raised."""
+    for kind in type(error).__mro__:
+        if kind in _HANDLERS:
+            return await _HANDLERS[kind](request, error)
+    return unexpected_error(request, error)
 
 
 async def _platform_error(request: Request, error: Exception) -> JSONResponse:
@@ -98,3 +104,12 @@ def _about(request: Request) -> dict[str, str]:
         "method": request.method,
         "request_id": request.headers.get("x-request-id", ""),
     }
+
+
+_HANDLERS: Final[dict[type, Callable[[Request, Exception], Awaitable[JSONResponse]]]] = {
+    OError: _platform_error,
+    RequestValidationError: _invalid_request,
+    HTTPException: _http_error,
+    SQLAlchemyError: _database_error,
+    psycopg.Error: _database_error,
+}

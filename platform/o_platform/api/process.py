@@ -9,14 +9,13 @@ from typing import Final
 
 import uvicorn
 
+from o_agent.http_server import InstanceHttpProtocol
 from o_platform.api.app import create_app
 from o_platform.api.listener import control_socket
 from o_platform.settings import Settings
 from o_platform.telemetry import configure_logging
 from o_platform.wiring import Platform, build_platform
 
-KEEP_ALIVE_S: Final = 2 * 3600
-"""Longer than Envoy keeps an idle connection: who closes first must not be us, in its face."""
 STOP_WAIT_S: Final = 5
 """How long requests under way may take when the process is to stop."""
 YOUNG_OBJECTS: Final = 10_000
@@ -60,14 +59,14 @@ def _config(platform: Platform) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(platform),
         loop="uvloop",
-        http="httptools",
+        http=InstanceHttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WAIT_S,
     )
 

@@ -10,7 +10,7 @@ so that its answers stay the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, Route
@@ -21,6 +21,13 @@ _FOUND: Final = "o_route"
 _PREFIX: Final = 3
 """Parts of a split path up to and including its second segment."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+
+
+class Found(NamedTuple):
+    """A route, and what it adds to the scope of a request that it takes."""
+
+    route: BaseRoute
+    scope: Scope
 
 
 class RouteTable(BaseRoute):
@@ -34,13 +41,20 @@ class RouteTable(BaseRoute):
         self._prefixes = {"/".join(parts[:_PREFIX]) for parts in templates}
         self._candidates: dict[tuple[str, str, int], Sequence[BaseRoute]] = {}
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether one of the routes takes the request."""
+    def found(self, scope: Scope) -> Found | None:
+        """The route that takes the request; none if only trying all of them could tell."""
         for route in self._likely(scope):
             match, child = route.matches(scope)
             if match is Match.FULL:
-                return match, {**child, _FOUND: route}
-        return self._tried(scope)
+                return Found(route, child)
+        return None
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether one of the routes takes the request."""
+        found = self.found(scope)
+        if found is None:
+            return self._tried(scope)
+        return Match.FULL, {**found.scope, _FOUND: found.route}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request to the route that was found."""

@@ -26,7 +26,6 @@ MODULES: Final = (
     "sqlalchemy.dialects.sqlite",
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",
-    "uvicorn.protocols.http.httptools_impl",
 )
 
 

@@ -2,9 +2,10 @@
 
 `unit_of_work()` and `exchange()` are the only places that commit; `reading()` is for reads alone.
 What is asked for all the time does without a session: `ask()` runs one statement that answers with
-JSON, `exchange()` several in one transaction, both on a few lines of their own (`line`). Change
-announcements (`announce`) are sent by PostgreSQL when the transaction commits, and not at all when
-it does not. Sessions seal and open what is encrypted at rest (`sealed_columns`).
+JSON, `ask_all()` several in one transaction and `exchange()` several that depend on each other,
+all on a few lines of their own (`line`). Change announcements (`announce`) are sent by PostgreSQL
+when the transaction commits, and not at all when it does not. Sessions seal and open what is
+encrypted at rest (`sealed_columns`).
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ CHANNEL_ROUTES = "o_routes"
 
 Value = str | int | bool | Sequence[str] | None
 """A parameter of a statement; a sequence is an array of texts."""
+
+
+Wanted = tuple[Statement, Sequence[Value]]
+"""A statement and its values."""
 
 
 class Ask(Protocol):
@@ -124,9 +129,19 @@ class Database:
             DatabaseUnavailableError: PostgreSQL cannot be reached.
             psycopg.Error: the statement failed.
         """
+        (rows,) = await self.ask_all((statement, values))
+        return rows
+
+    async def ask_all(self, *wanted: Wanted) -> list[list[Any]]:
+        """For each statement the JSON of each of its rows; all of them are one transaction.
+
+        Raises:
+            DatabaseUnavailableError: PostgreSQL cannot be reached.
+            psycopg.Error: a statement failed, and none had an effect.
+        """
         with _told_if_away():
-            (result,) = await self._lines.run(Call(statement, [*map(_sent, values)]))
-        return _documents(result)
+            results = await self._lines.run(*map(_call, wanted))
+        return [*map(_documents, results)]
 
     @asynccontextmanager
     async def exchange(self) -> AsyncIterator[Exchange]:
@@ -148,10 +163,6 @@ class Database:
         """Close every connection."""
         await self._lines.close()
         await self.engine.dispose()
-
-
-Wanted = tuple[Statement, Sequence[Value]]
-"""A statement and its values."""
 
 
 class Exchange:

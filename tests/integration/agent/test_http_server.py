@@ -33,6 +33,10 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
     else:
         headers.append((b"content-length", b"%d" % len(said)))
         pieces = [said]
+    if path == "/nothing":
+        await send({"type": "http.response.start", "status": 204, "headers": headers[:1]})
+        await send({"type": "http.response.body"})
+        return
     if path == "/last":
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -137,3 +141,11 @@ async def test_a_connection_ends_with_its_last_answer(
     assert b"connection: close\r\n" in head
     assert head.count(b"connection:") == 1
     assert await client.reader.read() == b""
+
+
+async def test_an_answer_without_a_body_has_neither_length_nor_chunks(client: Client) -> None:
+    request = b"DELETE /nothing HTTP/1.1\r\nhost: x\r\n\r\n"
+    client.writer.write(request + b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n")
+    head, _ = await client.answer(has_body=False)
+    assert head == b"HTTP/1.1 204 No Content\r\nx-test: -\r\n\r\n"
+    assert (await client.answer())[1] == b"GET /a  "

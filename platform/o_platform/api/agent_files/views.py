@@ -11,7 +11,7 @@ from o_platform.agents.agent_files.role_messages import RoleMessage, as_roles
 from o_platform.agents.agent_views import AgentView
 from o_platform.agents.tools import ToolCatalogue
 from o_platform.api.agents.schemas import AgentState
-from o_platform.api.agents.views import agent_state
+from o_platform.api.agents.views import agent_json
 
 REVISION: Final = "o-1"
 """Of what this server writes; readers go by the fields."""
@@ -33,7 +33,7 @@ def agent_file(
     view: AgentView, messages: Sequence[Message], catalogue: ToolCatalogue
 ) -> dict[str, Any]:
     """The agent and what belongs to it as an agent file."""
-    state = agent_state(view, catalogue)
+    state = AgentState.model_validate_json(bytes(agent_json(view, catalogue)))
     blocks = [_block(f"block-{index}", block) for index, block in enumerate(state.blocks)]
     tools = [{**t.model_dump(mode="json"), "id": f"tool-{i}"} for i, t in enumerate(state.tools)]
     return {

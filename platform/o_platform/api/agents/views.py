@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
-from o_contracts.messages import StopReason, ToolSpec
+import msgspec
+from fastapi import Response
+
+from o_contracts.messages import ToolSpec
 from o_platform.agents.agent_views import AgentView
-from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW, AgentType
+from o_platform.agents.defaults import DEFAULT_CONTEXT_WINDOW
 from o_platform.agents.tools import ToolCatalogue, tool_id
 from o_platform.api.agents.schemas import (
     AgentState,
@@ -14,7 +18,8 @@ from o_platform.api.agents.schemas import (
     MemoryState,
     ToolState,
 )
-from o_platform.api.blocks.schemas import block_state
+from o_platform.api.answers import defaults_of, encoded
+from o_platform.api.blocks.schemas import block_document
 from o_platform.api.embedding_configs import embedding_config
 from o_platform.api.folders.states import folder_state
 from o_platform.api.groups.schemas import group_state
@@ -26,58 +31,87 @@ from o_platform.db.models import Agent
 from o_tools.manifests import MANIFESTS
 
 TOOL_RETURN_CHARS = 50_000
-_TOOL_STATES: dict[str, tuple[ToolSpec, ToolState]] = {}
+_BUILT_IN: dict[str, tuple[ToolSpec, ToolState, bytes]] = {}
 _MEMORY_TOOLS = ("memory_", "core_memory_")
 
 
-def agent_state(view: AgentView, catalogue: ToolCatalogue) -> AgentState:
+class AgentJson(NamedTuple):
+    """An agent as the API shows it (`AgentState`), encoded.
+
+    It begins with what is its own; its tools, which it has in common with others, come last.
+    """
+
+    own: bytes
+    tools: bytes
+
+    def __bytes__(self) -> bytes:
+        """The whole of it."""
+        return b"".join(self)
+
+
+def agent_json(view: AgentView, catalogue: ToolCatalogue) -> AgentJson:
     """The agent as the API shows it, relations included."""
+    own = msgspec.json.encode(_own(view))
+    return AgentJson(own[:-1] + b',"tools":', _tools_json(view, catalogue))
+
+
+def agent_answer(view: AgentView, catalogue: ToolCatalogue) -> Response:
+    """The answer of a request that is answered with an agent."""
+    return encoded(bytes(agent_json(view, catalogue)))
+
+
+def _own(view: AgentView) -> dict[str, Any]:
     agent = view.agent
     config = agent.config
-    blocks = [block_state(block) for block in view.blocks]
-    settings = _model_settings(agent)
-    group = None if view.group is None else group_state(view.group)
-    return AgentState(
-        id=agent.id,
-        name=agent.name,
-        agent_type=cast(AgentType, agent.agent_type),
-        system=agent.system,
-        description=agent.description,
-        metadata=agent.meta,
-        tags=agent.tags,
-        blocks=blocks,
-        memory=MemoryState(agent_type=agent.agent_type, blocks=blocks),
-        tools=agent_tools(view, catalogue),
-        tool_rules=agent.tool_rules,
-        sources=[folder_state(*read).model_dump() for read in view.folders],
-        message_ids=view.message_ids,
-        model=agent.model,
-        model_settings=settings,
-        llm_config=_llm_config(agent, settings),
-        embedding=agent.embedding,
-        embedding_config=embedding_config(agent.embedding),
-        response_format=settings.get("response_format"),
-        compaction_settings=config.get("compaction_settings"),
-        enable_sleeptime=config.get("enable_sleeptime"),
-        multi_agent_group=group,
-        managed_group=group,
-        message_buffer_autoclear=config.get("message_buffer_autoclear", False),
-        timezone=agent.timezone,
-        secrets=_secrets(view),
-        tool_exec_environment_variables=_secrets(view),
-        identities=[shown_identity(one, [agent.id]).model_dump() for one in view.identities],
-        identity_ids=[one.id for one in view.identities],
-        last_run_completion=agent.last_run_at,
-        last_run_duration_ms=None if agent.last_run_ms is None else round(agent.last_run_ms),
-        pending_approval=None if view.pending is None else MessageView().show(view.pending),
-        last_stop_reason=cast("StopReason | None", agent.last_stop_reason),
-        max_files_open=config.get("max_files_open", 10),
-        per_file_view_window_char_limit=config.get("per_file_view_window_char_limit", 25_000),
-        hidden=config.get("hidden"),
-        project_id=config.get("project_id"),
-        created_at=agent.created_at,
-        updated_at=agent.updated_at,
-    )
+    blocks = msgspec.Raw(msgspec.json.encode([block_document(block) for block in view.blocks]))
+    settings = {"provider_type": provider_type(agent.model), **agent.model_settings}
+    group = None if view.group is None else group_state(view.group).model_dump(mode="json")
+    secrets = [{"agent_id": agent.id, "key": name, "value": ""} for name in view.secrets]
+    identities = [
+        shown_identity(one, [agent.id]).model_dump(mode="json") for one in view.identities
+    ]
+    return {
+        **_ALWAYS,
+        "id": agent.id,
+        "name": agent.name,
+        "agent_type": agent.agent_type,
+        "system": agent.system,
+        "description": agent.description,
+        "metadata": agent.meta,
+        "tags": agent.tags,
+        "blocks": blocks,
+        "memory": {**_MEMORY, "agent_type": agent.agent_type, "blocks": blocks},
+        "tool_rules": agent.tool_rules,
+        "sources": [folder_state(*read).model_dump(mode="json") for read in view.folders],
+        "message_ids": view.message_ids,
+        "model": agent.model,
+        "model_settings": settings,
+        "llm_config": _llm_config(agent, settings),
+        "embedding": agent.embedding,
+        "embedding_config": _embedding_config(agent.embedding),
+        "response_format": settings.get("response_format"),
+        "compaction_settings": config.get("compaction_settings"),
+        "enable_sleeptime": config.get("enable_sleeptime"),
+        "multi_agent_group": group,
+        "managed_group": group,
+        "message_buffer_autoclear": config.get("message_buffer_autoclear", False),
+        "timezone": agent.timezone,
+        # Names alone: a value that is set is never shown again.
+        "secrets": secrets,
+        "tool_exec_environment_variables": secrets,
+        "identities": identities,
+        "identity_ids": [one.id for one in view.identities],
+        "last_run_completion": agent.last_run_at,
+        "last_run_duration_ms": None if agent.last_run_ms is None else round(agent.last_run_ms),
+        "pending_approval": None if view.pending is None else MessageView().show(view.pending),
+        "last_stop_reason": agent.last_stop_reason,
+        "max_files_open": config.get("max_files_open", 10),
+        "per_file_view_window_char_limit": config.get("per_file_view_window_char_limit", 25_000),
+        "hidden": config.get("hidden"),
+        "project_id": config.get("project_id"),
+        "created_at": agent.created_at,
+        "updated_at": agent.updated_at,
+    }
 
 
 def agent_tools(view: AgentView, catalogue: ToolCatalogue) -> list[ToolState]:
@@ -95,11 +129,17 @@ def agent_tools(view: AgentView, catalogue: ToolCatalogue) -> list[ToolState]:
 
 
 def tool_state(spec: ToolSpec) -> ToolState:
-    """A built-in tool as the API shows it; always the same, so made once."""
-    made = _TOOL_STATES.get(spec.name)
+    """A built-in tool as the API shows it."""
+    return _built_in(spec)[1]
+
+
+def _built_in(spec: ToolSpec) -> tuple[ToolSpec, ToolState, bytes]:
+    """A built-in tool with how it is shown: always the same, so made once."""
+    made = _BUILT_IN.get(spec.name)
     if made is None or made[0] is not spec:
-        made = _TOOL_STATES[spec.name] = spec, _tool_state(spec)
-    return made[1]
+        state = _tool_state(spec)
+        made = _BUILT_IN[spec.name] = spec, state, _encoded(state)
+    return made
 
 
 def _tool_state(spec: ToolSpec) -> ToolState:
@@ -127,29 +167,43 @@ def _manifest(name: str) -> dict[str, Any]:
     }
 
 
-def _secrets(view: AgentView) -> list[dict[str, Any]]:
-    """Names alone: a value that is set is never shown again."""
-    return [{"agent_id": view.agent.id, "key": name, "value": ""} for name in view.secrets]
-
-
-def _model_settings(agent: Agent) -> dict[str, Any]:
-    return {"provider_type": provider_type(agent.model), **agent.model_settings}
-
-
-def _llm_config(agent: Agent, settings: dict[str, Any]) -> LlmConfigState:
+def _llm_config(agent: Agent, settings: dict[str, Any]) -> dict[str, Any]:
     provider, _, model = agent.model.partition("/")
-    return LlmConfigState(
-        model=model,
-        handle=agent.model,
-        model_endpoint_type=endpoint_type(agent.model),
-        context_window=agent.config.get("context_window_limit") or DEFAULT_CONTEXT_WINDOW,
-        provider_name=provider,
-        temperature=_number(settings.get("temperature")),
-        max_tokens=settings.get("max_output_tokens"),
-        max_reasoning_tokens=_thinking_tokens(settings),
-        parallel_tool_calls=settings.get("parallel_tool_calls") is True,
-        response_format=settings.get("response_format"),
-    )
+    return {
+        **_LLM_CONFIG,
+        "model": model,
+        "handle": agent.model,
+        "model_endpoint_type": endpoint_type(agent.model),
+        "context_window": agent.config.get("context_window_limit") or DEFAULT_CONTEXT_WINDOW,
+        "provider_name": provider,
+        "temperature": _number(settings.get("temperature")),
+        "max_tokens": settings.get("max_output_tokens"),
+        "max_reasoning_tokens": _thinking_tokens(settings),
+        "parallel_tool_calls": settings.get("parallel_tool_calls") is True,
+        "response_format": settings.get("response_format"),
+    }
+
+
+@lru_cache(maxsize=256)
+def _embedding_config(handle: str) -> msgspec.Raw:
+    return msgspec.Raw(embedding_config(handle).model_dump_json().encode())
+
+
+def _tools_json(view: AgentView, catalogue: ToolCatalogue) -> bytes:
+    built_in = [spec for name in view.agent.tools if (spec := catalogue.spec(name)) is not None]
+    if len(built_in) == len(view.agent.tools):
+        return _joined(tuple(_built_in(spec)[2] for spec in built_in))
+    return b"[%b]}" % b",".join(map(_encoded, agent_tools(view, catalogue)))
+
+
+@lru_cache(maxsize=256)
+def _joined(tools: tuple[bytes, ...]) -> bytes:
+    """One object for all agents that have these tools."""
+    return b"[%b]}" % b",".join(tools)
+
+
+def _encoded(tool: ToolState) -> bytes:
+    return tool.model_dump_json().encode()
 
 
 def _thinking_tokens(settings: dict[str, Any]) -> int:
@@ -160,3 +214,9 @@ def _thinking_tokens(settings: dict[str, Any]) -> int:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+_ALWAYS: Final = defaults_of(AgentState)
+"""What every agent shows alike."""
+_MEMORY: Final = defaults_of(MemoryState)
+_LLM_CONFIG: Final = defaults_of(LlmConfigState)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, Field
 
 from o_platform.agents.block_repository import BlockFilter
 from o_platform.agents.defaults import BLOCK_DESCRIPTIONS, DEFAULT_BLOCK_LIMIT
 from o_platform.agents.inputs import BlockChanges, NewBlock
+from o_platform.api.answers import defaults_of
 from o_platform.api.fields import (
     MAX_INT32,
     AgentId,
@@ -145,10 +146,15 @@ class BlockState(BaseModel):
     last_updated_by_id: str | None = None
 
 
-def block_state(block: Block) -> BlockState:
-    """The stored block as the API shows it."""
-    return BlockState(
-        id=block.id, label=block.label, value=block.value, limit=block.char_limit,
-        description=block.description, read_only=block.read_only, metadata=block.meta,
-        tags=block.tags,
-    )  # fmt: skip
+def block_document(block: Block) -> dict[str, Any]:
+    """The stored block as the API shows it (`BlockState`)."""
+    return {
+        **_ALWAYS,
+        "id": block.id, "label": block.label, "value": block.value, "limit": block.char_limit,
+        "description": block.description, "read_only": block.read_only, "metadata": block.meta,
+        "tags": block.tags,
+    }  # fmt: skip
+
+
+_ALWAYS: Final = defaults_of(BlockState)
+"""What every block shows alike."""

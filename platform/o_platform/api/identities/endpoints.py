@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from o_platform.agents.identity_service import IdentityService
 from o_platform.api.agents.schemas import AgentState
-from o_platform.api.agents.views import agent_state
+from o_platform.api.agents.views import agent_answer
 from o_platform.api.deps import AgentsDep, DatabaseDep
 from o_platform.api.fields import AgentPath, IdentityId
 from o_platform.api.identities.schemas import (
@@ -67,19 +67,19 @@ async def delete_identity(identity_id: IdentityPath, database: DatabaseDep) -> N
     await IdentityService(database).delete(identity_id)
 
 
-@router.patch("/agents/{agent_id}/identities/attach/{identity_id}")
+@router.patch("/agents/{agent_id}/identities/attach/{identity_id}", response_model=AgentState)
 async def attach_identity(
     agent_id: AgentPath, identity_id: IdentityPath, database: DatabaseDep, agents: AgentsDep
-) -> AgentState:
+) -> Response:
     """Give an agent an identity."""
     await IdentityService(database).attach(agent_id, identity_id)
-    return agent_state(await agents.fetch(agent_id), agents.catalogue)
+    return agent_answer(await agents.fetch(agent_id), agents.catalogue)
 
 
-@router.patch("/agents/{agent_id}/identities/detach/{identity_id}")
+@router.patch("/agents/{agent_id}/identities/detach/{identity_id}", response_model=AgentState)
 async def detach_identity(
     agent_id: AgentPath, identity_id: IdentityPath, database: DatabaseDep, agents: AgentsDep
-) -> AgentState:
+) -> Response:
     """Take an identity from an agent."""
     await IdentityService(database).detach(agent_id, identity_id)
-    return agent_state(await agents.fetch(agent_id), agents.catalogue)
+    return agent_answer(await agents.fetch(agent_id), agents.catalogue)

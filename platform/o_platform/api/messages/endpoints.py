@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from o_contracts.messages import Message
 from o_platform.agents import history_repository
 from o_platform.agents.service import require_agent
 from o_platform.api.agents.schemas import AgentState
-from o_platform.api.agents.views import agent_state
+from o_platform.api.agents.views import agent_answer
+from o_platform.api.answers import json_answer
 from o_platform.api.deps import AgentsDep, BackgroundDep, DatabaseDep, RunningTurnsDep
 from o_platform.api.fields import AgentPath
 from o_platform.api.messages.schemas import (
@@ -28,16 +29,16 @@ router = APIRouter(prefix="/v1/agents/{agent_id}", tags=["messages"])
 DEFAULT_LIMIT = 100
 
 
-@router.get("/messages", response_model=list[MessageState], response_model_exclude_unset=True)
+@router.get("/messages", response_model=list[MessageState])
 async def list_messages(
     agent_id: AgentPath, database: DatabaseDep, query: Annotated[MessageListQuery, Query()]
-) -> list[dict[str, Any]]:
+) -> Response:
     """List an agent's messages, newest first unless asked otherwise."""
     page = query.page(default_limit=DEFAULT_LIMIT)
     if query.group_id is not None or page.after is not None or page.before is not None:
         await require_agent(database.ask, agent_id)
     if query.group_id is not None:
-        return []
+        return json_answer([])
     own = {None, "default", agent_id}
     conversation_id = None if query.conversation_id in own else query.conversation_id
     rows = await history_repository.list_messages(
@@ -45,7 +46,7 @@ async def list_messages(
     )
     if not rows:
         await require_agent(database.ask, agent_id)
-    return shown(rows, query.view())
+    return json_answer(shown(rows, query.view()))
 
 
 @router.post("/messages/cancel")
@@ -71,12 +72,12 @@ async def cancel_messages(
     return dict.fromkeys(wanted, "not_running") | dict.fromkeys(cancelled, "cancelled")
 
 
-@router.patch("/reset-messages")
+@router.patch("/reset-messages", response_model=AgentState)
 async def reset_messages(
     agent_id: AgentPath, agents: AgentsDep, body: ResetMessages | None = None
-) -> AgentState:
+) -> Response:
     """Forget an agent's messages; its memory blocks stay."""
-    return agent_state(await agents.reset_messages(agent_id), agents.catalogue)
+    return agent_answer(await agents.reset_messages(agent_id), agents.catalogue)
 
 
 def shown(rows: Sequence[models.Message], view: MessageView) -> list[dict[str, Any]]:

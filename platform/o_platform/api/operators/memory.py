@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
-from o_platform.api.blocks.schemas import BlockState, block_state
+from o_platform.api.answers import json_answer
+from o_platform.api.blocks.schemas import BlockState, block_document
 from o_platform.api.deps import AuthorDep, BlocksDep
 from o_platform.api.fields import BlockPath
 from o_platform.api.operators.schemas import BlockUndo, BlockVersionState, HistoryQuery
@@ -23,9 +24,9 @@ async def history(
     return [BlockVersionState.model_validate(row, from_attributes=True) for row in rows]
 
 
-@router.post("/{block_id}/undo")
+@router.post("/{block_id}/undo", response_model=BlockState)
 async def undo(
     block_id: BlockPath, body: BlockUndo, blocks: BlocksDep, author: AuthorDep
-) -> BlockState:
+) -> Response:
     """Give a block its text before the last change of it, or that of a version."""
-    return block_state(await blocks.undo(block_id, author, body.version))
+    return json_answer(block_document(await blocks.undo(block_id, author, body.version)))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from o_platform.agents.agent_views import AgentView
 from o_platform.api.agents.schemas import AgentState, ToolState
-from o_platform.api.agents.views import agent_state, agent_tools, tool_state
+from o_platform.api.agents.views import agent_answer, agent_tools, tool_state
 from o_platform.api.deps import AgentsDep, McpDep, ToolRunsDep, ToolsDep
 from o_platform.api.fields import AgentPath, Name, ToolId
 from o_platform.api.tools.results import execution, mcp_execution, return_message
@@ -114,26 +114,26 @@ async def list_agent_tools(
     return states[start:end][: query.limit or len(states)]
 
 
-@router.patch("/agents/{agent_id}/tools/attach/{tool_id}")
-async def attach_tool(agent_id: AgentPath, tool_id: ToolPath, agents: AgentsDep) -> AgentState:
+@router.patch("/agents/{agent_id}/tools/attach/{tool_id}", response_model=AgentState)
+async def attach_tool(agent_id: AgentPath, tool_id: ToolPath, agents: AgentsDep) -> Response:
     """Give an agent a tool."""
-    return agent_state(await agents.attach_tool(agent_id, tool_id), agents.catalogue)
+    return agent_answer(await agents.attach_tool(agent_id, tool_id), agents.catalogue)
 
 
-@router.patch("/agents/{agent_id}/tools/detach/{tool_id}")
-async def detach_tool(agent_id: AgentPath, tool_id: ToolPath, agents: AgentsDep) -> AgentState:
+@router.patch("/agents/{agent_id}/tools/detach/{tool_id}", response_model=AgentState)
+async def detach_tool(agent_id: AgentPath, tool_id: ToolPath, agents: AgentsDep) -> Response:
     """Take a tool from an agent."""
-    return agent_state(await agents.detach_tool(agent_id, tool_id), agents.catalogue)
+    return agent_answer(await agents.detach_tool(agent_id, tool_id), agents.catalogue)
 
 
-@router.patch("/agents/{agent_id}/tools/approval/{tool_name}")
+@router.patch("/agents/{agent_id}/tools/approval/{tool_name}", response_model=AgentState)
 async def update_tool_approval(
     agent_id: AgentPath, tool_name: Name, body: ApprovalBody, agents: AgentsDep
-) -> AgentState:
+) -> Response:
     """Let an agent ask before it runs a tool, or no longer."""
     required = body.requires_approval
     view = await agents.require_approval(agent_id, tool_name, required=required)
-    return agent_state(view, agents.catalogue)
+    return agent_answer(view, agents.catalogue)
 
 
 @router.post("/agents/{agent_id}/tools/{tool_name}/run")
