@@ -3,7 +3,8 @@
 PostgreSQL lets one transaction at a time commit that announces something, each with its own write
 to the disk; and every transaction costs a commit. So statements that come while others are being
 written are collected, and then written together, in one transaction and one round trip. One that
-fails does not fail its neighbours: they are all tried again, each alone.
+fails does not fail its neighbours: they are all tried again, each alone. Without an answer from
+PostgreSQL all of them fail.
 
 Whoever is first writes for those behind; all of them wait at the same door, in order.
 """
@@ -99,7 +100,12 @@ class GroupWrites:
         locks = _locks(group)
         try:
             answers = await self._database.ask_all(*locks, *(one.wanted for one in ordered))
-        except (DatabaseUnavailableError, psycopg.Error) as error:
+        except DatabaseUnavailableError as error:
+            # Not once more: what was lost may be the word that it is done.
+            for one in group:
+                _settle(one, error)
+            return
+        except psycopg.Error as error:
             if len(group) == 1:
                 _settle(group[0], error)
             else:

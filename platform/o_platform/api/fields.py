@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from o_contracts.ids import UUID_PATTERN
 from o_platform.agents.paging import Page
+from o_platform.spans import last_moment
 
 MAX_PAGE = 10_000
 MAX_INT32 = 2_147_483_647
@@ -51,6 +60,10 @@ def _strings(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _to_its_end(date: Any) -> Any:
+    return last_moment(date) if isinstance(date, str) else date
+
+
 Str = Annotated[str, AfterValidator(_storable_text)]
 """Text that PostgreSQL can keep."""
 Name = Annotated[Str, StringConstraints(min_length=1, max_length=200)]
@@ -58,6 +71,10 @@ Json = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 """A JSON object that PostgreSQL can keep."""
 JsonValue = Annotated[Any, AfterValidator(_storable_json)]
 """Any JSON that PostgreSQL can keep."""
+
+Date = Annotated[datetime, Field(strict=False)]
+EndDate = Annotated[datetime, BeforeValidator(_to_its_end), Field(strict=False)]
+"""Where a span of time ends; a day without a time of day belongs to it as a whole."""
 
 AgentId = Annotated[str, StringConstraints(pattern=f"^agent-{UUID_PATTERN}$")]
 BlockId = Annotated[str, StringConstraints(pattern=f"^block-{UUID_PATTERN}$")]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -15,6 +14,7 @@ from o_platform.db.engine import Database
 from o_platform.memory.archives import archives_of
 from o_platform.memory.embedders import Embedders
 from o_platform.memory.search import PassageQuery, query_models, search_archives
+from o_platform.spans import just_after, last_moment
 from o_tools.errors import ToolError
 from o_tools.queries import ArchivalMemorySearch, ConversationSearch
 
@@ -23,9 +23,6 @@ TYPES_BY_ROLE: Final = {
     "assistant": "assistant_message",
     "tool": "tool_return_message",
 }
-LEAST: Final = timedelta(microseconds=1)
-"""What moments are told apart by."""
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Search:
@@ -53,7 +50,7 @@ class Search:
             agent_id,
             types=[TYPES_BY_ROLE[role] for role in query.roles or TYPES_BY_ROLE],
             since=_date(query.start_date),
-            until=_earlier(_just_after(_end(query.end_date)), before),
+            until=_earlier(just_after(_end(query.end_date)), before),
         )
         vector = await query_vector(self._embedders, self._message_model, wanted)
         vault = self._database.vault
@@ -100,16 +97,7 @@ def _date(text: str) -> datetime | None:
 
 def _end(text: str) -> datetime | None:
     """The last moment that a text names: a day's, for a day without a time of day."""
-    date = _date(text)
-    if date is None or not _DAY.fullmatch(text):
-        return date
-    return date + (timedelta(days=1) - LEAST)
-
-
-def _just_after(date: datetime | None) -> datetime | None:
-    """The next moment; None, which restricts nothing, after the last one there is."""
-    last = datetime.max.replace(tzinfo=UTC)
-    return None if date is None or date >= last else date + LEAST
+    return _date(text) and _date(last_moment(text))
 
 
 def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:

@@ -219,11 +219,7 @@ class Fleet:
                 await self._keeper.give_up(spec.id, explained.message)
                 raise explained from error
             except BaseException:
-                # In a task of its own: in Python 3.11.2 a time-out that passes in a task that
-                # was cancelled cancels it anew, and what is left to clean up would stay.
-                await asyncio.create_task(
-                    self._keeper.give_up(spec.id, "its start was interrupted")
-                )
+                await self._keeper.give_up(spec.id, "its start was interrupted")
                 raise
         return await self.get(spec.id)
 

@@ -53,15 +53,16 @@ async def ended(pid: int, timeout_s: float) -> bool:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     loop.add_reader(descriptor, over.set)
+    waiting = asyncio.ensure_future(over.wait())
     try:
-        async with asyncio.timeout(timeout_s):
-            await over.wait()
-    except TimeoutError:
-        return False
+        # No `asyncio.timeout`: at least in Python 3.11.2 it cancels anew, when its time is over, a
+        # task that was cancelled and is cleaning up.
+        await asyncio.wait({waiting}, timeout=timeout_s)
     finally:
+        waiting.cancel()
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    return True
+    return over.is_set()
 
 
 def instance_of(pid: int, root: Path) -> str:

@@ -1,7 +1,7 @@
 """A function that a component exports, of texts to a text, called through Wasmtime's C functions.
 
-The Python bindings ask for the function's type before every call and make types of their own for
-every length of a text; together that took a fifth of a small call.
+The Python bindings ask for the function's type before every call, and make types of their own for
+every length of a text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TextFunction:
         self._store, self._function = store, function._func
 
     def __call__(self, *texts: str) -> str:
-        """What it answers; called once per instance.
+        """What it answers.
 
         Raises:
             WasmtimeError: the guest was stopped, or stopped itself.
@@ -41,17 +41,9 @@ class TextFunction:
                 argument.kind = _STRING
                 c.wasm_byte_vec_new_uninitialized(argument.of.string, len(content))
                 ctypes.memmove(argument.of.string.data, content, len(content))
-            enter_wasm(
-                partial(
-                    c.wasmtime_component_func_call,
-                    self._function,
-                    self._store._context(),
-                    arguments,
-                    len(contents),
-                    answer,
-                    1,
-                )  # fmt: skip
-            )
+            context, count = self._store._context(), len(contents)
+            call = c.wasmtime_component_func_call
+            enter_wasm(partial(call, self._function, context, arguments, count, answer, 1))
             text = answer.of.string
             return ctypes.string_at(text.data, text.size).decode() if text.size else ""
         finally:

@@ -21,6 +21,21 @@ _OFFERED = (
 _BOUNDS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
 
 
+_WITHOUT_EFFECT = (
+    "arbitrary_types_allowed", "json_schema_extra", "populate_by_name", "protected_namespaces",
+    "title", "use_attribute_docstrings",
+)  # fmt: skip
+"""Options of models that change nothing here: what they allow is allowed anyhow."""
+
+
+def _require_known(what, options, known):
+    if unknown := sorted(set(options) - known):
+        raise TypeError(
+            f"{what}: the stand-in for pydantic in this sandbox has no {', '.join(unknown)}; "
+            "leave it out, or check it by a validator"
+        )
+
+
 class FieldInfo:
     """What `Field` says of a field."""
 
@@ -47,9 +62,7 @@ def Field(
     **more,
 ):
     """A field's default, bounds and description."""
-    unknown = set(more) - {*_BOUNDS, "json_schema_extra", "frozen", "strict", "exclude", "repr"}
-    if unknown:
-        raise TypeError(f"Field: {', '.join(sorted(unknown))} is not available in this sandbox")
+    _require_known("Field", more, {*_BOUNDS, "json_schema_extra", "repr"})
     bounds = {name: more[name] for name in _BOUNDS if more.get(name) is not None}
     default = _MISSING if default is ... else default
     return FieldInfo(default, default_factory, description, alias, bounds)
@@ -85,6 +98,7 @@ def _marking(attribute, value):
 
 def ConfigDict(**options):
     """A model's `model_config`; of its options `extra` and `frozen` count."""
+    _require_known("ConfigDict", options, {"extra", "frozen", *_WITHOUT_EFFECT})
     return options
 
 
@@ -110,7 +124,9 @@ class BaseModel:
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__()
-        cls.model_config = {**cls.model_config, **cls.__dict__.get("model_config", {}), **options}
+        cls.model_config = ConfigDict(
+            **{**cls.model_config, **cls.__dict__.get("model_config", {}), **options}
+        )
         fields = dict(cls.model_fields)
         for name in annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF):
             if name.startswith("_") or name == "model_config":

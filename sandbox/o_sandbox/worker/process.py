@@ -113,7 +113,7 @@ class Worker:
             outcome = call.ended("timeout", f"no result within {limits.wall_s:g} s")
         except WorkerDiedError:
             has_left = await self._leaves()
-            outcome = call.ended(*self._cause_of_death(limits, call.cpu_s(), has_left=has_left))
+            outcome = call.ended(*self._cause_of_death(limits, call, has_left=has_left))
         except DeniedError as error:
             outcome = call.ended("denied", str(error))
         except (ValueError, RecursionError) as error:  # malformed frames, or JSON
@@ -202,11 +202,9 @@ class Worker:
             self._kill()
         return True
 
-    def _cause_of_death(
-        self, limits: Limits, cpu_s: float, *, has_left: bool
-    ) -> tuple[Reason, str]:
+    def _cause_of_death(self, limits: Limits, call: Call, *, has_left: bool) -> tuple[Reason, str]:
         code = self._reap()
-        if code in (-signal.SIGPROF, -signal.SIGXCPU) or cpu_s >= limits.cpu_s:
+        if code in (-signal.SIGPROF, -signal.SIGXCPU) or call.cpu_s() >= limits.cpu_s:
             return "timeout", f"the tool used its {limits.cpu_s:g} s of CPU"
         if not has_left:
             return "trap", "the worker closed its connection and went on"

@@ -177,6 +177,12 @@ async def test_models_are_arguments_and_results(sandbox: WasmSandbox) -> None:
 async def test_what_is_missing_is_said(sandbox: WasmSandbox) -> None:
     for imports, said in (
         ("from pydantic import TypeAdapter", "has no TypeAdapter; it has BaseModel"),
+        ("import pydantic\npydantic.Field(strict=True)", "Field: the stand-in for pydantic"),
+        (
+            "import pydantic\nclass M(pydantic.BaseModel):\n"
+            "    model_config = {'str_strip_whitespace': True}",
+            "has no str_strip_whitespace; leave it out",
+        ),
         ("import requests", "it reaches the network by `o.http.fetch`"),
     ):
         source = textwrap.dedent(f"{imports}\ndef f():\n    return 1")

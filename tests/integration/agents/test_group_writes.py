@@ -16,7 +16,7 @@ from o_platform.agents.group_writes import GroupWrites
 from o_platform.agents.inputs import Author, NewAgent, NewBlock
 from o_platform.agents.service import AgentService
 from o_platform.agents.tools import ToolCatalogue
-from o_platform.db.engine import Database
+from o_platform.db.engine import Database, Wanted
 from o_platform.db.line import Statement
 from o_platform.errors import DatabaseUnavailableError, NotFoundError
 from o_platform.testing.vault import vault_of_tests
@@ -95,6 +95,29 @@ async def test_one_that_fails_fails_alone(
     assert isinstance(failed, psycopg.errors.DivisionByZero)
     assert answers == [["new"]] * (COUNT - 1)
     assert bad not in dropped.agents
+
+
+class Unheard(Database):
+    """Writes, and loses the word that it is done."""
+
+    async def ask_all(self, *wanted: Wanted) -> list[list[Any]]:
+        await super().ask_all(*wanted)
+        raise DatabaseUnavailableError("the connection is lost")
+
+
+async def test_what_may_be_done_is_not_done_again(
+    database_url: str, database: Database, dropped: Dropped, service: AgentService
+) -> None:
+    ids = await _made(service, 8)
+    unheard = Unheard(database_url, vault_of_tests())
+    writes = GroupWrites(unheard, dropped)
+    answers = await asyncio.gather(
+        *(writes.update(one, RENAME, one, "new", 1) for one in ids), return_exceptions=True
+    )
+    await unheard.close()
+    assert [type(one) for one in answers] == [DatabaseUnavailableError] * len(ids)
+    written = Statement("SELECT to_json(version)::text FROM agents WHERE name = 'new'")
+    assert await database.ask(written) == [2] * len(ids)
 
 
 async def test_whoever_is_not_there_is_told_so_among_others(service: AgentService) -> None:

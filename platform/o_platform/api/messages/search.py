@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -13,13 +13,12 @@ from pydantic import BaseModel, Field
 from o_contracts.messages import Message
 from o_platform.agents.recall import Mode, Recalled, RecallQuery, query_vector, recall
 from o_platform.api.deps import PlatformDep
-from o_platform.api.fields import AgentId, ConversationId, Input, Str
-from o_platform.api.passages.schemas import Date, EndDate, zoned
+from o_platform.api.fields import AgentId, ConversationId, Date, EndDate, Input, Str
+from o_platform.api.passages.schemas import zoned
+from o_platform.spans import just_after
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"])
 MAX_FOUND = 100
-_LEAST = timedelta(microseconds=1)
-_LAST = datetime.max.replace(tzinfo=UTC)
 FOUND_TYPES = ("user_message", "assistant_message", "reasoning_message", "system_message")
 FoundType = Literal["user_message", "assistant_message", "reasoning_message", "system_message"]
 
@@ -37,11 +36,9 @@ class MessageSearch(Input):
 
     def wanted(self) -> RecallQuery:
         """What the service is to find."""
-        end = zoned(self.end_date)
-        until = end + _LEAST if end is not None and end < _LAST else None
         return RecallQuery(
             self.query, self.limit, self.agent_id, self.conversation_id, FOUND_TYPES,
-            zoned(self.start_date), until, self.search_mode,
+            zoned(self.start_date), just_after(zoned(self.end_date)), self.search_mode,
         )  # fmt: skip
 
 

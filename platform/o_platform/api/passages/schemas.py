@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from o_platform.agents.archive_service import Kept
 from o_platform.api.embedding_configs import EmbeddingConfigState, embedding_config
-from o_platform.api.fields import AgentId, ArchiveId, Input, Json, Name, PassageId, Str
+from o_platform.api.fields import (
+    AgentId,
+    ArchiveId,
+    Date,
+    EndDate,
+    Input,
+    Json,
+    Name,
+    PassageId,
+    Str,
+)
 from o_platform.db.models import Archive
 from o_platform.memory.passages import NewPassage, PassagePage
 from o_platform.memory.search import Hit, PassageQuery, TagMatch
@@ -20,18 +29,6 @@ from o_platform.memory.search import Hit, PassageQuery, TagMatch
 MAX_BATCH = 1_000
 MAX_RESULTS = 1_000
 MAX_TAGS = 32
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-
-
-def _to_its_end(date: Any) -> Any:
-    """A day's last moment; anything that is more or less than a day as it is."""
-    is_day = isinstance(date, str) and _DAY.fullmatch(date)
-    return f"{date}T23:59:59.999999" if is_day else date
-
-
-Date = Annotated[datetime, Field(strict=False)]
-EndDate = Annotated[datetime, BeforeValidator(_to_its_end), Field(strict=False)]
-"""Where a span of time ends; a day without a time of day belongs to it as a whole."""
 Tags = Annotated[list[Name], Field(max_length=MAX_TAGS)]
 
 

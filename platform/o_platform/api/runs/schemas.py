@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field
 from o_contracts.control import RunningTurn
 from o_contracts.messages import StopReason
 from o_platform.agents.history_repository import RunFilter, StepFilter, StepOfAgent
-from o_platform.api.fields import AgentId, Input, Name, PageQuery, RunId, StepId
-from o_platform.api.passages.schemas import EndDate
+from o_platform.api.fields import AgentId, EndDate, Input, Name, PageQuery, RunId, StepId
 from o_platform.db.models import BackgroundRun, Run
 
 
