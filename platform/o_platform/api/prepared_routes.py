@@ -151,6 +151,8 @@ class _Call:
         _require(not any(unknown))
         if not iscoroutinefunction(function):
             raise _CannotPrepareError
+        # One without a name only lets requests pass or refuses them: that stays where it is known.
+        _require(all(one.name is not None for one in dependant.dependencies))
         return cls(
             function,
             dependant.request_param_name,

@@ -101,6 +101,16 @@ async def form(name: Annotated[str, Form()]) -> str:
     return name
 
 
+async def _guard(x_o_client: Annotated[str, Header()] = "") -> None:
+    if x_o_client != "ada":
+        raise HTTPException(403, "not for you")
+
+
+@router.get("/v1/guarded", dependencies=[Depends(_guard)])
+async def guarded() -> str:
+    return "for ada"
+
+
 @router.delete("/v1/things/{thing}", status_code=204, response_class=Response)
 async def remove(thing: Id) -> None:
     return None
@@ -183,6 +193,8 @@ PREPARED = (
     ("POST", THINGS + "/raw", NAMED, JSON),
 )
 LEFT = (
+    ("GET", "/v1/guarded", b"", {}),
+    ("GET", "/v1/guarded", b"", {"x-o-client": "ada"}),
     ("GET", THINGS + "?limit=0", b"", {}),
     ("GET", THINGS + "?limit=x&order=up", b"", {}),
     ("GET", THINGS + "/thing-x/one", b"", {}),
