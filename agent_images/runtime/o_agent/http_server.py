@@ -25,18 +25,19 @@ _NO_DEFAULTS: Final[list[tuple[bytes, bytes]]] = []
 
 
 class _Bell:
-    """An `asyncio.Event` that one may wait for: thousands of streams have one, or two."""
+    """A small `asyncio.Event`: thousands of streams have one, or two."""
 
-    __slots__ = ("_is_set", "_waiter")
+    __slots__ = ("_is_set", "_waiting")
 
     def __init__(self) -> None:
         self._is_set = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiting: tuple[asyncio.Future[None], ...] = ()
 
     def set(self) -> None:
         self._is_set = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for each in self._waiting:
+            if not each.done():
+                each.set_result(None)
 
     def clear(self) -> None:
         self._is_set = False
@@ -44,11 +45,12 @@ class _Bell:
     async def wait(self) -> None:
         if self._is_set:
             return
-        self._waiter = asyncio.get_running_loop().create_future()
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting += (mine,)
         try:
-            await self._waiter
+            await mine
         finally:
-            self._waiter = None
+            self._waiting = tuple(each for each in self._waiting if each is not mine)
 
 
 class _Flow(FlowControl):

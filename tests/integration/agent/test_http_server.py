@@ -12,18 +12,24 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from o_agent.http_server import InstanceHttpProtocol
+from o_platform.testing.waiting import until
 
 pytestmark = pytest.mark.integration
+WENT: list[list[dict[str, Any]]] = []
+"""What those who waited under `/wait` were told."""
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
-    """Tells what it was asked; in chunks under `/chunks`, after the client went under `/wait`."""
+    """Tells what it was asked; in chunks under `/chunks`. Under `/wait` two wait for the end."""
     body, more = b"", True
     while more:
         event = await receive()
         body += event.get("body", b"")
         more = event.get("more_body", False)
     path = scope["path"]
+    if path == "/wait":
+        WENT.append(await asyncio.gather(receive(), receive()))
+        return
     if path == "/raises":
         raise RuntimeError("on purpose")
     said = f"{scope['method']} {path} {scope['query_string'].decode()} {body.decode()}".encode()
@@ -100,6 +106,14 @@ async def test_requests_are_answered_one_after_the_other(client: Client) -> None
     assert body == b"POST /a b q=1 hi"
     assert (await client.answer())[1] == b"POST /chunks  hello"
     assert (await client.answer())[1] == b"GET /b  "
+
+
+async def test_everyone_who_waits_is_told_that_the_client_went(client: Client) -> None:
+    WENT.clear()
+    client.writer.write(b"GET /wait HTTP/1.1\r\n\r\n")
+    await client.writer.drain()
+    client.writer.close()
+    assert await until(lambda: WENT) == [[{"type": "http.disconnect"}] * 2]
 
 
 async def test_a_body_may_come_in_pieces(client: Client) -> None:
