@@ -72,7 +72,11 @@ def _ended(guests: ModuleGuests, code: str) -> tuple[Ended, list[Output]]:
     run = Run("t", "wat", code.encode(), "run", "{}", Limits(output_bytes=100), b"", time.time_ns())
     heard: list[Output] = []
     caller = Caller(heard.append, lambda _, __: Answer(True, "1"), lambda: False)
-    return guests.run(Call(run, Meter(run.limits, lambda: False, lambda: 0), caller)), heard
+    call = Call(run, Meter(run.limits, lambda: False, lambda: 0), caller)
+    try:
+        return guests.run(call), heard
+    finally:
+        call.leave()  # gives its instance back: the engine has room for two
 
 
 @settings(max_examples=120, deadline=None)
