@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from o_sandbox.alarm import Alarm
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import HostCall, Outcome
 from o_sandbox.protocol import Channel, Grants, HostCallError, OnOutput, SandboxError
@@ -18,6 +19,7 @@ from o_sandbox.wire import Answer, Ask, Done, FrameError, Frames, FromEngine, Ou
 _CHUNK: Final = 32 * 1024
 _GRACE_S: Final = 5.0
 """How much longer than its wall time a call may take before its engine counts as hung."""
+_CHANNELS: Final[tuple[Channel, Channel]] = ("stdout", "stderr")
 
 
 class EngineGoneError(SandboxError):
@@ -49,6 +51,7 @@ class EngineClient:
         Raises:
             EngineGoneError: it ended in the middle.
             EngineHungError: it does not answer.
+            SandboxError: a host function failed.
         """
         self.active += 1
         try:
@@ -65,10 +68,10 @@ class EngineClient:
     async def _run(self, run: Run, grants: Grants, on_output: OnOutput | None) -> Outcome:
         connection = await self._connected()
         conversation = _Conversation(connection, grants, run.limits, on_output)
+        connection.expire_in(run.limits.wall_s + _GRACE_S)
         try:
-            async with asyncio.timeout(run.limits.wall_s + _GRACE_S):
-                outcome = await conversation.outcome(run)
-        except TimeoutError:
+            outcome = await conversation.outcome(run)
+        except _ExpiredError:
             connection.close()
             raise EngineHungError(f"the engine did not end {run.name} in time") from None
         except (OSError, FrameError) as error:
@@ -80,6 +83,7 @@ class EngineClient:
         except BaseException:
             connection.close()
             raise
+        connection.rest()
         self._idle.append(connection)
         return outcome
 
@@ -98,6 +102,10 @@ class EngineClient:
         return made
 
 
+class _ExpiredError(Exception):
+    """The time of a connection's call is over."""
+
+
 class _Connection(asyncio.BufferedProtocol):
     """Frames from the engine, in order."""
 
@@ -106,7 +114,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._read = bytearray(_CHUNK)
         self._waiting: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
-        self._lost: BaseException | None = None
+        self._alarm = Alarm()
+        self._lost: Exception | None = None
 
     @property
     def is_open(self) -> bool:
@@ -122,9 +131,17 @@ class _Connection(asyncio.BufferedProtocol):
         self._frames.feed(memoryview(self._read)[:nbytes])
         self._wake()
 
-    def connection_lost(self, error: BaseException | None) -> None:
-        self._lost = error or ConnectionResetError("the engine closed the connection")
-        self._wake()
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lose(ConnectionResetError(str(error or "the engine closed the connection")))
+
+    def expire_in(self, seconds: float) -> None:
+        """Be lost then, unless the call has ended."""
+        due = asyncio.get_running_loop().time() + seconds
+        self._alarm.set(due, lambda: self._lose(_ExpiredError()))
+
+    def rest(self) -> None:
+        """The call has ended, and another may follow."""
+        self._alarm.off()
 
     def send(self, message: msgspec.Struct) -> None:
         if self._transport is None or self._lost is not None:
@@ -134,15 +151,20 @@ class _Connection(asyncio.BufferedProtocol):
     async def receive(self) -> FromEngine:
         while (message := self._frames.next()) is None:
             if self._lost is not None:
-                raise ConnectionResetError(str(self._lost))
+                raise self._lost
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
         return message
 
     def close(self) -> None:
+        self._alarm.cancel()
         self._lost = self._lost or ConnectionResetError("closed here")
         if self._transport is not None:
             self._transport.abort()
+
+    def _lose(self, error: Exception) -> None:
+        self._lost = self._lost or error
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -157,7 +179,7 @@ class _Conversation:
     ) -> None:
         self._connection, self._grants, self._limits = connection, grants, limits
         self._on_output = on_output
-        self._printed: dict[Channel, list[str]] = {"stdout": [], "stderr": []}
+        self._printed: dict[Channel, list[str]] = {channel: [] for channel in _CHANNELS}
         self._left = limits.output_bytes
         self.calls: list[HostCall] = []
 
@@ -170,12 +192,17 @@ class _Conversation:
                 message = await self._connection.receive()
             else:
                 message = await self._met(message)
-        return msgspec.structs.replace(
-            _with_value(message),
-            stdout="".join(self._printed["stdout"]),
-            stderr="".join(self._printed["stderr"]),
-            calls=self.calls,
-        )
+        return self._ended(message)
+
+    def _ended(self, done: Done) -> Outcome:
+        said, value = done.outcome, None
+        reason, error = said.reason, said.error
+        try:
+            value = msgspec.json.decode(done.value)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as cause:
+            reason, error = "trap", f"the tool's value cannot be read: {cause}"
+        stdout, stderr = ("".join(self._printed[channel]) for channel in _CHANNELS)
+        return Outcome(reason, value, error, stdout, stderr, said.used, self.calls)
 
     def _print(self, output: Output) -> None:
         if not output.text:
@@ -224,17 +251,12 @@ class _Conversation:
             value = await function(arguments)
         except HostCallError as error:
             return Answer(False, str(error)), "error"
+        except SandboxError:
+            raise
+        except Exception as error:
+            raise SandboxError(f"the host function {ask.name!r} failed: {error!r}") from error
         answer = _answered(value)
         return answer, "ok" if answer.ok else "error"
-
-
-def _with_value(done: Done) -> Outcome:
-    try:
-        value = msgspec.json.decode(done.value)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        said = f"the tool's value cannot be read: {error}"
-        return msgspec.structs.replace(done.outcome, reason="trap", error=said)
-    return msgspec.structs.replace(done.outcome, value=value)
 
 
 def _answered(value: Any) -> Answer:

@@ -64,6 +64,8 @@ class Engines:
             await asyncio.to_thread(keeper.close)
 
     def _least_busy(self) -> int:
+        if len(self._clients) == 1:
+            return 0
         return min(range(len(self._clients)), key=lambda number: self._clients[number].active)
 
     async def _replace(self, number: int) -> None:

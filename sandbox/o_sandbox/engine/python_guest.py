@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,28 +19,43 @@ from o_sandbox.engine.ending import Ended, ended_by
 from o_sandbox.engine.pool import Pool
 from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.engine.text_function import TextFunction
+from o_sandbox.limits import Limits
 
 PACKAGES = "/packages"
 _INSTANCES = 200
 _TABLES = 40
 _TABLE_ELEMENTS = 60_000
 _KEPT_BYTECODE = 8 * 1024 * 1024
+_USUAL_BYTES = Limits().memory_bytes
+"""What instances that wait may have: most calls leave it at that."""
 
 
 class PythonInstance:
     """One interpreter, for one call."""
 
-    def __init__(self, store: wasmtime.Store, run: TextFunction, compiled: TextFunction) -> None:
+    def __init__(
+        self, store: wasmtime.Store, memory_bytes: int, run: TextFunction, compiled: TextFunction
+    ) -> None:
         """Two exports of it, of which one is called, once.
 
-        `run`: a request to what the guest answers. `compiled`: a tool's name and source to its
-        bytecode, as `run` takes it.
+        Args:
+            store: it is alone in there.
+            memory_bytes: the most memory that it may have.
+            run: a request to what the guest answers.
+            compiled: a tool's name and source to its bytecode, as `run` takes it.
         """
-        self.store, self.run, self.compiled = store, run, compiled
+        self._store, self._memory_bytes = store, memory_bytes
+        self.run, self.compiled = run, compiled
+
+    def begin(self, memory_bytes: int) -> None:
+        """Bound its memory, and have it looked at from now on, not from when it was made."""
+        if memory_bytes != self._memory_bytes:
+            _bound(self._store, memory_bytes)
+        self._store.set_epoch_deadline(1)
 
     def close(self) -> None:
         """Give its memory back."""
-        self.store.close()
+        self._store.close()
 
 
 class PythonGuests:
@@ -67,9 +81,8 @@ class PythonGuests:
         """Run one tool on this thread."""
         source = call.run.code.decode(errors="replace")
         try:
-            compiled = self._compiled(call, source)
-            with self._instance(call) as instance:
-                reply = instance.run(self._request(call, source, compiled))
+            request = self._request(call, source, self._compiled(call, source))
+            reply = self._asked(call, lambda instance: instance.run(request))
         except wasmtime.WasmtimeError as error:
             return ended_by(error, call.meter)
         return Ended.from_reply(reply, call.meter)
@@ -79,23 +92,17 @@ class PythonGuests:
         name = call.run.name
         made = self._bytecode.get(name, source)
         if made is None:
-            with self._instance(call) as instance:
-                made = instance.compiled(name, source)
+            made = self._asked(call, lambda instance: instance.compiled(name, source))
             made = self._bytecode.keep(name, source, made)
         return made
 
-    @contextmanager
-    def _instance(self, call: Call) -> Iterator[PythonInstance]:
-        """One that nobody used, under the limits of the call that this thread runs."""
+    def _asked(self, call: Call, ask: Callable[[PythonInstance], str]) -> str:
+        """What one that nobody used answers, under the limits of the call that this thread runs."""
         instance = self._pool.take()
         calls.set_current(call)
         try:
-            instance.store.set_limits(
-                memory_size=min(call.run.limits.memory_bytes, self._settings.memory_bytes),
-                instances=_INSTANCES, tables=_TABLES, table_elements=_TABLE_ELEMENTS,
-            )  # fmt: skip
-            instance.store.set_epoch_deadline(1)
-            yield instance
+            instance.begin(min(call.run.limits.memory_bytes, self._settings.memory_bytes))
+            return ask(instance)
         finally:
             calls.set_current(None)
             call.afterwards(partial(self._pool.retire, instance))
@@ -118,10 +125,12 @@ class PythonGuests:
         store = wasmtime.Store(self._engine)
         store.set_wasi(self._wasi())
         epochs.watch(store)
+        memory_bytes = min(_USUAL_BYTES, self._settings.memory_bytes)
+        _bound(store, memory_bytes)
         instance = self._linker.instantiate(store, self._component)
         run, compiled, rehearse = (
-            TextFunction(store, _function(instance, store, each))
-            for each in (self._run, self._compile, self._rehearse)
+            TextFunction(store, _function(instance, store, export), takes)
+            for export, takes in ((self._run, 1), (self._compile, 2), (self._rehearse, 1))
         )
         call = calls.rehearsal()
         calls.set_current(call)
@@ -129,13 +138,20 @@ class PythonGuests:
             rehearse(self._request(call, "", ""))
         finally:
             calls.set_current(None)
-        return PythonInstance(store, run, compiled)
+        return PythonInstance(store, memory_bytes, run, compiled)
 
     def _wasi(self) -> wasmtime.WasiConfig:
         wasi = wasmtime.WasiConfig()
         if self._settings.packages:
             wasi.preopen_dir(str(Path(self._settings.packages)), PACKAGES, fs_mutable=False)
         return wasi
+
+
+def _bound(store: wasmtime.Store, memory_bytes: int) -> None:
+    store.set_limits(
+        memory_size=memory_bytes, instances=_INSTANCES, tables=_TABLES,
+        table_elements=_TABLE_ELEMENTS,
+    )  # fmt: skip
 
 
 def _exported(component: wasm.Component, name: str) -> wasm.ExportIndex:

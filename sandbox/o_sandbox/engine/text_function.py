@@ -22,9 +22,13 @@ _STRING: Final = kinds.WASMTIME_COMPONENT_STRING.value
 class TextFunction:
     """An export of one instance."""
 
-    def __init__(self, store: wasmtime.Store, function: wasm.Func) -> None:
-        """`function`: of an instance in `store`; it takes strings only and gives back one."""
+    def __init__(self, store: wasmtime.Store, function: wasm.Func, takes: int) -> None:
+        """`function`: of an instance in `store`; it takes so many strings and gives back one."""
         self._store, self._function = store, function._func
+        self._arguments = (c.wasmtime_component_val_t * takes)()
+        for argument in self._arguments:
+            argument.kind = _STRING
+        self._texts = [argument.of.string for argument in self._arguments]
 
     def __call__(self, *texts: str) -> str:
         """What it answers.
@@ -34,18 +38,17 @@ class TextFunction:
             UnicodeEncodeError: a text has no form in UTF-8.
         """
         contents = [text.encode() for text in texts]
-        arguments = (c.wasmtime_component_val_t * len(contents))()
         answer = c.wasmtime_component_val_t()
+        context, takes = self._store._context(), len(self._arguments)
+        for argument, content in zip(self._texts, contents, strict=True):
+            c.wasm_byte_vec_new_uninitialized(argument, len(content))
+            ctypes.memmove(argument.data, content, len(content))
         try:
-            for argument, content in zip(arguments, contents, strict=True):
-                argument.kind = _STRING
-                c.wasm_byte_vec_new_uninitialized(argument.of.string, len(content))
-                ctypes.memmove(argument.of.string.data, content, len(content))
-            context, count = self._store._context(), len(contents)
             call = c.wasmtime_component_func_call
-            enter_wasm(partial(call, self._function, context, arguments, count, answer, 1))
+            enter_wasm(partial(call, self._function, context, self._arguments, takes, answer, 1))
             text = answer.of.string
             return ctypes.string_at(text.data, text.size).decode() if text.size else ""
         finally:
-            for value in (*arguments, answer):
-                c.wasmtime_component_val_delete(value)
+            for argument in self._texts:
+                c.wasm_byte_vec_delete(argument)
+            c.wasmtime_component_val_delete(answer)

@@ -32,7 +32,7 @@ _MISSING_MODULE = (
 )
 
 _loads, _dumps, _compile, _exec, _isawaitable = (
-    json.JSONDecoder().decode, json.dumps, compile, exec, inspect.isawaitable
+    json.JSONDecoder().raw_decode, json.dumps, compile, exec, inspect.isawaitable
 )  # fmt: skip
 _unmarshal, _unpack = marshal.loads, binascii.a2b_base64
 _seed = random.seed
@@ -95,7 +95,10 @@ def plain(value):
     raise TypeError(f"a tool must return JSON-ready values; {type(value).__name__} is not one")
 
 
-_encode = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False).encode
+_pieces = json.encoder.c_make_encoder(
+    {}, plain, json.encoder.encode_basestring, None, ": ", ", ", False, False, False
+)
+"""What `JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False)` makes for each value."""
 _PLAIN = frozenset((dict, list, str, int, float, bool, type(None)))
 
 
@@ -106,14 +109,14 @@ def open_streams():
 
 def answer(text):
     """Serve one request; the reply as JSON text."""
-    asked = _loads(text)
+    asked, _ = _loads(text)
     random.seed = _seed
-    _seed(asked["seed"])
+    _seed(int(asked["seed"], 16))
     sys.path[:0] = asked["path"]
     filename = asked["name"] + ".py"
     try:
         value = _called(asked, filename)
-        reply = _encode({"ok": value})
+        reply = "".join(_pieces({"ok": value}, 0))
         reply.encode()
     except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its answer
         reply = _dumps({"error": _described(error, filename, asked["code"])})
@@ -149,7 +152,7 @@ def rehearse(run, text, code, compiled=""):
 
     Leaves nothing of that behind.
     """
-    asked = _loads(text)
+    asked, _ = _loads(text)
     asked["code"], asked["compiled"] = code, compiled
     reply = run(_dumps(asked))
     del sys.modules["tool_" + asked["name"]]

@@ -89,7 +89,7 @@ class RestrictedSandbox:
                 raise SandboxError("the sandbox of the tier `restricted` is not started")
             if not self._all and not self._starting:
                 self._replace()
-            worker = await self._idle.get()
+            worker = await self._idle.get() if self._idle.empty() else self._idle.get_nowait()
             if isinstance(worker, Exception):
                 raise worker
             if worker.is_usable:

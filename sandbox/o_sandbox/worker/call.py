@@ -63,6 +63,7 @@ class Call:
         self._calls: list[HostCall] = []
         self._denial: str | None = None
         self._started = time.perf_counter()
+        self._deadline = asyncio.get_running_loop().time() + limits.wall_s
         self._cpu_before_s = peer.cpu_s()
 
     def cpu_s(self) -> float:
@@ -73,6 +74,7 @@ class Call:
         """Talk with the worker until the call is done.
 
         Raises:
+            TimeoutError: its wall time is over.
             ValueError: the worker says what it may not.
             DeniedError: it calls on after it was denied a call.
             SandboxError: a host function failed.
@@ -133,13 +135,16 @@ class Call:
             return self._denied(call.name, started, said)
         arguments = msgspec.json.decode(call.arguments, type=dict[str, Any])
         try:
-            value = _json(await function(arguments))
+            async with asyncio.timeout_at(self._deadline) as wall:
+                value = _json(await function(arguments))
         except HostCallError as error:
             return self._record(call.name, "error", started, str(error) or "it failed")
-        except (TimeoutError, asyncio.CancelledError):
-            self._record(call.name, "error", started, "it did not end in time")
+        except (SandboxError, asyncio.CancelledError):
             raise
         except Exception as error:
+            if wall.expired():
+                self._record(call.name, "error", started, "it did not end in time")
+                raise
             raise SandboxError(f"the host function {call.name!r} failed: {error!r}") from error
         self._record(call.name, "ok", started, "")
         return wire.Answer(value)

@@ -49,10 +49,16 @@ class Frames(asyncio.BufferedProtocol):
         self._fail(WorkerDiedError())
         self._wake()
 
+    def expire(self) -> None:
+        """Wait for messages no longer: the call's time is over."""
+        self._fail(TimeoutError())
+        self._wake()
+
     async def next(self) -> wire.FromWorker:
         """The next message.
 
         Raises:
+            TimeoutError: the call's time is over.
             WorkerDiedError: there will be none.
             ValueError: what arrived is no message, or longer than `limit`.
         """

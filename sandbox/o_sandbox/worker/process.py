@@ -100,13 +100,12 @@ class Worker:
         call = Call(self, limits, grants, on_output)
         self._frames.limit = limits.output_bytes * 2 + ROOM_BYTES
         self.is_usable = False
+        Watch(self._alarm, limits, call.cpu_s, self._frames.expire, self._kill)
         try:
-            async with asyncio.timeout(None) as wall:
-                Watch(self._alarm, limits, call.cpu_s, wall, self._kill)
-                try:
-                    outcome = await call.play(start)
-                finally:
-                    self._alarm.off()
+            try:
+                outcome = await call.play(start)
+            finally:
+                self._alarm.off()
         except TimeoutError:
             self._kill()
             self._reap()

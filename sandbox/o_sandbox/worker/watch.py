@@ -30,7 +30,7 @@ class Watch:
         alarm: Alarm,
         limits: Limits,
         cpu_s: Callable[[], float],
-        wall: asyncio.Timeout,
+        expire: Callable[[], None],
         end: Callable[[], None],
     ) -> None:
         """Begin to look, whenever `alarm` rings.
@@ -39,25 +39,26 @@ class Watch:
             alarm: turned off by whoever ends the call.
             limits: of which the wall time and the CPU budget are kept.
             cpu_s: CPU seconds that the call has used so far.
-            wall: expires when the wall time is over.
+            expire: told when the wall time is over.
             end: ends the process, once its CPU budget is used up.
         """
-        self._alarm, self._cpu_s, self._wall, self._end = alarm, cpu_s, wall, end
+        self._alarm, self._cpu_s, self._expire, self._end = alarm, cpu_s, expire, end
         self._loop = asyncio.get_running_loop()
         self._budget_s = limits.cpu_s + _SIGNAL_FIRST_S
-        self._deadline = self._loop.time() + limits.wall_s
-        self._look_in(self._budget_s / _CPUS)
+        now = self._loop.time()
+        self._deadline = now + limits.wall_s
+        self._look_later(now, self._budget_s)
 
-    def _look_in(self, seconds: float) -> None:
-        due = self._loop.time() + max(_SOONEST_S, seconds)
+    def _look_later(self, now: float, left_s: float) -> None:
+        due = now + max(_SOONEST_S, left_s / _CPUS)
         self._alarm.set(min(due, self._deadline), self._look)
 
     def _look(self) -> None:
-        left_s = self._budget_s - self._cpu_s()
-        if self._loop.time() >= self._deadline:
-            self._wall.reschedule(self._deadline)
+        now, left_s = self._loop.time(), self._budget_s - self._cpu_s()
+        if now >= self._deadline:
+            self._expire()
         elif left_s > 0:
-            self._look_in(left_s / _CPUS)
+            self._look_later(now, left_s)
         else:
             self._end()
             self._alarm.set(self._deadline, self._look)  # for a host function that goes on

@@ -10,7 +10,7 @@ import pytest
 
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome, Reason
-from o_sandbox.protocol import Grants, HostCallError, Sandbox
+from o_sandbox.protocol import Grants, HostCallError, Sandbox, SandboxError
 from o_sandbox.tool import Tool
 
 pytestmark = pytest.mark.contract
@@ -121,6 +121,22 @@ async def test_calls_of_the_host_are_bounded_in_number_and_time(sandbox: Sandbox
     assert len(many.calls) <= 4
     hung = await _run(sandbox, "import o\ndef f(x):\n    o.call('hang')", {"hang": _hang}, wall_s=1)
     assert hung.reason == "timeout"
+    assert (await _run(sandbox, "def f(x):\n    return x")).value == 4
+
+
+@pytest.mark.parametrize("failure", [OSError("no route"), TimeoutError("slow"), KeyError("x")])
+async def test_a_host_function_that_breaks_is_the_hosts_failure_and_called_once(
+    sandbox: Sandbox, failure: Exception
+) -> None:
+    asked = []
+
+    async def fail(arguments: Mapping[str, Any]) -> None:
+        asked.append(arguments)
+        raise failure
+
+    with pytest.raises(SandboxError, match=r"'fail' failed.*(route|slow|x)"):
+        await _run(sandbox, "import o\ndef f(x):\n    o.call('fail')", {"fail": fail})
+    assert len(asked) == 1
     assert (await _run(sandbox, "def f(x):\n    return x")).value == 4
 
 

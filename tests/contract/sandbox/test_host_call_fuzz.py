@@ -91,6 +91,14 @@ async def test_text_that_is_no_object_is_refused_in_words(
     assert outcome.is_ok, outcome
     for text, answer in zip(sent, outcome.value, strict=True):
         if isinstance(answer, list):
-            assert json.loads(answer[0]) == json.loads(text)
+            assert _are_same(answer[0], text)
         else:
             assert answer.startswith(("these are no keyword arguments", "the answer cannot"))
+
+
+def _are_same(first: str, second: str) -> bool:
+    """Whether two texts are the same JSON."""
+    try:
+        return bool(json.loads(first) == json.loads(second))
+    except RecursionError:  # brackets in brackets, deeper than what this can read
+        return first.split() == second.split()
