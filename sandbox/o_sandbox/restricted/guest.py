@@ -15,7 +15,7 @@ from o_sandbox.worker.connection import Host
 from o_sandbox.worker.console import Console
 from o_sandbox.worker.verdict import Ended, Verdict, described, encoded
 
-_decode: Final = json.JSONDecoder().decode
+_decode: Final = json.JSONDecoder().raw_decode
 
 
 class Guest:
@@ -88,7 +88,8 @@ class _Run:
         function = names.get(start.entry)
         if not callable(function):
             raise NameError(f"the source defines no function {start.entry!r}")
-        return encoded(function(**_decode(start.args.decode())))
+        args, _ = _decode(start.args.decode())
+        return encoded(function(**args))
 
     def _load(self, name: str, *_: Any) -> Facade:
         """What `import name` and `from name import …` give."""

@@ -63,7 +63,7 @@ class Call:
         self._calls: list[HostCall] = []
         self._denial: str | None = None
         self._started = time.perf_counter()
-        self._deadline = asyncio.get_running_loop().time() + limits.wall_s
+        self.deadline = asyncio.get_running_loop().time() + limits.wall_s
         self._cpu_before_s = peer.cpu_s()
 
     def cpu_s(self) -> float:
@@ -135,7 +135,7 @@ class Call:
             return self._denied(call.name, started, said)
         arguments = msgspec.json.decode(call.arguments, type=dict[str, Any])
         try:
-            async with asyncio.timeout_at(self._deadline) as wall:
+            async with asyncio.timeout_at(self.deadline) as wall:
                 value = _json(await function(arguments))
         except HostCallError as error:
             return self._record(call.name, "error", started, str(error) or "it failed")

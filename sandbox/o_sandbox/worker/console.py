@@ -47,6 +47,8 @@ class Console:
 
     def flush(self) -> None:
         """Send what is held."""
+        if not self._held_bytes:
+            return
         for channel, pieces in self._held.items():
             text = "".join(pieces)
             pieces.clear()

@@ -37,9 +37,11 @@ class Frames(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        self._buffer += memoryview(self._read)[:nbytes]
+        read = memoryview(self._read)[:nbytes]
         try:
-            self._cut()
+            if self._buffer or not self._is_one(read):
+                self._buffer += read
+                self._cut()
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._fail(error)
         self._wake()
@@ -68,6 +70,17 @@ class Frames(asyncio.BufferedProtocol):
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
         return self._messages.popleft()
+
+    def _is_one(self, read: memoryview) -> bool:
+        """Take it if it is one message and nothing else, as it mostly is."""
+        size = wire.HEADER.size
+        if len(read) < size or self._failure is not None:
+            return False
+        (length,) = wire.HEADER.unpack_from(read)
+        if length != len(read) - size or length > self.limit:
+            return False
+        self._messages.append(wire.from_worker.decode(read[size:]))
+        return True
 
     def _cut(self) -> None:
         size = wire.HEADER.size

@@ -100,7 +100,8 @@ class Worker:
         call = Call(self, limits, grants, on_output)
         self._frames.limit = limits.output_bytes * 2 + ROOM_BYTES
         self.is_usable = False
-        Watch(self._alarm, limits, call.cpu_s, self._frames.expire, self._kill)
+        expire = self._frames.expire
+        Watch(self._alarm, limits.cpu_s, call.deadline, call.cpu_s, expire, self._kill)
         try:
             try:
                 outcome = await call.play(start)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Final
 
 from o_sandbox.alarm import Alarm
-from o_sandbox.limits import Limits
 
 _CPUS: Final = os.cpu_count() or 1
 _SOONEST_S: Final = 0.02
@@ -28,7 +27,8 @@ class Watch:
     def __init__(
         self,
         alarm: Alarm,
-        limits: Limits,
+        budget_s: float,
+        deadline: float,
         cpu_s: Callable[[], float],
         expire: Callable[[], None],
         end: Callable[[], None],
@@ -37,17 +37,17 @@ class Watch:
 
         Args:
             alarm: turned off by whoever ends the call.
-            limits: of which the wall time and the CPU budget are kept.
+            budget_s: CPU seconds that the call may use.
+            deadline: when its wall time is over, by the event loop's clock.
             cpu_s: CPU seconds that the call has used so far.
             expire: told when the wall time is over.
             end: ends the process, once its CPU budget is used up.
         """
         self._alarm, self._cpu_s, self._expire, self._end = alarm, cpu_s, expire, end
         self._loop = asyncio.get_running_loop()
-        self._budget_s = limits.cpu_s + _SIGNAL_FIRST_S
-        now = self._loop.time()
-        self._deadline = now + limits.wall_s
-        self._look_later(now, self._budget_s)
+        self._budget_s = budget_s + _SIGNAL_FIRST_S
+        self._deadline = deadline
+        self._look_later(self._loop.time(), self._budget_s)
 
     def _look_later(self, now: float, left_s: float) -> None:
         due = now + max(_SOONEST_S, left_s / _CPUS)
