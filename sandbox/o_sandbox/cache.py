@@ -159,16 +159,17 @@ def _digest(content: memoryview) -> str:
     """The digest of an entry; no thread is left when it is there."""
     starts = range(0, len(content), _PIECE_BYTES)
     found = [b""] * len(starts)
+    left = enumerate(starts)  # whose next piece goes to whoever is free
 
-    def hash_every_other(first: int) -> None:
-        for number in range(first, len(starts), _HASHERS):
-            start = starts[number]
+    def hash_on() -> None:
+        for number, start in left:
             with content[start : start + _PIECE_BYTES] as piece:
                 found[number] = hashlib.sha256(piece).digest()
 
-    threads = [threading.Thread(target=hash_every_other, args=(n,)) for n in range(_HASHERS)]
+    threads = [threading.Thread(target=hash_on) for _ in range(_HASHERS - 1)]
     for thread in threads:
         thread.start()
+    hash_on()
     for thread in threads:
         thread.join()
     return hashlib.sha256(b"".join(found)).hexdigest()
