@@ -25,6 +25,11 @@ from o_platform.errors import DatabaseUnavailableError
 AT_ONCE: Final = 2
 """Transactions: while PostgreSQL works on one, the next is put together."""
 LARGEST_GROUP: Final = 32
+_AS_PLANNED: Final = Statement(
+    "SELECT NULL FROM set_config('plan_cache_mode', 'force_generic_plan', true)"
+)
+"""PostgreSQL would plan an edit anew each time, which takes it longer than all the rest: without
+values it expects more rows of a history, and of an array, than there are."""
 _LOCK_AGENTS: Final = Statement(
     "SELECT NULL FROM agents WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE"
 )
@@ -97,9 +102,9 @@ class GroupWrites:
     async def _try(self, group: Sequence[_Write]) -> None:
         # In the order in which everyone locks agents.
         ordered = sorted(group, key=lambda one: [*one.agents])
-        locks = _locks(group)
+        first = [(_AS_PLANNED, ()), *_locks(group)]
         try:
-            answers = await self._database.ask_all(*locks, *(one.wanted for one in ordered))
+            answers = await self._database.ask_all(*first, *(one.wanted for one in ordered))
         except DatabaseUnavailableError as error:
             # Not once more: what was lost may be the word that it is done.
             for one in group:
@@ -112,7 +117,7 @@ class GroupWrites:
                 for one in group:
                     await self._try([one])
             return
-        written = [*zip(ordered, answers[len(locks) :], strict=True)]
+        written = [*zip(ordered, answers[len(first) :], strict=True)]
         await self._cache.drop([*{agent for one, rows in written if rows for agent in one.agents}])
         for one, rows in written:
             _settle(one, rows)

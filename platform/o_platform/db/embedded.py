@@ -52,6 +52,13 @@ SHARE: Final = 8
 machine is shared with the whole platform."""
 
 
+_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Of the memory of a container, as seen in there."""
+
+
 def buffers_for(data_bytes: int, memory_bytes: int) -> int:
     """Bytes of `shared_buffers` for so much data on a machine with so much memory.
 
@@ -60,6 +67,13 @@ def buffers_for(data_bytes: int, memory_bytes: int) -> int:
     larger, since even buffers that are not used take memory, 25 MB for each GB.
     """
     return max(SMALLEST_BUFFERS, min(data_bytes, memory_bytes // SHARE))
+
+
+def _memory_bytes() -> int:
+    """What this process and its children may have: the machine's memory, or a container's."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limits = [file.read_text().strip() for file in _LIMITS if file.exists()]
+    return min([machine, *(int(limit) for limit in limits if limit.isdigit())])
 
 
 def server_binary(name: str) -> str:
@@ -101,7 +115,7 @@ class EmbeddedServer:
 
     def server_command(self, options: dict[str, str] | None = None) -> list[str]:
         """The command that runs the server in the foreground, for as much data as there is now."""
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        memory = _memory_bytes()
         sizes = {
             "shared_buffers": f"{buffers_for(self._stored_bytes(), memory) >> 20}MB",
             "maintenance_work_mem": f"{memory // SHARE >> 20}MB",

@@ -21,6 +21,8 @@ from o_platform.db.announcements import Announcement, listening
 
 RETRY_S: Final = 0.25
 """Between two tries to connect while PostgreSQL is away."""
+MOST_HEARD: Final = 1_000
+"""Announcements that are kept for a subscriber who is busy; more are a gap."""
 _log = logging.getLogger(__name__)
 
 
@@ -61,12 +63,15 @@ class Subscription:
 
     def tell(self, announcement: Announcement) -> None:
         """Called by `Hearing`."""
-        self._heard.append(announcement)
+        if len(self._heard) == MOST_HEARD:
+            self._heard, self._is_gap = [], True
+        if not self._is_gap:  # or it looks at everything anyway
+            self._heard.append(announcement)
         self._wake()
 
     def tell_gap(self) -> None:
         """Called by `Hearing`."""
-        self._is_gap = True
+        self._heard, self._is_gap = [], True
         self._wake()
 
     async def _wait(self, timeout_s: float | None) -> None:

@@ -156,7 +156,8 @@ async def search_archives(
     best = fuse(rankings)[: query.top_k]
     rows = await ask(_BY_ID, [hit.id for hit in best]) if best else []
     found = {passage.id: passage for passage in (_detached(vault, row) for row in rows)}
-    return [Hit(found[hit.id], hit.score) for hit in best]
+    # What was deleted meanwhile is not found any more.
+    return [Hit(found[hit.id], hit.score) for hit in best if hit.id in found]
 
 
 async def _newest(
@@ -262,11 +263,23 @@ async def _worded(
         return []
     if not is_large:
         return await _ranked(ask, archive_ids, query, wanted.any_word, None)
-    best: list[str] = []
+    best = await _best_worded(ask, archive_ids, query, wanted)
+    if len(best) < query.top_k:
+        # The part that was looked at may be of other archives, or without the tags.
+        await ask(_ALL_WORDED)
+        best = await _best_worded(ask, archive_ids, query, wanted)
+    return best[: query.pool]
+
+
+async def _best_worded(
+    ask: Ask, archive_ids: Sequence[str] | None, query: PassageQuery, wanted: marks.Query
+) -> list[str]:
+    """Those that have all words, then those that have some, as far as they are needed."""
+    best: dict[str, None] = {}
     for words in dict.fromkeys((wanted.all_words, wanted.two_words, wanted.any_word)):
         if words and len(best) < query.top_k:
-            best += await _ranked(ask, archive_ids, query, words, RANKED_WORDS)
-    return list(dict.fromkeys(best))[: query.pool]
+            best |= dict.fromkeys(await _ranked(ask, archive_ids, query, words, RANKED_WORDS))
+    return [*best]
 
 
 async def _ranked(
@@ -311,6 +324,9 @@ async def restore_planner(ask: Ask) -> None:
     await ask(_RESTORE)
 
 
+_ALL_WORDED: Final = Statement(
+    "SELECT to_json(set_config('gin_fuzzy_search_limit', '0', true))::text"
+)
 _RESTORE: Final = Statement("SELECT to_json(set_config('enable_sort', 'on', true))::text")
 _ORDERED: Final = (
     "SELECT json_build_array(passage_id, distance)::text FROM {rows} "

@@ -189,3 +189,9 @@ async def test_a_database_that_is_away_is_told_to_all(dropped: Dropped) -> None:
     assert all(isinstance(one, DatabaseUnavailableError) for one in answers)
     assert dropped.groups == []
     await database.close()
+
+
+async def test_writes_go_by_plans_that_are_made_once(database: Database, dropped: Dropped) -> None:
+    plans = Statement("SELECT to_json(current_setting('plan_cache_mode'))::text")
+    assert await GroupWrites(database, dropped).insert(plans) == ["force_generic_plan"]
+    assert await database.ask(plans) == ["auto"]

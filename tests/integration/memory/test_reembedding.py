@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from sqlalchemy import func, select, text
@@ -10,7 +11,8 @@ from sqlalchemy import func, select, text
 from o_platform.agents.archive_repository import ArchiveFilter, move
 from o_platform.agents.archive_service import ArchiveService, NewArchive
 from o_platform.agents.paging import Page
-from o_platform.db.engine import Database
+from o_platform.db.engine import CHANNEL_EMBEDDINGS, Database
+from o_platform.db.hearing import Hearing
 from o_platform.db.line import Statement
 from o_platform.db.models import Archive, Passage, PassageVector
 from o_platform.db.models.memory import index_name
@@ -20,6 +22,8 @@ from o_platform.memory.embedders import Embedders, Vector
 from o_platform.memory.passages import NewPassage
 from o_platform.memory.reembedding import BATCH, Reembedding
 from o_platform.memory.search import PassageQuery
+from o_platform.wiring import embedding_keeper
+from o_platform.wiring.embedding_keeper import EmbeddingKeeper
 
 pytestmark = pytest.mark.integration
 
@@ -179,3 +183,82 @@ async def test_large_archives_are_searched_by_the_index(
     scanned = text("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = :name")
     async with database.unit_of_work() as session:
         assert await session.scalar(scanned, {"name": index_name(dimensions)}) == 3
+
+
+async def test_a_word_that_is_everywhere_else_is_found_in_few_passages(
+    database: Database, archives: ArchiveService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few of all that have it are looked at first."""
+    monkeypatch.setattr(search, "EXACT_BELOW", 1)
+    monkeypatch.setattr(search, "SCAN_SETTINGS", search.SCAN_SETTINGS | {
+        "gin_fuzzy_search_limit": "1", "enable_seqscan": "off",
+    })  # fmt: skip
+    wide, mine = [
+        await archives.create(NewArchive(name, embedding="test/topics-4"))
+        for name in ("wide", "mine")
+    ]
+    await archives.keep(wide.id, [NewPassage("weather number 0")])
+    kept = [f"weather of {place}" for place in ("Ulm", "Bern", "Graz")]
+    newer = [NewPassage(f"nothing of {n}") for n in range(200)]  # as near as those
+    await archives.keep(mine.id, [*map(NewPassage, kept), *newer])
+    # As in a large table, where the planner goes by the words.
+    drop = "DROP INDEX ix_passages_archive_created, ix_passages_archive_id_id"
+    columns = "archive_id, text, words, tags, metadata, unembedded, created_at"
+    copy = (
+        f"INSERT INTO passages (id, {columns}) SELECT id || '-' || n, {columns} "  # noqa: S608
+        "FROM passages, generate_series(1, 6000) AS n WHERE archive_id = :wide"
+    )
+    async with database.unit_of_work() as session:
+        await session.execute(text(drop))
+        await session.execute(text(copy), {"wide": wide.id})
+    clean = "SELECT to_json(gin_clean_pending_list('ix_passages_words'))::text"
+    await database.ask(Statement(clean))
+    for _ in range(5):
+        hits = await archives.search(mine.id, PassageQuery("weather", top_k=6))
+        assert {hit.passage.text for hit in hits} >= set(kept)
+
+
+async def test_passages_are_embedded_although_an_index_cannot_be_built(
+    database: Database,
+    archives: ArchiveService,
+    topics: TopicModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedding_keeper, "LOOK_S", 0.05)
+    async with database.unit_of_work() as session:  # in the way of the index, by its name
+        await session.execute(text(f"CREATE TABLE {index_name(4)} ()"))
+    archive = await archives.create(NewArchive("wiki", embedding=topics.handle))
+    await archives.keep(archive.id, [NewPassage("the dog")])
+    async with database.unit_of_work() as session:
+        await session.execute(text("DELETE FROM passage_vectors"))
+        await session.execute(text("UPDATE passages SET unembedded = true"))
+    hearing = Hearing(database.url, CHANNEL_EMBEDDINGS)
+    keeper = EmbeddingKeeper(database, hearing, models(topics))
+    tasks = [asyncio.create_task(run()) for run in (hearing.run, keeper.run)]
+    try:
+        await _until(lambda: _is_embedded(database, archive.id))
+        async with database.unit_of_work() as session:
+            await session.execute(text(f"DROP TABLE {index_name(4)}"))
+        await _until(lambda: _has_index(database, index_name(4)))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until(look: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await look():  # noqa: ASYNC110 — a condition nobody signals
+            await asyncio.sleep(0.02)
+
+
+async def _is_embedded(database: Database, archive_id: str) -> bool:
+    async with database.unit_of_work() as session:
+        vectors = select(func.count()).where(PassageVector.archive_id == archive_id)
+        return bool(await session.scalar(vectors))
+
+
+async def _has_index(database: Database, name: str) -> bool:
+    async with database.unit_of_work() as session:
+        found = text("SELECT to_regclass(:name) IS NOT NULL")
+        return bool(await session.scalar(found, {"name": name}))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from o_platform.db import embedded
 from o_platform.db.embedded import EmbeddedServer, buffers_for
 
 pytestmark = pytest.mark.unit
@@ -37,3 +38,19 @@ def test_the_data_of_all_databases_counts(tmp_path: Path) -> None:
             file.truncate(size)
     assert "shared_buffers=150MB" in server.server_command()
     assert "shared_buffers=32MB" in server.server_command({"shared_buffers": "32MB"})
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(f"{2 * GB}\n", "256MB"), ("max\n", None)])
+def test_a_containers_memory_is_what_counts_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: str | None
+) -> None:
+    server = EmbeddedServer(tmp_path / "pg", tmp_path / "s", tmp_path / "cache")
+    monkeypatch.setattr(embedded, "_LIMITS", ())
+    of_machine = server.server_command()
+    (tmp_path / "limit").write_text(limit)
+    monkeypatch.setattr(embedded, "_LIMITS", (tmp_path / "limit", tmp_path / "none"))
+    command = server.server_command()
+    if expected is None:
+        assert command == of_machine
+    else:
+        assert f"maintenance_work_mem={expected}" in command

@@ -40,6 +40,7 @@ _MANY = f"SELECT dimensions FROM passage_vectors GROUP BY dimensions HAVING coun
 def upgrade() -> None:
     many = {dimensions for (dimensions,) in op.get_bind().exec_driver_sql(_MANY)}
     op.execute("SET LOCAL maintenance_work_mem = '256MB'")
+    _by_one_process()
     op.execute(_DROP)
     for dimensions in _DIMENSIONS:
         if dimensions not in many:
@@ -49,10 +50,16 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Takes as long as indexing all vectors does."""
+    _by_one_process()
     op.execute(_DROP)
     for dimensions in _DIMENSIONS:
         _build(dimensions, "vector" if dimensions <= 2000 else "halfvec", "")
         op.execute(f"ALTER INDEX ix_message_index_hnsw_{dimensions} RESET (m, ef_construction)")
+
+
+def _by_one_process() -> None:
+    """Several share their memory, of which a container often has no more than 64 MB."""
+    op.execute("SET LOCAL max_parallel_maintenance_workers = 0")
 
 
 def _build(dimensions: int, kind: str, options: str) -> None:
