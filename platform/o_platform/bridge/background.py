@@ -148,11 +148,24 @@ class Background:
             events, self._events = self._events, []
             waiting, self._waiting = self._waiting, []
             self._is_writing = True
-            await self._write(events)
+            await self._write_apart(events)
             self._is_writing = False
             for stored in waiting:
                 if not stored.done():
                     stored.set_result(None)
+
+    async def _write_apart(self, events: list[PublishedEvent]) -> None:
+        """Write them; what cannot be written of one run keeps nobody else waiting."""
+        try:
+            await self._write(events)
+        except Exception as error:  # noqa: BLE001 — whatever it is, the others' turns go on
+            run_ids = {event.run_id for event in events}
+            if len(run_ids) > 1:
+                for run_id in run_ids:
+                    await self._write_apart([one for one in events if one.run_id == run_id])
+                return
+            extra = {"run_id": events[0].run_id}
+            _log.warning("events of a background run are lost: %s", error, extra=extra)
 
     async def _write(self, events: list[PublishedEvent]) -> None:
         while events:

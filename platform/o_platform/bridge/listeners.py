@@ -116,13 +116,20 @@ class Listeners:
         self._on_malformed = on_malformed
         self._sockets: dict[str, InstanceSocket] = {}
 
-    async def reconcile(self, rows: Iterable[InstanceRow]) -> None:
-        """Open, change and close sockets so that they are what the rows say."""
+    async def reconcile(self, rows: Iterable[InstanceRow]) -> bool:
+        """Open, change and close sockets so that they are what the rows say; whether all are."""
+        complete = True
         present = {row.caller.instance_id: row for row in rows}
         for instance_id in self._sockets.keys() - present.keys():
             self._sockets.pop(instance_id).close()
         for instance_id, row in present.items():
-            await self._adapt(instance_id, row)
+            try:
+                await self._adapt(instance_id, row)
+            except OSError as error:
+                complete = False
+                extra = {"instance_id": instance_id}
+                _log.warning("the instance has no socket yet: %s", error, extra=extra)
+        return complete
 
     def close(self) -> None:
         """Close every socket and connection."""

@@ -124,6 +124,8 @@ class Models:
         turn.stop_with(exchange, call.stop)
         self._calls[connection, exchange] = call
         call.task = self._tasks.spawn(self._serve(call))
+        # Of one that is cancelled before it begins, nothing runs.
+        call.task.add_done_callback(lambda _: self._forget(call))
 
     def cancel(self, connection: Connection, exchange: int) -> None:
         """Stop a call that its instance no longer wants."""
@@ -195,8 +197,12 @@ class Models:
             call.connection.fail(call.exchange, LLM_COMPLETE, OError(message))
         finally:
             call.turn.calls -= 1
-            call.turn.forget_stop(call.exchange)
+            self._forget(call)
+
+    def _forget(self, call: _Call) -> None:
+        if self._calls.get((call.connection, call.exchange)) is call:
             del self._calls[call.connection, call.exchange]
+            call.turn.forget_stop(call.exchange)
 
     async def _result(self, call: _Call) -> LlmResult:
         if is_builtin(call.request.model):
@@ -207,7 +213,7 @@ class Models:
         digest, memo, seq = digest_llm(call.request), call.turn.memo, call.request.seq
         running = memo.running("llm", seq, digest)
         if running is not None:
-            await running
+            await asyncio.shield(running)  # others wait for it, too
         known = memo.result("llm", seq, digest, LlmResult)
         if known is not None:
             self._counters.llm_from_journal += 1

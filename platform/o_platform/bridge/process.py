@@ -55,6 +55,8 @@ CONTROL_MODE: Final = 0o600
 COMMIT_WAIT_S: Final = 25.0
 """How long a finished turn waits for PostgreSQL; instances give up after 30 s."""
 START_WAIT_S: Final = 60.0
+SOCKET_RETRY_S: Final = 1.0
+"""Until the next try to give every instance its socket, if one has none."""
 DRAIN_S: Final = 5.0
 """How long a stop waits for commits that are under way."""
 JOURNAL_AGE_S: Final = 24 * 3600.0
@@ -230,28 +232,30 @@ class Bridge:
             try:
                 async with listening(self._url, CHANNEL_INSTANCES, CHANNEL_AGENTS) as heard:
                     self.cache.clear()
-                    await self._reconcile()
+                    complete = await self._reconcile()
                     in_step.set()
                     pauses = Pauses()
-                    await self._follow(heard)
+                    await self._follow(heard, complete=complete)
             except (*AWAY, DatabaseUnavailableError) as error:
                 _log.warning("announcements are not heard: %s", error)
+            except Exception:  # noqa: BLE001 — without it no instance would be served any more
+                _log.exception("the instances could not be followed; it is tried again")
             await pauses.wait()
 
-    async def _follow(self, heard: Announcements) -> None:
+    async def _follow(self, heard: Announcements, *, complete: bool) -> None:
         while True:
-            told = await heard.wait()
+            told = await heard.wait(None if complete else SOCKET_RETRY_S)
             changed = [one.payload for one in told if one.channel == CHANNEL_AGENTS]
             if changed:
                 self.cache.drop(changed)
-            if len(changed) < len(told):
-                await self._reconcile()
+            if len(changed) < len(told) or not complete:
+                complete = await self._reconcile()
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self) -> bool:
         rows = await self._postgres.run(fetch_instances, wait_s=START_WAIT_S)
         await self._can_serve.wait()
         self._snapshots.enabled = any(row.caller.role == "shadow" for row in rows)
-        await self._listeners.reconcile(rows)
+        return await self._listeners.reconcile(rows)
 
     async def _keep_house(self) -> None:
         async def delete(connection: AsyncConnection) -> None:

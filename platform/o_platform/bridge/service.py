@@ -153,7 +153,8 @@ class TurnService:
     def cancel(self, connection: Connection, exchange: int) -> None:
         """Forget a `turn.open` of this connection that is not answered yet."""
         for turn in self._table.of(connection):
-            turn.joiners = [j for j in turn.joiners if not j.is_from(connection, exchange)]
+            for joiner in [j for j in turn.joiners if j.is_from(connection, exchange)]:
+                self._table.leave(turn, joiner)
             if turn.state is State.WAITING and turn.opening.is_from(connection, exchange):
                 self._give_up(turn)
 
@@ -213,7 +214,7 @@ class TurnService:
 
     def _joined_too_long(self, turn: Turn, opening: Opening) -> None:
         if opening in turn.joiners:
-            turn.joiners.remove(opening)
+            self._table.leave(turn, opening)
             opening.connection.fail(
                 opening.exchange, TURN_OPEN, BusyError.after(self._wait_s, turn.key.thread_id)
             )
@@ -376,13 +377,16 @@ class TurnService:
             opening.connection.fail(opening.exchange, TURN_OPEN, error)
 
     def _hand_over(self, turn: Turn, heir: Opening) -> None:
+        was_waiting = turn.state is State.WAITING
         self._table.hand_over(turn, heir)
         turn.stops = None
         turn.view = turn.overlay = turn.published = None
         turn.asked = 0
         turn.served = []
         self._counters.resumed += 1
-        if turn.granted:
+        if turn.is_cancelled and not was_waiting:  # one that waits is being ended already
+            self._tasks.spawn(self._prepare(turn, self._cancel_waiting(turn)))
+        elif turn.granted:
             self._grant(turn)
 
     def _remove(self, turn: Turn) -> None:

@@ -28,7 +28,7 @@ class Snapshots:
         """None yet, and none kept before `enabled` is set."""
         self.enabled = False
         self._kept: Lru[str, Snapshot] = Lru(KEPT_SNAPSHOTS)
-        self._awaited: dict[str, asyncio.Future[Snapshot]] = {}
+        self._awaited: dict[str, list[asyncio.Future[Snapshot]]] = {}
 
     def put(self, request_id: str, view: AgentView, memo: Memo) -> None:
         """Keep what the turn of this request opened with."""
@@ -36,9 +36,9 @@ class Snapshots:
             return
         snapshot = Snapshot(view, datetime.now(UTC), memo)
         self._kept.put(request_id, snapshot)
-        waiting = self._awaited.pop(request_id, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(snapshot)
+        for waiting in self._awaited.pop(request_id, ()):
+            if not waiting.done():
+                waiting.set_result(snapshot)
 
     def get(self, request_id: str) -> Snapshot | None:
         """The snapshot, if the turn has opened."""
@@ -49,12 +49,16 @@ class Snapshots:
         snapshot = self._kept.get(request_id)
         if snapshot is not None:
             return snapshot
-        future = self._awaited.get(request_id)
-        if future is None:
-            future = self._awaited[request_id] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self._awaited.setdefault(request_id, []).append(future)
         try:
             async with asyncio.timeout(wait_s):
-                return await asyncio.shield(future)
+                return await future
         except TimeoutError:
-            self._awaited.pop(request_id, None)
             return None
+        finally:
+            waiting = self._awaited.get(request_id, [])
+            if future in waiting:
+                waiting.remove(future)
+                if not waiting:
+                    del self._awaited[request_id]

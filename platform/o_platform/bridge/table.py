@@ -56,6 +56,13 @@ class TurnTable:
         turn.joiners.append(opening)
         self._held.add(opening.connection, turn)
 
+    def leave(self, turn: Turn, joiner: Opening) -> None:
+        """A joiner waits no more."""
+        turn.joiners.remove(joiner)
+        left = {turn.opening.connection, *(other.connection for other in turn.joiners)}
+        if joiner.connection not in left:
+            self._held.discard(joiner.connection, turn)
+
     def start(self, turn: Turn, token: int) -> None:
         """It runs from now on, under this token."""
         turn.state = State.RUNNING

@@ -38,6 +38,7 @@ class Announcements:
         self._waiting: asyncio.Future[None] | None = None
         self._file = self._pgconn.socket
         self._loop.add_reader(self._file, self._read)
+        self._is_watched = True
         # What came with the last answer to `LISTEN` is in libpq's buffer already.
         self._read()
 
@@ -62,7 +63,10 @@ class Announcements:
 
     def close(self) -> None:
         """Hear nothing more; the connection is still to be closed."""
-        self._loop.remove_reader(self._file)
+        # Once: libpq closes a broken connection, whose number is soon somebody else's.
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self._file)
 
     async def _wait(self, longest_s: float) -> None:
         self._waiting = self._loop.create_future()

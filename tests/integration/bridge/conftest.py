@@ -106,8 +106,8 @@ class Rows:
         values = {"agent_id": agent_id, "label": label, "block_id": block_id, "position": 0}
         self._insert("agent_blocks", values)
 
-    def instance(self, role: str, lineage: str = "default") -> str:
-        instance_id = secrets.token_hex(6)
+    def instance(self, role: str, lineage: str = "default", instance_id: str = "") -> str:
+        instance_id = instance_id or secrets.token_hex(6)
         values = {
             "id": instance_id, "lineage": lineage, "variant": VARIANT, "role": role,
             "runtime": "process", "status": "starting", "limits": Jsonb({}),

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from tests.integration.supervised import supervised
 
-from o_contracts.bridge import HELLO, Hello, TurnOpened
-from o_contracts.control import ControlWelcome
+from o_contracts.bridge import HELLO, TURN_PUBLISH, Hello, TurnOpened, TurnPublish
+from o_contracts.control import TURNS_CANCEL, ControlWelcome, TurnsCancel, TurnsCancelled
 from o_contracts.frames import Empty, Kind, decode_body
 from o_contracts.llm import LlmDelta, LlmResult
 from o_platform.testing.peer import Peer, RefusedError
@@ -101,6 +101,70 @@ async def test_a_cancelled_call_stops_at_the_model(
     worker.peer.send(Kind.CANCEL, asked, "llm.complete", Empty())
     await until(lambda: model_server.cancelled)
     assert rows.one("SELECT count(*) FROM journal") == 0
+
+
+async def test_who_stops_waiting_for_a_reply_takes_it_from_nobody(
+    bridge: Any, new_worker: Any, rows: Any, model_server: Any
+) -> None:
+    agent = rows.agent()
+    first, second = await new_worker(), await new_worker()
+    model_server.may_answer.clear()
+    turn = await first.open(agent, "r1")
+    first.ask_llm(turn, "hello", "test/m")
+    await until(lambda: model_server.calls)
+    await first.peer.die()
+    again = await second.open(agent, "r1", attempt=2)
+    given_up, wanted = (second.ask_llm(again, "hello", "test/m") for _ in range(2))
+    await until(lambda: bridge.counters.llm_calls == 3)
+    second.peer.send(Kind.CANCEL, given_up, "llm.complete", Empty())
+    await second.open(rows.agent())  # the bridge has seen the frame before this one
+    model_server.may_answer.set()
+    assert (await second.peer.answer(wanted, LlmResult)).text == "reply 1"
+    assert model_server.calls == 1
+    await second.commit(agent, again)
+
+
+async def test_a_cancelled_turn_whose_worker_dies_is_over_for_who_waits_for_it(
+    bridge: Any, new_worker: Any, rows: Any, settings: Any
+) -> None:
+    agent = rows.agent()
+    first, second = await new_worker(), await new_worker()
+    turn = await first.open(agent, "r1")
+    joined = second.ask_open(agent, "r1", attempt=2)
+    await second.open(rows.agent())  # the bridge has seen the frame before this one
+    control = await Peer.connect(settings.run / "bridge.sock")
+    told = await control.ask(TURNS_CANCEL, TurnsCancel(agent), TurnsCancelled)
+    assert told.run_ids == [turn.run_id]
+    await first.peer.die()
+    answer = await second.peer.answer(joined, TurnOpened)
+    assert (answer.run_id, answer.finished.stop_reason) == (turn.run_id, "cancelled")
+    assert rows.all("SELECT id, status FROM runs") == [(turn.run_id, "cancelled")]
+    await second.run(agent)
+    await control.die()
+
+
+async def test_events_that_cannot_be_stored_hold_up_no_other_turn(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    worker = await new_worker()
+    agents = [rows.agent() for _ in range(3)]
+    turns = [await worker.open(agent, background="{}") for agent in agents]
+    rows.all(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN RAISE foreign_key_violation; END'"
+    )
+    rows.all(
+        "CREATE TRIGGER refuse BEFORE INSERT ON run_events FOR EACH ROW "
+        f"WHEN (NEW.run_id = '{turns[1].run_id}') EXECUTE FUNCTION refuse()"
+    )
+    publish = [TurnPublish(turn.token, turn.run_id, 1, ["{}"]) for turn in turns]
+    told = [worker.peer.start(TURN_PUBLISH, body) for body in publish]
+    for exchange in told:
+        await worker.peer.answer(exchange, Empty)
+    for agent, turn in zip(agents, turns, strict=True):
+        await worker.commit(agent, turn)
+    kept = {run_id for (run_id,) in rows.all("SELECT run_id FROM run_events")}
+    assert kept == {turns[0].run_id, turns[2].run_id}
 
 
 async def test_a_spent_budget_refuses_the_next_call(

@@ -154,3 +154,14 @@ async def test_a_promoted_instance_keeps_its_connections(
     # Another kind of role reads and writes elsewhere: that one must connect anew.
     await asyncio.wait_for(marker.peer.lost.wait(), 10)
     await worker.run(agent)
+
+
+async def test_an_instance_that_cannot_have_its_socket_keeps_none_from_its_own(
+    bridge: Any, new_worker: Any, rows: Any, settings: Any
+) -> None:
+    in_the_way = settings.run / "instances" / "0123456789ab"
+    in_the_way.touch()
+    blocked = rows.instance("stable", instance_id=in_the_way.name)
+    await (await new_worker()).run(rows.agent())
+    in_the_way.unlink()
+    await (await new_worker(instance_id=blocked)).run(rows.agent())

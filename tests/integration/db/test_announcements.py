@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -53,6 +56,34 @@ async def test_a_broken_connection_is_told_once_all_was_heard(database: Database
         assert heard == [(CHANNEL_RUNS, "before")]
         with pytest.raises(psycopg.OperationalError):
             await announcements.wait(10)
+
+
+async def test_a_broken_connections_number_is_left_to_who_has_it_next(database: Database) -> None:
+    loop, ours, theirs = asyncio.get_running_loop(), *socket.socketpair()
+    before = _descriptors()
+    async with listening(database.url, CHANNEL_RUNS) as announcements:
+        used = _descriptors() - before
+        await _end_listeners(database)
+        with pytest.raises(psycopg.OperationalError):
+            await announcements.wait(10)
+        (number,) = used - _descriptors()
+        os.dup2(ours.fileno(), number)
+        readable = asyncio.Event()
+        loop.add_reader(number, readable.set)
+    theirs.send(b"x")
+    try:
+        await asyncio.wait_for(readable.wait(), 5)
+    finally:
+        loop.remove_reader(number)
+        os.close(number)
+        ours.close()
+        theirs.close()
+
+
+def _descriptors() -> set[int]:
+    folder = Path("/proc/self/fd")
+    names = [path.name for path in folder.iterdir()]
+    return {int(name) for name in names if (folder / name).exists()}  # not that of the listing
 
 
 async def _end_listeners(database: Database) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, cast
+
 import pytest
 
+from o_contracts.bridge import TurnOpen
 from o_contracts.llm import LlmMessage, LlmRequest
 from o_contracts.messages import AgentContext, Block, Message
 from o_platform.agents.past_runs import JournalRow
+from o_platform.bridge.connection import Connection
 from o_platform.bridge.contexts import CachedAgent, ContextCache
+from o_platform.bridge.counters import Counters
 from o_platform.bridge.lru import Lru
 from o_platform.bridge.memo import Memo, digest_llm
 from o_platform.bridge.overlay import MAX_CHANGES, MemoryConflictError, Overlay
+from o_platform.bridge.snapshots import Snapshots
+from o_platform.bridge.table import TurnTable
+from o_platform.bridge.turn import Caller, Opening, Turn, TurnKey
 from o_platform.bridge.views import AgentView
 from o_tools.edits import MemoryInsert, MemoryReplace, MemoryRethink
 from o_tools.errors import ToolError
@@ -186,3 +195,35 @@ def test_a_memo_answers_the_very_request_only() -> None:
     assert memo.result("llm", 1, digest_llm(same), str) is None
     restored = Memo([JournalRow(row.kind, row.seq, row.digest, row.result)])
     assert restored.result("llm", 0, digest_llm(same), str) == "answer"
+
+
+async def test_who_waits_longer_for_a_snapshot_gets_it() -> None:
+    snapshots, memo = Snapshots(), Memo([])
+    snapshots.enabled = True
+    patient = asyncio.create_task(snapshots.wait("r1", wait_s=30))
+    assert await snapshots.wait("r1", wait_s=0.01) is None
+    snapshots.put("r1", view(), memo)
+    found = await asyncio.wait_for(patient, 5)
+    assert found is not None
+    assert found.memo is memo
+
+
+def test_a_connection_holds_a_turn_as_long_as_it_waits_for_it() -> None:
+    runner, joiner = (cast(Connection, object()) for _ in range(2))
+    caller = Caller("i1", "stable", "v", "default")
+
+    def opening(connection: Any, exchange: int) -> Opening:
+        return Opening(connection, exchange, TurnOpen("a", "r1", "d"), caller)
+
+    table, first, second = TurnTable(Counters()), opening(joiner, 1), opening(joiner, 2)
+    for one in (own := opening(runner, 1), first, second):
+        table.admit(one)
+    turn = Turn(TurnKey("a", "request:r1"), own, "run-1", Memo([]))
+    table.add(turn)
+    for one in (first, second, again := opening(runner, 2)):
+        table.join(turn, one)
+    table.leave(turn, again)
+    table.leave(turn, first)
+    assert (table.of(runner), table.of(joiner)) == ([turn], [turn])
+    table.leave(turn, second)
+    assert (table.of(runner), table.of(joiner)) == ([turn], [])
