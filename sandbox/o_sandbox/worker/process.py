@@ -31,7 +31,7 @@ from o_sandbox.worker.frames import ROOM_BYTES, Frames, WorkerDiedError
 from o_sandbox.worker.watch import Watch
 
 START_TIMEOUT_S: Final = 30.0
-_WORN_BYTES: Final = 64 * 1024 * 1024
+_WORN_BYTES: Final = 8 * 1024 * 1024
 """A worker that holds this much more than at its start is replaced."""
 _LEAVING_S: Final = 0.2
 """How long a process that closed its socket may take to end."""
