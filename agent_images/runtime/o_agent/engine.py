@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -128,6 +129,9 @@ def _be_engine(guests: Guests, listener: socket.socket, status_fd: int) -> None:
         for file, value in (("oom_score_adj", _OOM_SCORE), ("comm", name)):
             with contextlib.suppress(OSError):  # a nicety that a hardened /proc may refuse
                 Path(f"/proc/self/{file}").write_bytes(value)
+        # Of what an engine maps for its tables most is never touched, and counts all the same.
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
         from o_sandbox.engine.process import serve
 
         serve(settings(guests), listener, status_fd)

@@ -216,9 +216,12 @@ class ProcessRuntime:
 
 
 def _limit(pid: int, limits: Limits) -> None:
-    """Bound private memory, not addresses: a Wasm engine reserves gigabytes of those."""
+    """Bound private memory, not addresses: a Wasm engine reserves gigabytes of those.
+
+    It maps more of the former than it uses, too, so it may lift the limit for itself.
+    """
+    resource.prlimit(pid, resource.RLIMIT_DATA, (limits.memory_bytes, resource.RLIM_INFINITY))
     for kind, value in (
-        (resource.RLIMIT_DATA, limits.memory_bytes),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_FSIZE, _FILE_BYTES),
         (resource.RLIMIT_CORE, 0),
