@@ -134,6 +134,14 @@ class ToolSpec(Struct, frozen=True, omit_defaults=True):
     code: ToolCode | None = None
 
 
+class AgentNotes(Struct, frozen=True, omit_defaults=True):
+    """What the client of an agent noted about it."""
+
+    description: str | None = None
+    tags: list[str] = []
+    metadata: dict[str, Any] = {}
+
+
 class AgentContext(Struct, frozen=True, omit_defaults=True):
     """Everything a step loop needs of an agent in one conversation, as of `version`.
 
@@ -142,7 +150,8 @@ class AgentContext(Struct, frozen=True, omit_defaults=True):
     one; `earlier_messages` counts those left out. `context_window` is how many tokens the model may
     be shown (0: nobody knows), `compaction` the agent's settings of how it is kept below that.
     `group_id` names its group if a sleep-time companion keeps its memory. An agent that `forgets`
-    is shown no messages of earlier turns, but those that wait for an answer.
+    is shown no messages of earlier turns, but those that wait for an answer. `notes` are there if a
+    tool of the agent may read them; they stay on the bridge.
     """
 
     agent_id: str
@@ -163,6 +172,7 @@ class AgentContext(Struct, frozen=True, omit_defaults=True):
     compaction: dict[str, Any] = {}
     group_id: str = ""
     forgets: bool = False
+    notes: AgentNotes | None = None
 
     @property
     def thread_id(self) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct, StructMeta
 
+from o_contracts.messages import Block
 from o_tools.errors import ToolError
 from o_tools.patch import apply_patch
 
@@ -125,3 +126,38 @@ class CoreMemoryReplace(Edit, frozen=True):
         if not self.old_content or self.old_content not in value:
             raise ToolError(f"old_content does not occur in the block {self.label!r}")
         return value.replace(self.old_content, self.new_content)
+
+
+def edited(block: Block, value: str, edit: Edit) -> str:
+    """The text of a block after one more edit; `value` is what it was before.
+
+    Raises:
+        ToolError: the block is read-only, the edit does not fit or exceeds its limit.
+    """
+    require_writable(block)
+    changed = edit.apply(value)
+    require_within_limit(block, changed)
+    return changed
+
+
+def require_writable(block: Block) -> None:
+    """Let only what may be edited pass.
+
+    Raises:
+        ToolError: the block is read-only.
+    """
+    if block.read_only:
+        raise ToolError(f"the memory block {block.label!r} is read-only")
+
+
+def require_within_limit(block: Block, value: str) -> None:
+    """Let only a text pass that the block has room for.
+
+    Raises:
+        ToolError: it is too long.
+    """
+    if len(value) > block.limit:
+        raise ToolError(
+            f"the edit would make the memory block {block.label!r} {len(value)} characters long; "
+            f"its limit is {block.limit}. Shorten it first"
+        )

@@ -97,7 +97,8 @@ def tool(
 
     Raises:
         ToolDefinitionError: no docstring, a parameter without a type hint or with one that has no
-            JSON form, a parameter that cannot be passed by name, or no source to read.
+            JSON form, a parameter that cannot be passed by name or is filled in by the platform,
+            or no source to read.
     """
     if function is None:
         return _defined
@@ -107,6 +108,12 @@ def tool(
 def _defined(function: Callable[..., Any]) -> Tool:
     source = "".join(linecache.getlines(function.__code__.co_filename))
     definition = describe_function(source, function.__name__)
+    if definition.needs:
+        raise ToolDefinitionError(
+            f"`agent_state` of {definition.name} is filled in for tools that are added over the "
+            'API only; read a block with `o.memory.read(label="…")` and the grant `memory.read`',
+            definition.line,
+        )
     return made_of(source, definition)
 
 

@@ -21,7 +21,7 @@ from o_platform.agents.unit import in_exchange
 from o_platform.db.engine import Database, Exchange, Wanted
 from o_platform.db.models import Block, BlockVersion
 from o_platform.db.sealed_columns import BLOCK_VALUE
-from o_platform.errors import NotFoundError
+from o_platform.errors import ConflictError, NotFoundError
 
 
 class BlockService:
@@ -80,17 +80,21 @@ class BlockService:
             f"{agent_id} holds no block labelled {label!r}", agent_id=agent_id, label=label
         )
 
-    async def update(self, block_id: str, changes: BlockChanges, author: Author) -> Block:
-        """Change a block, for all agents that hold it.
+    async def update(
+        self, block_id: str, changes: BlockChanges, author: Author, *, on: int | None = None
+    ) -> Block:
+        """Change a block, for all agents that hold it; with `on`, only if that is its version.
 
         Raises:
             NotFoundError: there is none.
-            ConflictError: an agent already holds another block under the new label.
+            ConflictError: an agent already holds another block under the new label, or the block
+                has another version.
         """
         ask, vault = self._database.ask, self._database.vault
         whole = await block_repository.fetch_whole(ask, vault, block_id)
         if whole is None:
             raise _no_block(block_id)
+        _require_version(whole, on)
         if changes.get("label", whole.block.label) == whole.block.label:
             edit = self._editing(whole, changes, author)
             rows = await self._writes.edit(block_id, whole.holders, edit)
@@ -99,7 +103,9 @@ class BlockService:
 
         # It is renamed, or somebody was faster: once more, from behind the locks.
         async def change(exchange: Exchange) -> _Edited:
-            return await self._edit(exchange, await self._lock(exchange, block_id), changes, author)
+            locked = await self._lock(exchange, block_id)
+            _require_version(locked, on)
+            return await self._edit(exchange, locked, changes, author)
 
         return await self._changed(change)
 
@@ -222,6 +228,15 @@ def _explained(author: Author, changes: BlockChanges) -> Author:
     if author.why:
         return author
     return Author(author.who, f"changed over the API: {', '.join(sorted(changes)) or 'nothing'}")
+
+
+def _require_version(whole: WholeBlock, version: int | None) -> None:
+    if version is not None and whole.block.version != version:
+        raise ConflictError(
+            f"the block {whole.block.label!r} has changed since it was read (version {version}, "
+            f"now {whole.block.version}); read it again",
+            block_id=whole.block.id,
+        )
 
 
 async def _require_free(exchange: Exchange, block_id: str, label: str) -> None:

@@ -155,6 +155,8 @@ class ToolService:
 
     async def _change(self, session: AsyncSession, tool: Tool, fields: ToolFields) -> None:
         derived = self._derived(fields)
+        if "grants" in derived:
+            derived["grants"] = _widened(tool, derived["grants"])
         if derived["name"] != tool.name:
             await repository.take_from_agents(session, tool.name, derived["name"])
         for name, value in {**_columns(fields), **derived}.items():
@@ -174,6 +176,8 @@ class ToolService:
 def derive(fields: ToolFields) -> dict[str, Any]:
     """The columns that follow from a tool's source and from a schema that was given.
 
+    Among them `grants`, if none are given and a parameter of the source needs some.
+
     Raises:
         BadInputError: the source defines no tool; says the line and what to change.
     """
@@ -189,6 +193,13 @@ def derive(fields: ToolFields) -> dict[str, Any]:
         )
     except ToolDefinitionError as error:
         raise BadInputError(f"source_code: {error}", field="source_code") from None
+    tier = _tier(fields, definition)
+    if definition.needs and tier != DEFAULT_TIER:
+        raise BadInputError(
+            f"`agent_state` is filled in for tools of the tier `{DEFAULT_TIER}`, not of `{tier}`; "
+            "take the parameter out, and use `o.memory.read` and `o.memory.write`",
+            field="tier",
+        )
     described = str(given.get("description") or fields.get("description") or "")
     schema = {
         "name": definition.name,
@@ -198,7 +209,7 @@ def derive(fields: ToolFields) -> dict[str, Any]:
     return {
         "name": definition.name, "description": schema["description"], "json_schema": schema,
         "code": definition.code(source), "entry": definition.entry, "source_code": source,
-        "tier": _tier(fields, definition), "language": "python",
+        "tier": tier, "language": "python", **_implied(fields, definition),
     }  # fmt: skip
 
 
@@ -263,6 +274,22 @@ def require_distinct(resolved: Sequence[str], of_servers: Mapping[str, McpTool])
     twice = {name for name in shown if shown.count(name) > 1}
     if twice:
         raise ConflictError(f"two of the tools are called {twice.pop()!r}; give only one of them")
+
+
+def _implied(fields: ToolFields, definition: Definition) -> dict[str, Any]:
+    if not definition.needs or "grants" in fields:
+        return {}
+    return {"grants": list(definition.needs)}
+
+
+def _widened(tool: Tool, needed: list[str]) -> list[str]:
+    """A tool's grants with those that its new source needs and its present one does not.
+
+    So what was taken from it stays taken when its source is sent again.
+    """
+    known = derive(_present(tool, {})).get("grants", ())
+    missing = [grant for grant in needed if grant not in known and grant not in tool.grants]
+    return [*tool.grants, *missing]
 
 
 def _tier(fields: ToolFields, definition: Definition) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from o_contracts.ids import is_conversation
-from o_contracts.messages import AgentContext, Block, Message, ToolSpec
+from o_contracts.messages import AgentContext, AgentNotes, Block, Message, ToolSpec
 from o_platform.agents.document_blocks import ReadFolder, document_blocks
 from o_platform.agents.document_repository import SQL_FOLDERS, opened_window
 from o_platform.db.sealed_columns import BLOCK_VALUE, MESSAGE_BODY, SECRET_VALUE
@@ -61,6 +61,7 @@ class _ContextRow(Struct):
     compaction: dict[str, Any] | None
     group_id: str | None
     forgets: bool | None
+    notes: AgentNotes | None
 
 
 _context_rows = msgspec.json.Decoder(_ContextRow)
@@ -106,6 +107,10 @@ SELECT json_build_object(
   'forgets', (a.config ->> 'message_buffer_autoclear')::boolean,
   'group_id', CASE WHEN a.config @> '{{"enable_sleeptime": true}}' THEN (
     SELECT id FROM groups WHERE manager_id = a.id) END,
+  'notes', CASE WHEN EXISTS (
+    SELECT FROM tools t WHERE t.name = ANY (a.tools) AND 'agent.read' = ANY (t.grants))
+    THEN json_build_object(
+      'description', a.description, 'tags', a.tags, 'metadata', coalesce(a.metadata, '{{}}')) END,
   'conversation_id', ''
 )::text FROM agents a LEFT JOIN windows w ON w.thread_id = a.id WHERE a.id = %s
 """  # noqa: S608 — made of constants
@@ -183,6 +188,7 @@ async def load_agent(
         compaction=row.compaction or {},
         group_id=row.group_id or "",
         forgets=bool(row.forgets),
+        notes=row.notes,
     )
     return LoadedAgent(row.lineage, context)
 

@@ -32,6 +32,7 @@ from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Turn
 from o_platform.db.sealing import Vault
 from o_platform.errors import OError
+from o_platform.tooling.agent_reads import described, read_blocks, text_argument
 from o_platform.tooling.fetch import Fetcher, FetchError
 from o_platform.tooling.grants import (
     FETCH,
@@ -232,6 +233,7 @@ async def _inside(
     turn: Turn, records: Records, name: str, arguments: dict[str, Any]
 ) -> HostCallResult:
     handlers: dict[str, Callable[[Turn, Records, dict[str, Any]], Awaitable[Any]]] = {
+        "agent.read": _read_agent,
         "memory.read": _read_memory,
         "memory.write": _write_memory,
         "archive.insert": _keep,
@@ -243,46 +245,39 @@ async def _inside(
     return HostCallResult("ok", _text(value))
 
 
+async def _read_agent(turn: Turn, records: Records, arguments: dict[str, Any]) -> Any:
+    return described(turn.opened_view.base)
+
+
 async def _read_memory(turn: Turn, records: Records, arguments: dict[str, Any]) -> Any:
-    blocks = turn.opened_view.base.blocks if turn.overlay is None else turn.overlay.blocks()
-    texts = {block.label: block.value for block in blocks}
-    if "label" not in arguments:
-        return texts
-    label = _string(arguments, "label")
-    if label not in texts:
-        raise ToolError(f"there is no memory block {label!r}; the blocks are: {', '.join(texts)}")
-    return texts[label]
+    base = turn.opened_view.base
+    return read_blocks(base.blocks if turn.overlay is None else turn.overlay.blocks(), arguments)
 
 
 async def _write_memory(turn: Turn, records: Records, arguments: dict[str, Any]) -> Any:
-    edit = MemoryRethink(_string(arguments, "label"), _string(arguments, "value"))
+    edit = MemoryRethink(text_argument(arguments, "label"), text_argument(arguments, "value"))
     return turn.edits().edit(edit, "memory.write")
 
 
 async def _keep(turn: Turn, records: Records, arguments: dict[str, Any]) -> Any:
-    turn.edits().keep(_string(arguments, "text"), _strings(arguments, "tags"))
+    turn.edits().keep(text_argument(arguments, "text"), _strings(arguments, "tags"))
     return None
 
 
 async def _search(turn: Turn, records: Records, arguments: dict[str, Any]) -> Any:
-    query = ArchivalMemorySearch(_string(arguments, "query"), tags=_strings(arguments, "tags"))
+    query = ArchivalMemorySearch(
+        text_argument(arguments, "query"), tags=_strings(arguments, "tags")
+    )
     found = await records.search_archive(turn, query)
     return [{"text": passage.text, "tags": passage.tags} for passage in found]
 
 
 def _llm_request(turn: Turn, arguments: dict[str, Any]) -> LlmRequest:
-    messages = [LlmMessage("user", _string(arguments, "prompt"))]
+    messages = [LlmMessage("user", text_argument(arguments, "prompt"))]
     if arguments.get("system"):
-        messages.insert(0, LlmMessage("system", _string(arguments, "system")))
+        messages.insert(0, LlmMessage("system", text_argument(arguments, "system")))
     base = turn.opened_view.base
     return LlmRequest(base.model, messages, [], {}, False, turn.token, turn.run_id, 0)
-
-
-def _string(arguments: dict[str, Any], name: str) -> str:
-    value = arguments.get(name)
-    if not isinstance(value, str):
-        raise ToolError(f"{name} must be a text, not {value!r}")
-    return value
 
 
 def _strings(arguments: dict[str, Any], name: str) -> list[str]:

@@ -13,7 +13,7 @@ from o_contracts.messages import Block
 from o_platform.agents.defaults import DEFAULT_BLOCK_LIMIT
 from o_platform.agents.document_repository import Window
 from o_platform.errors import ConflictError
-from o_tools.edits import Edit
+from o_tools.edits import Edit, edited, require_within_limit, require_writable
 from o_tools.errors import ToolError
 from o_tools.files import CreateBlock
 
@@ -51,7 +51,7 @@ class BlockEdits:
             if not edit.rebases:
                 raise self.conflict("the whole text was rewritten")
             try:
-                value = _edited(fresh, value, edit)
+                value = edited(fresh, value, edit)
             except ToolError as error:
                 raise self.conflict(str(error)) from error
         return value
@@ -124,7 +124,7 @@ class Overlay:
                 or the turn has made too many changes.
         """
         block = self.block(edit.label)
-        value = _edited(block, block.value, edit)
+        value = edited(block, block.value, edit)
         self._count()
         if block.id in self.created:
             changed = self.created[block.id] = msgspec.structs.replace(block, value=value)
@@ -147,7 +147,7 @@ class Overlay:
         block = Block(
             new_id("block"), wanted.label, wanted.value, DEFAULT_BLOCK_LIMIT, wanted.description
         )
-        _require_within_limit(block, wanted.value)
+        require_within_limit(block, wanted.value)
         self._count()
         self.created[block.id] = self._blocks[wanted.label] = block
         return block
@@ -222,7 +222,7 @@ class Overlay:
 
     def _writable(self, label: str) -> Block:
         block = self.block(label)
-        _require_writable(block)
+        require_writable(block)
         return block
 
     def _require_free(self, label: str) -> None:
@@ -233,23 +233,3 @@ class Overlay:
         if self._changes >= MAX_CHANGES:
             raise ToolError(f"the memory was changed {MAX_CHANGES} times in this turn; stop here")
         self._changes += 1
-
-
-def _edited(block: Block, value: str, edit: Edit) -> str:
-    _require_writable(block)
-    changed = edit.apply(value)
-    _require_within_limit(block, changed)
-    return changed
-
-
-def _require_writable(block: Block) -> None:
-    if block.read_only:
-        raise ToolError(f"the memory block {block.label!r} is read-only")
-
-
-def _require_within_limit(block: Block, value: str) -> None:
-    if len(value) > block.limit:
-        raise ToolError(
-            f"the edit would make the memory block {block.label!r} {len(value)} characters long; "
-            f"its limit is {block.limit}. Shorten it first"
-        )

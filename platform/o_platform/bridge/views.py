@@ -93,6 +93,7 @@ class AgentView:
             self.base,
             messages=self._log[start : self._end],
             earlier_messages=self._before + start,
+            notes=None,
         )
 
     def after(self, version: int, messages: Sequence[Message], blocks: list[Block]) -> AgentView:

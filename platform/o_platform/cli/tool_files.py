@@ -148,7 +148,7 @@ def _call(request: Request) -> _Call:
         arguments = definition.checked(msgspec.json.encode(given))
     except msgspec.MsgspecError as error:
         raise BadInputError(f"--args do not fit {definition.name}: {error}") from None
-    return _Call(tool, arguments, _granted(request, definition.grants))
+    return _Call(tool, arguments, _granted(request, (*definition.grants, *definition.needs)))
 
 
 def _language(request: Request) -> Language:

@@ -4,6 +4,7 @@
 |---|---|
 | `http.fetch:DOMAIN` | requests to that host, or with `*.DOMAIN` to all below it |
 | `secrets.use:NAME` | that secret of the agent, in requests of `http.fetch` |
+| `agent.read` | what the agent is: id, name, description, instructions, tags, metadata |
 | `memory.read`, `memory.write` | the agent's blocks |
 | `archive.insert`, `archive.search` | its archival memory |
 | `llm.complete` | the agent's model, within the variant's budget |
@@ -21,7 +22,14 @@ FETCH: Final = "http.fetch"
 SECRET: Final = "secrets.use"  # noqa: S105 - the name of a grant
 LOCAL: Final = frozenset({"o.sleep", "scratch"})
 PLAIN: Final = frozenset(
-    {"memory.read", "memory.write", "archive.insert", "archive.search", "llm.complete"}
+    {
+        "agent.read",
+        "memory.read",
+        "memory.write",
+        "archive.insert",
+        "archive.search",
+        "llm.complete",
+    }
 )
 WITH_DETAIL: Final = frozenset({FETCH, SECRET})
 GENOME: Final = frozenset({*LOCAL, "memory.read", "archive.search"})

@@ -8,8 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from o_platform.agents.agent_views import AgentView
+from o_platform.agents.block_service import BlockService
+from o_platform.agents.inputs import Author
 from o_platform.agents.tool_service import ToolFields, derive
 from o_platform.errors import BadInputError, NotOfferedError, UnavailableError
+from o_platform.tooling.agent_calls import AgentCalls, without_agent
 from o_platform.tooling.fetch import Fetcher
 from o_platform.tooling.local import local_grants
 from o_sandbox.authoring import ToolDefinitionError, describe_function
@@ -25,9 +28,10 @@ LIMITS: Final = Limits(wall_s=30.0, cpu_s=10.0)
 class ToolRuns:
     """Runs tools in sandboxes of the control plane."""
 
-    def __init__(self, sandbox: Sandbox, fetcher: Fetcher) -> None:
-        """`fetcher` makes the requests that a tool's grants allow."""
+    def __init__(self, sandbox: Sandbox, fetcher: Fetcher, blocks: BlockService) -> None:
+        """`fetcher` makes the requests that a tool's grants allow, `blocks` its edits of memory."""
         self._sandbox = sandbox
+        self._blocks = blocks
         self._fetcher = fetcher
 
     async def run_source(
@@ -38,7 +42,7 @@ class ToolRuns:
         tier: Tier | None,
         language: Language,
     ) -> Outcome:
-        """Run source once; it is granted waiting and nothing else.
+        """Run source once; it is granted waiting and nothing else, and has no agent.
 
         Args:
             source: text; a binary in base64.
@@ -72,7 +76,8 @@ class ToolRuns:
         )
         is_python = language == "python"
         checked = _checked(source, tool.name, arguments) if is_python else dict(arguments)
-        return await self._run(tool, checked, local_grants(["o.sleep"], {}, self._fetcher))
+        grants = local_grants(["o.sleep"], {}, self._fetcher)
+        return await self._run(tool, checked, grants | without_agent())
 
     async def run_of_agent(
         self,
@@ -80,8 +85,11 @@ class ToolRuns:
         name: str,
         arguments: Mapping[str, Any],
         secrets: Mapping[str, str],
+        author: Author,
     ) -> Outcome:
         """Run a tool that was added to an agent, with its grants and the agent's secrets.
+
+        `author` is whom the history of the agent's blocks names for what the tool writes.
 
         Raises:
             NotOfferedError: the tool is built in: those work on a turn.
@@ -98,7 +106,9 @@ class ToolRuns:
         code = SandboxTool(tool.name, code_of(tool.code, language), tool.entry, language, tier)
         is_python = language == "python"
         checked = _checked(tool.source_code, tool.name, arguments) if is_python else dict(arguments)
-        return await self._run(code, checked, local_grants(tool.grants, secrets, self._fetcher))
+        calls = AgentCalls(view, name, self._blocks, author).granted(tool.grants)
+        grants = local_grants(tool.grants, secrets, self._fetcher)
+        return await self._run(code, checked, grants | calls)
 
     async def _run(
         self, code: SandboxTool, arguments: dict[str, Any], grants: dict[str, HostFunction]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from o_sandbox.tool import Tier
+
+AGENT_STATE: Final = "agent_state"
+"""The parameter in which tools written for Letta get their agent; no model is told of it."""
+AGENT_GRANTS: Final = ("agent.read", "memory.read", "memory.write")
+"""What such a parameter may be used for."""
 
 
 class ToolDefinitionError(Exception):
@@ -27,7 +32,8 @@ class Definition:
     is a plain dict where a schema was given instead of hints. `adapter` is source
     to put after the tool's own, whose function takes plain JSON and makes the objects that the tool
     wants; empty where JSON is enough. `tier` and `grants` are what the author wrote in `@tool(…)`,
-    None and empty where nothing was.
+    None and empty where nothing was. `needs` are the
+    grants for what the platform fills in (`agent_state`).
     """
 
     name: str
@@ -38,6 +44,7 @@ class Definition:
     is_marked: bool = False
     tier: Tier | None = None
     grants: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     adapter: str = ""
 
     @property

@@ -10,7 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from o_sandbox.authoring.classes import ClassReader, field_of, struct_of
-from o_sandbox.authoring.definition import Definition, ToolDefinitionError, adapter_name
+from o_sandbox.authoring.definition import (
+    AGENT_GRANTS,
+    AGENT_STATE,
+    Definition,
+    ToolDefinitionError,
+    adapter_name,
+)
 from o_sandbox.authoring.docstrings import split_docstring
 from o_sandbox.authoring.hints import Names, Reading
 from o_sandbox.tool import Tier
@@ -63,7 +69,7 @@ def describe_function(
         if given is None or (needs_text and not _says(node)):
             raise
         return _as_given(node, names, given)
-    return definition if given is None else replace(definition, parameters=dict(given))
+    return definition if given is None else replace(definition, parameters=_shown(given))
 
 
 def _parse(source: str) -> ast.Module:
@@ -108,6 +114,7 @@ def _definition(node: Function, names: Names, *, needs_text: bool = True) -> Def
         is_marked=mark is not None,
         tier=tier,
         grants=grants,
+        needs=_needs(node),
         adapter=_adapter(node, classes, readings),
     )
 
@@ -126,7 +133,7 @@ def _as_given(node: Function, names: Names, given: Mapping[str, Any]) -> Definit
             parameter.lineno,
         )
     with_default = _defaults(node)
-    for parameter in (*node.args.args, *node.args.kwonlyargs):
+    for parameter in _parameters(node):
         if parameter.arg not in allowed and parameter.arg not in with_default:
             raise ToolDefinitionError(
                 f"parameter {parameter.arg!r} of {node.name} is not in the schema that came with "
@@ -138,12 +145,14 @@ def _as_given(node: Function, names: Names, given: Mapping[str, Any]) -> Definit
     return Definition(
         name=node.name,
         description=_says(node),
-        parameters=dict(given),
+        parameters=_shown(given),
         arguments_type=dict[str, Any],
         line=node.lineno,
         is_marked=mark is not None,
         tier=tier,
         grants=grants,
+        needs=_needs(node),
+        adapter=_adapter(node, ClassReader(names), {}),
     )
 
 
@@ -154,13 +163,33 @@ def _readings(node: Function, classes: ClassReader) -> dict[str, Reading]:
             node.lineno,
         )
     readings = {}
-    for parameter in (*node.args.args, *node.args.kwonlyargs):
+    for parameter in _parameters(node):
         if parameter.annotation is None:
             raise ToolDefinitionError(
                 f"parameter {parameter.arg!r} of {node.name} needs a type hint", parameter.lineno
             )
         readings[parameter.arg] = classes.types.read(parameter.annotation)
     return readings
+
+
+def _parameters(node: Function) -> list[ast.arg]:
+    """Those that the model fills in."""
+    return [each for each in (*node.args.args, *node.args.kwonlyargs) if each.arg != AGENT_STATE]
+
+
+def _needs(node: Function) -> tuple[str, ...]:
+    named = {each.arg for each in (*node.args.args, *node.args.kwonlyargs)}
+    return AGENT_GRANTS if AGENT_STATE in named else ()
+
+
+def _shown(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema that came with the source, without what the model does not fill in."""
+    shown = dict(given)
+    if isinstance(given.get("properties"), dict):
+        shown["properties"] = {k: v for k, v in given["properties"].items() if k != AGENT_STATE}
+    if isinstance(given.get("required"), list):
+        shown["required"] = [name for name in given["required"] if name != AGENT_STATE]
+    return shown
 
 
 def _fields(
@@ -199,12 +228,15 @@ def _schema(arguments: type[msgspec.Struct]) -> dict[str, Any]:
 
 def _adapter(node: Function, classes: ClassReader, readings: dict[str, Reading]) -> str:
     made = {name: each.build for name, each in readings.items() if each.build is not None}
-    if not made:
+    needs = _needs(node)
+    if not made and not needs:
         return ""
     lines = [*classes.makers.values(), f"def {adapter_name(node.name)}(**o_given):"]
     for name, build in made.items():
         lines.append(f"    if {name!r} in o_given:")
         lines.append(f"        o_given[{name!r}] = {build(f'o_given[{name!r}]')}")
+    if needs:
+        lines += ["    import o", f"    o_given[{AGENT_STATE!r}] = o.agent_state()"]
     lines.append(f"    return {node.name}(**o_given)")
     return "\n".join(lines) + "\n"
 

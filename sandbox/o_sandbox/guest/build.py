@@ -27,8 +27,8 @@ from pathlib import Path
 GUEST = Path(__file__).parent
 BUILT = GUEST.parent / "_built"
 SOURCES = (
-    "app.py", "call.py", "conversions.py", "files.py", "heap.py", "models.py", "stdlib.py",
-    "world.py", "python.wit",
+    "agent_state.py", "app.py", "call.py", "conversions.py", "files.py", "heap.py", "models.py",
+    "stdlib.py", "world.py", "python.wit",
 )  # fmt: skip
 PATCHER = "immortals.py"
 BAKED = {

@@ -71,7 +71,7 @@ function randomness(seed) {
 
 function furnish(seed) {
   const o = { call, HostError, sleep: (seconds) => call("o.sleep", { seconds }) };
-  for (const name of ["archive", "http", "llm", "memory", "scratch", "secrets"]) o[name] = space(name);
+  for (const name of ["agent", "archive", "http", "llm", "memory", "scratch", "secrets"]) o[name] = space(name);
   const log = (...values) => write(1, shown(values));
   const complain = (...values) => write(2, shown(values));
   globalThis.o = Object.freeze(o);

@@ -11,6 +11,7 @@ import sys
 import time
 import types
 
+import agent_state
 import call
 import wit_world
 from componentize_py_types import Err
@@ -112,8 +113,9 @@ def furnish(unavailable):
     module.call, module.sleep = host_call, sleep
     module.HostError = HostError
     module.unavailable = types.MappingProxyType(unavailable)
-    for name in ("archive", "http", "llm", "memory", "scratch", "secrets"):
+    for name in ("agent", "archive", "http", "llm", "memory", "scratch", "secrets"):
         setattr(module, name, _Capabilities(name))
+    module.agent_state = lambda: agent_state.AgentState(host_call)
     HostError.__module__ = "o"
     sys.modules["o"] = module
     sys.modules["o_agent"] = types.ModuleType("o_agent")

@@ -10,7 +10,7 @@ from o_sandbox.worker.connection import Host
 from o_sandbox.worker.console import Console
 from o_sandbox.worker.verdict import Verdict
 
-NAMESPACES: Final = ("archive", "http", "llm", "memory", "scratch", "secrets")
+NAMESPACES: Final = ("agent", "archive", "http", "llm", "memory", "scratch", "secrets")
 """`o.http.fetch(…)` is `o.call("http.fetch", …)`."""
 
 

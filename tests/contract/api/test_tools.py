@@ -229,3 +229,74 @@ def test_source_that_cannot_be_tried_out_is_refused(
 ) -> None:
     answer = http.post("/v1/tools/run", json={"source_code": "const f = () => 1", **body})
     assert (answer.status_code, says in answer.text) == (status, True), answer.text
+
+
+JOT = '''
+def jot(agent_state: "AgentState", label: str, fact: str) -> str:
+    """Add a fact to a memory block.
+
+    Args:
+        label: of the block
+        fact: what to add
+    """
+    block = agent_state.memory.get_block(label)
+    agent_state.memory.update_block_value(label=label, value=f"{block.value}; {fact}")
+    return f"{agent_state.name} has {agent_state.memory.list_block_labels()}, {block.value}"
+'''
+STATE = ["agent.read", "memory.read", "memory.write"]
+
+
+def test_a_tool_that_takes_its_agent_shows_what_it_may_do(letta: Letta, http: httpx.Client) -> None:
+    tool = letta.tools.create(source_code=JOT)
+    assert set((tool.json_schema or {})["parameters"]["properties"]) == {"label", "fact"}
+    assert (tool.metadata or {})["grants"] == STATE
+
+    def changed(**fields: Any) -> list[str]:
+        answer = http.patch(f"/v1/tools/{tool.id}", json=fields)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["metadata_"]["grants"])
+
+    assert changed(grants=["memory.read"]) == ["memory.read"]
+    assert changed(source_code=JOT + "\n") == ["memory.read"]
+    plain = "def jot(label: str, fact: str) -> str:\n    'd'\n    return fact"
+    assert changed(source_code=plain) == ["memory.read"]
+    assert sorted(changed(source_code=JOT)) == STATE
+    own = http.put("/v1/tools/", json={"source_code": JOT, "grants": ["o.sleep"]}).json()
+    assert own["metadata_"]["grants"] == ["o.sleep"]
+    letta.tools.delete(tool.id)
+    for tier in ("container", "restricted"):
+        refused = http.post("/v1/tools/", json={"source_code": JOT, "tier": tier})
+        assert (refused.status_code, "tier `wasm`" in refused.text) == (422, True)
+
+
+def test_a_run_of_an_agents_tool_edits_its_memory(letta: Letta, http: httpx.Client) -> None:
+    tool = letta.tools.create(source_code=JOT)
+    blocks = [
+        {"label": "human", "value": "Ada", "limit": 20},
+        {"label": "rules", "value": "none", "read_only": True},
+    ]
+    agent = letta.agents.create(name="Eve", memory_blocks=blocks, tool_ids=[tool.id])  # type: ignore[arg-type]
+
+    def run(label: str, fact: str) -> tuple[str, str]:
+        arguments: dict[str, object] = {"label": label, "fact": fact}
+        ran = letta.agents.tools.run("jot", agent_id=agent.id, args=arguments)
+        return ran.status, str(ran.func_return)
+
+    assert run("human", "tea") == ("success", "Eve has ['human', 'rules'], Ada; tea")
+    block = letta.agents.blocks.retrieve("human", agent_id=agent.id)
+    assert block.value == "Ada; tea"
+    (made, _) = http.get(f"/o/v1/blocks/{block.id}/history").json()
+    assert (made["who"], made["why"]) == ("operator", "memory.write of the tool jot")
+    for label, fact, says in (
+        ("rules", "x", "is read-only"),
+        ("human", "x" * 20, "its limit is 20"),
+        ("nothing", "x", "there is no memory block 'nothing'"),
+    ):
+        status, text = run(label, fact)
+        assert (status, says in text) == ("error", True), text
+    assert letta.agents.blocks.retrieve("human", agent_id=agent.id).value == "Ada; tea"
+    letta.tools.delete(tool.id)
+
+    body = {"source_code": JOT, "args": {"label": "human", "fact": "x"}}
+    alone = http.post("/v1/tools/run", json=body).json()
+    assert (alone["status"], "there is no agent here" in alone["tool_return"]) == ("error", True)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 pytestmark = pytest.mark.integration
 ASK = json.dumps({"prompt": "how many?"})
@@ -81,3 +82,29 @@ async def test_an_outside_effect_is_paid_once_and_shadows_get_its_answer(
     bench = await new_worker("bench")
     trial = await bench.open("agent-ffffffff-85b6-4d5d-9a07-000000000000")
     assert (await bench.host(trial, "asker", "llm.complete", ASK)).outcome == "denied"
+
+
+async def test_the_agent_is_read_as_the_turn_opened_with_it_and_so_is_its_shadow(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    rows.tool("stateful", ["agent.read", "memory.read", "memory.write"])
+    tags, notes = ["a", "b"], Jsonb({"team": 1})
+    agent = rows.agent(tools=["stateful"], tags=tags, metadata=notes, description="d")
+    rows.block(agent, "human", "Ada")
+    stable, shadow = await new_worker(), await new_worker("shadow")
+    turn, copy = await stable.open(agent, "r1"), await shadow.open(agent, "r1")
+    assert turn.context.notes is None
+    rows.all("UPDATE agents SET tags = '{}', description = 'later', version = version + 1")
+    described = await stable.host(turn, "stateful", "agent.read")
+    assert described == await shadow.host(copy, "stateful", "agent.read")
+    found = json.loads(described.value)
+    assert (found["id"], found["tags"], found["metadata"]) == (agent, ["a", "b"], {"team": 1})
+    assert (found["description"], found["system"]) == ("d", turn.context.system)
+
+    write, whole = json.dumps({"label": "human", "value": "Eve"}), json.dumps({"blocks": True})
+    for worker, it in ((shadow, copy), (stable, turn)):
+        assert (await worker.host(it, "stateful", "memory.write", write)).outcome == "ok"
+        (block,) = json.loads((await worker.host(it, "stateful", "memory.read", whole)).value)
+        assert (block["label"], block["value"], block["read_only"]) == ("human", "Eve", False)
+    await shadow.commit(agent, copy)
+    assert rows.one("SELECT value FROM blocks") == "Ada"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -111,6 +113,42 @@ def test_a_given_schema_takes_the_place_of_hints() -> None:
     assert readable.parameters["title"] == "F"
     with pytest.raises(msgspec.ValidationError):
         readable.checked('{"x": "one"}')
+
+
+STATEFUL = '''
+def jot(agent_state: "AgentState", when: datetime.date, fact: str = "x"):
+    """Note a fact."""
+    return agent_state, when, fact
+'''
+
+
+def test_the_agent_is_filled_in_and_no_model_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import datetime\n" + STATEFUL
+    state = object()
+    stand_in = ModuleType("o")
+    stand_in.agent_state = lambda: state  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "o", stand_in)
+    definition = describe_function(source)
+    assert definition.needs == ("agent.read", "memory.read", "memory.write")
+    assert list(definition.parameters["properties"]) == ["when", "fact"]
+    assert definition.parameters["required"] == ["when"]
+    with pytest.raises(msgspec.ValidationError, match="agent_state"):
+        definition.checked('{"when": "2026-01-02", "agent_state": 1}')
+    names: dict[str, Any] = {}
+    exec(definition.code(source), names)  # noqa: S102 - our own source
+    assert names[definition.entry](**definition.checked('{"when": "2026-01-02"}')) == (
+        state, names["datetime"].date(2026, 1, 2), "x",
+    )  # fmt: skip
+
+    properties = {"agent_state": {"type": "object"}, "fact": {"type": "string"}}
+    given = {"type": "object", "properties": properties, "required": ["agent_state", "fact"]}
+    bare = "def jot(agent_state, fact):\n    'd'\n    return agent_state, fact"
+    for text in (bare, bare.replace("fact)", "fact: str)", 1)):
+        definition = describe_function(text, given=given)
+        assert definition.parameters["properties"] == {"fact": {"type": "string"}}
+        assert definition.parameters["required"] == ["fact"]
+        exec(definition.code(text), names)  # noqa: S102 - our own source
+        assert names[definition.entry](fact="y") == (state, "y")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Response
 from o_platform.agents.agent_views import AgentView
 from o_platform.api.agents.schemas import AgentState, ToolState
 from o_platform.api.agents.views import agent_answer, agent_tools, tool_state
-from o_platform.api.deps import AgentsDep, McpDep, ToolRunsDep, ToolsDep
+from o_platform.api.deps import AgentsDep, AuthorDep, McpDep, ToolRunsDep, ToolsDep
 from o_platform.api.fields import AgentPath, Name, ToolId
 from o_platform.api.tools.results import execution, mcp_execution, return_message
 from o_platform.api.tools.schemas import (
@@ -143,6 +143,7 @@ async def run_agent_tool(
     agents: AgentsDep,
     runs: ToolRunsDep,
     mcp: McpDep,
+    author: AuthorDep,
     body: ToolArguments | None = None,
 ) -> ToolExecution:
     """Run a tool of an agent once, outside any turn."""
@@ -153,7 +154,7 @@ async def run_agent_tool(
             return mcp_execution(await mcp.run(tool, arguments))
     _require_tool(view, tool_name)
     secrets = await agents.secrets(agent_id)
-    outcome = await runs.run_of_agent(view, tool_name, arguments, secrets)
+    outcome = await runs.run_of_agent(view, tool_name, arguments, secrets, author)
     return execution(outcome)
 
 

@@ -6,8 +6,12 @@ import pytest
 from letta_client import NotFoundError
 from tests.contract.live.methods.registry import TOOL, World, drives, refused
 
+DIFFERS = (
+    "required packages are kept and shown, not installed; `agent_state` has what tools.md lists"
+)
 
-@drives("tools.create", differs="packages that are required are kept and shown, not installed")
+
+@drives("tools.create", differs=DIFFERS)
 def _(world: World) -> None:
     tool = _tool(world, "create")
     assert tool.name == "add_create"
@@ -15,7 +19,7 @@ def _(world: World) -> None:
     assert "a" in str(tool.json_schema["parameters"])
 
 
-@drives("tools.upsert", differs="packages that are required are kept and shown, not installed")
+@drives("tools.upsert", differs=DIFFERS)
 def _(world: World) -> None:
     first = _tool(world, "upsert")
     source = first.source_code or ""
@@ -37,7 +41,7 @@ def _(world: World) -> None:
     assert len(names) == len(set(names))
 
 
-@drives("tools.update", differs="packages that are required are kept and shown, not installed")
+@drives("tools.update", differs=DIFFERS)
 def _(world: World) -> None:
     tool = _tool(world, "update")
     changed = world.letta.tools.update(tool.id, description="new", tags=["t"])
