@@ -218,7 +218,8 @@ class ProcessRuntime:
 def _limit(pid: int, limits: Limits) -> None:
     """Bound private memory, not addresses: a Wasm engine reserves gigabytes of those.
 
-    It maps more of the former than it uses, too, so it may lift the limit for itself.
+    It maps more of the former than it uses, too, gigabytes of tables, so the limit can be lifted
+    from inside: it is one against accidents, as all of a plain process is. Containers keep theirs.
     """
     resource.prlimit(pid, resource.RLIMIT_DATA, (limits.memory_bytes, resource.RLIM_INFINITY))
     for kind, value in (
