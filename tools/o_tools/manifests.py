@@ -11,14 +11,16 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from o_tools import documents, edits, files, queries
+from o_tools import agents, documents, edits, files, queries
 
-_MODULES: Final = {"documents": documents, "edits": edits, "files": files, "queries": queries}
+_MODULES: Final = {
+    "agents": agents, "documents": documents, "edits": edits, "files": files, "queries": queries,
+}  # fmt: skip
 Grant = Literal[
     "memory.read", "memory.write", "messages.search", "archive.insert", "archive.search",
-    "files.read",
+    "files.read", "agents.send",
 ]  # fmt: skip
-Effects = Literal["none", "turn"]
+Effects = Literal["none", "turn", "others"]
 
 
 class ManifestError(Exception):
@@ -35,7 +37,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """One built-in tool.
 
     `arguments` names a class, as `module.Class` of this package. `grants` are what it reaches.
-    `effects` says what it changes: nothing, or what becomes lasting with the turn's commit.
+    `effects` says what it changes: nothing, what becomes lasting with the turn's commit, or what
+    others do, at once.
     """
 
     description: str

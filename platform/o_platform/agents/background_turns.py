@@ -141,20 +141,28 @@ async def begin_background(
 
 
 async def queue_background(
-    connection: AsyncConnection, vault: Vault, agent_id: str, turn: dict[str, Any], client: str
+    connection: AsyncConnection,
+    vault: Vault,
+    agent_id: str,
+    turn: dict[str, Any],
+    client: str,
+    request_id: str = "",
 ) -> str:
     """Make a turn of the platform's own known, to be sent now; returns its run.
 
-    Nobody hears of it before `tell_runs`.
+    That of a request that is known already, as long as it has not ended. Nobody hears of it before
+    `tell_runs`.
     """
     body = json.dumps(turn | {"streaming": True, "background": True}, ensure_ascii=False)
     run_id = new_id("run")
     digest = hashlib.sha256(body.encode()).hexdigest()
-    key = request_key(TurnOpen(agent_id, run_id, digest))
+    request_id = request_id or run_id
+    key = request_key(TurnOpen(agent_id, request_id, digest))
     sealed = BACKGROUND_BODY.sealed(vault, body, run_id)
-    row = BackgroundTurn(run_id, agent_id, None, key, run_id, client, sealed, digest)
-    await connection.execute(_BEGIN, (*row, 0))
-    return run_id
+    row = BackgroundTurn(run_id, agent_id, None, key, request_id, client, sealed, digest)
+    cursor = await connection.execute(_BEGIN, (*row, 0))
+    (begun,) = await cursor.fetchone() or (run_id,)
+    return str(begun)
 
 
 async def find_background(

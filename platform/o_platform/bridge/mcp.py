@@ -14,8 +14,8 @@ from psycopg import AsyncConnection
 from o_contracts.bridge import ToolCallRequest, ToolCallResult
 from o_contracts.messages import ToolReturn
 from o_platform.agents.mcp_repository import McpTarget, find_target
-from o_platform.agents.past_runs import write_journal
 from o_platform.bridge.host_calls import known_result
+from o_platform.bridge.journal import keep
 from o_platform.bridge.memo import digest_tool
 from o_platform.bridge.postgres import Postgres
 from o_platform.bridge.records import Records
@@ -52,7 +52,7 @@ class McpCalls:
             if not turn.opening.caller.is_durable:
                 raise ToolError(f"{request.name}: nothing outside is reached from here")
             known = await self._fresh(turn, request)
-            await self._keep(turn, request.seq, digest, known)
+            await keep(self._postgres, self._vault, turn, "tool", request.seq, digest, known)
         status: Literal["success", "error"] = "error" if known.is_error else "success"
         return ToolCallResult(ToolReturn(request.tool_call_id, status, known.text))
 
@@ -72,15 +72,6 @@ class McpCalls:
         if target is None:
             raise ToolError(f"the tool {name!r} was taken from this agent")
         return target
-
-    async def _keep(self, turn: Turn, seq: int, digest: str, result: McpResult) -> None:
-        row = turn.memo.keep("tool", seq, digest, result)
-        turn.journaled = True
-
-        async def write(connection: AsyncConnection) -> None:
-            await write_journal(connection, self._vault, *turn.key, row)
-
-        await self._postgres.run(write, wait_s=_WAIT_S)
 
 
 def _arguments(request: ToolCallRequest) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from o_platform.agents.background_turns import delete_old_events
 from o_platform.agents.past_runs import delete_old_journal, next_epoch
 from o_platform.agents.step_traces import delete_old_traces
+from o_platform.bridge.agent_messages import AgentMessages
 from o_platform.bridge.background import Background
 from o_platform.bridge.bench import BenchRecords
 from o_platform.bridge.commits import GroupCommit
@@ -39,7 +40,7 @@ from o_platform.bridge.tools import Tools
 from o_platform.bridge.turn import Caller
 from o_platform.bridge.writing import EditWriter, EndedTurn, PlainWriter
 from o_platform.db.announcements import Announcements, listening
-from o_platform.db.engine import CHANNEL_AGENTS, CHANNEL_INSTANCES, Database
+from o_platform.db.engine import CHANNEL_AGENTS, CHANNEL_INSTANCES, CHANNEL_RUNS, Database
 from o_platform.db.keys import KeySource, open_vault
 from o_platform.errors import DatabaseUnavailableError
 from o_platform.llm.budget import Budget
@@ -63,6 +64,7 @@ JOURNAL_AGE_S: Final = 24 * 3600.0
 EVENTS_AGE_S: Final = 24 * 3600.0
 """How long a background run's events can be had after its end."""
 HOUSEKEEPING_S: Final = 3600.0
+_CHANNELS: Final = (CHANNEL_INSTANCES, CHANNEL_AGENTS, CHANNEL_RUNS)
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +109,8 @@ class Bridge:
         )
         documents = Documents(self._postgres, self._database, models)
         mcp = McpCalls(self._postgres, self._vault, McpSessions(self._tasks.spawn))
-        self._tools = Tools(self._tasks, self.counters, documents, mcp)
+        self._agent_messages = AgentMessages(self._postgres, self._vault)
+        self._tools = Tools(self._tasks, self.counters, documents, mcp, self._agent_messages)
         self._hosts = HostCalls(
             self._tasks, self.counters, self._models, self._postgres, self._vault, Fetcher()
         )
@@ -230,7 +233,7 @@ class Bridge:
         pauses = Pauses()
         while True:
             try:
-                async with listening(self._url, CHANNEL_INSTANCES, CHANNEL_AGENTS) as heard:
+                async with listening(self._url, *_CHANNELS) as heard:
                     self.cache.clear()
                     complete = await self._reconcile()
                     in_step.set()
@@ -245,10 +248,13 @@ class Bridge:
     async def _follow(self, heard: Announcements, *, complete: bool) -> None:
         while True:
             told = await heard.wait(None if complete else SOCKET_RETRY_S)
-            changed = [one.payload for one in told if one.channel == CHANNEL_AGENTS]
-            if changed:
-                self.cache.drop(changed)
-            if len(changed) < len(told) or not complete:
+            said = {
+                channel: [o.payload for o in told if o.channel == channel] for channel in _CHANNELS
+            }
+            if said[CHANNEL_AGENTS]:
+                self.cache.drop(said[CHANNEL_AGENTS])
+            self._agent_messages.heard(said[CHANNEL_RUNS])
+            if said[CHANNEL_INSTANCES] or not complete:
                 complete = await self._reconcile()
 
     async def _reconcile(self) -> bool:

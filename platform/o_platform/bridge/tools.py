@@ -18,6 +18,7 @@ import msgspec
 
 from o_contracts.bridge import TOOL_CALL, ToolCallRequest, ToolCallResult
 from o_contracts.messages import Block, Message, ToolReturn
+from o_platform.bridge.agent_messages import AgentMessages
 from o_platform.bridge.approvals import may_run
 from o_platform.bridge.connection import Connection
 from o_platform.bridge.counters import Counters
@@ -28,6 +29,11 @@ from o_platform.bridge.records import Records, Remembered
 from o_platform.bridge.tasks import Tasks
 from o_platform.bridge.turn import Turn
 from o_platform.errors import OError
+from o_tools.agents import (
+    SendMessageToAgentAndWaitForReply,
+    SendMessageToAgentAsync,
+    SendMessageToAgentsMatchingTags,
+)
 from o_tools.catalogue import SPECS, parse_call
 from o_tools.documents import GrepFiles, OpenFiles, SemanticSearchFiles
 from o_tools.edits import Edit
@@ -63,13 +69,22 @@ class Tools:
     """Answers `tool.call` for running turns."""
 
     def __init__(
-        self, tasks: Tasks, counters: Counters, documents: Documents, mcp: McpCalls
+        self,
+        tasks: Tasks,
+        counters: Counters,
+        documents: Documents,
+        mcp: McpCalls,
+        agents: AgentMessages,
     ) -> None:
-        """`tasks` runs the searches, `documents` reads those of folders, `mcp` asks servers."""
+        """`tasks` runs what takes time.
+
+        `documents` reads those of folders, `mcp` asks servers, `agents` other agents.
+        """
         self._tasks = tasks
         self._counters = counters
         self._documents = documents
         self._mcp = mcp
+        self._agents = agents
 
     def call(
         self,
@@ -89,7 +104,7 @@ class Tools:
                 self._tasks.spawn(_answered(turn, connection, exchange, request, asked))
                 return
             arguments = parse_call(request.name, request.arguments)
-            work = self._looking(turn, records, request, arguments)
+            work = self._looking(turn, records, exchange, request, arguments)
             if work is not None:
                 self._tasks.spawn(_answered(turn, connection, exchange, request, work))
                 return
@@ -99,7 +114,12 @@ class Tools:
         connection.reply(exchange, TOOL_CALL, result)
 
     def _looking(
-        self, turn: Turn, records: Records, request: ToolCallRequest, arguments: msgspec.Struct
+        self,
+        turn: Turn,
+        records: Records,
+        exchange: int,
+        request: ToolCallRequest,
+        arguments: msgspec.Struct,
     ) -> Look | None:
         """What answers a call that has to look something up."""
         agent_id = turn.agent_id
@@ -112,6 +132,12 @@ class Tools:
                 return _once(turn, request, lambda: self._documents.search(agent_id, arguments))
             case OpenFiles():
                 return lambda: self._open(turn, request, arguments)
+            case (
+                SendMessageToAgentAsync()
+                | SendMessageToAgentAndWaitForReply()
+                | SendMessageToAgentsMatchingTags()
+            ):
+                return lambda: self._agents.call(turn, records, exchange, request, arguments)
             case _:
                 return None
 

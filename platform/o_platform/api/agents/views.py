@@ -142,11 +142,18 @@ def _built_in(spec: ToolSpec) -> tuple[ToolSpec, ToolState, bytes]:
     return made
 
 
+def _kind(name: str) -> str:
+    manifest = MANIFESTS.get(name)
+    if manifest is not None and "agents.send" in manifest.grants:
+        return "letta_multi_agent_core"
+    return "letta_memory_core" if name.startswith(_MEMORY_TOOLS) else "letta_core"
+
+
 def _tool_state(spec: ToolSpec) -> ToolState:
+    kind = _kind(spec.name)
     schema = {
         "name": spec.name, "description": spec.description, "parameters": spec.parameters
     }  # fmt: skip
-    kind = "letta_memory_core" if spec.name.startswith(_MEMORY_TOOLS) else "letta_core"
     return ToolState(
         id=tool_id(spec.name), name=spec.name, description=spec.description, json_schema=schema,
         tool_type=kind, tags=[kind], return_char_limit=TOOL_RETURN_CHARS,
