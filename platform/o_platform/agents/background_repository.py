@@ -147,7 +147,7 @@ async def end_run(session: AsyncSession, row: BackgroundRun, stop_reason: str, *
         "request_key": f"failed:{row.run_id}" if how else row.request_key, "variant": "",
         "instance_id": "", "client": row.client, "body_digest": row.body_digest,
         "prompt_tokens": 0, "completion_tokens": 0, "cached_input_tokens": 0,
-        "reasoning_tokens": 0, "step_count": 0, "duration_us": 0,
+        "reasoning_tokens": 0, "step_count": 0, "duration_us": 0, "failure": how or None,
     }  # fmt: skip
     await session.execute(insert(Run).values(**values).on_conflict_do_nothing())
     await announce(session, CHANNEL_RUNS, row.run_id)

@@ -54,8 +54,9 @@ class PublishedEvent(NamedTuple):
 class EarlyEnd(NamedTuple):
     """A run that ended without an outcome of its own: cancelled in the queue, or failed.
 
-    `code` and `message` say why it failed. A failed one does not answer its request, should that be
-    repeated: it is then run anew.
+    `code` and `message` say why it failed, `model` which model it was that gave no reply, if one
+    was to: that call is kept as a step, the only one. A failed one does not answer its request,
+    should that be repeated: it is then run anew.
     """
 
     run_id: str
@@ -71,6 +72,7 @@ class EarlyEnd(NamedTuple):
     duration_us: int = 0
     code: str = ""
     message: str = ""
+    model: str = ""
 
     @property
     def status(self) -> str:
@@ -112,12 +114,18 @@ WITH run AS (
   INSERT INTO runs (
     id, agent_id, conversation_id, background, request_key, status, stop_reason, variant,
     instance_id, client, body_digest, prompt_tokens, completion_tokens, cached_input_tokens,
-    reasoning_tokens, step_count, duration_us)
+    reasoning_tokens, step_count, duration_us, failure)
   SELECT %(run_id)s, id, %(conversation_id)s, %(background)s, %(request_key)s, %(status)s,
-    %(stop_reason)s, %(variant)s, %(instance_id)s, %(client)s, %(body_digest)s, 0, 0, 0, 0, 0,
-    %(duration_us)s
+    %(stop_reason)s, %(variant)s, %(instance_id)s, %(client)s, %(body_digest)s, 0, 0, 0, 0,
+    (%(step_id)s::text IS NOT NULL)::int, %(duration_us)s, %(failure)s
   FROM agents WHERE id = %(agent_id)s
   ON CONFLICT DO NOTHING
+  RETURNING id
+), step AS (
+  INSERT INTO steps (
+    id, run_id, model, prompt_tokens, completion_tokens, stop_reason, llm_us, tool_us, failure)
+  SELECT %(step_id)s, id, %(model)s, 0, 0, %(stop_reason)s, 0, 0, %(failure)s
+  FROM run WHERE %(step_id)s::text IS NOT NULL
 )
 UPDATE background_runs SET
   ended_at = now(), next_try_at = now(), body = NULL, failure = %(failure)s
@@ -197,6 +205,7 @@ async def end_early(connection: AsyncConnection, end: EarlyEnd) -> None:
     """Make the end of a run durable that has no outcome to commit."""
     failure = {"code": end.code, "message": end.message} if end.code else None
     values = end._asdict() | {"status": end.status, "failure": failure and Jsonb(failure)}
+    values["step_id"] = new_id("step") if end.model else None
     if end.code:
         values["request_key"] = f"failed:{end.run_id}"
     await connection.execute(_END_EARLY, values)

@@ -115,11 +115,12 @@ WITH turn AS MATERIALIZED (
   ORDER BY turn.run_id, m.place
 ), step AS (
   INSERT INTO steps (
-    id, run_id, model, prompt_tokens, completion_tokens, stop_reason, llm_us, tool_us,
-    sandbox_us, created_at)
+    id, run_id, model, prompt_tokens, completion_tokens, cached_input_tokens, reasoning_tokens,
+    stop_reason, llm_us, tool_us, sandbox_us, created_at)
   SELECT
     s.body ->> 'id', turn.run_id, s.body ->> 'model',
     (s.body #>> '{usage,prompt_tokens}')::int, (s.body #>> '{usage,completion_tokens}')::int,
+    (s.body #>> '{usage,cached_input_tokens}')::int, (s.body #>> '{usage,reasoning_tokens}')::int,
     s.body ->> 'stop_reason', coalesce((s.body ->> 'llm_us')::bigint, 0),
     coalesce((s.body ->> 'tool_us')::bigint, 0),
     coalesce((s.body ->> 'sandbox_us')::bigint, 0),

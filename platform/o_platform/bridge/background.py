@@ -129,6 +129,7 @@ class Background:
             duration_us=duration_us,
             code=body.code,
             message=body.message,
+            model=turn.asked_model if body.stop_reason == "llm_api_error" else "",
         )
 
         async def record(connection: AsyncConnection) -> None:

@@ -100,6 +100,7 @@ class Models:
         """Answer with a reply; at once if it takes no time."""
         self._counters.llm_calls += 1
         turn.asked += 1
+        turn.asked_model = request.model
         if turn.asked > MAX_CALLS:
             connection.fail(exchange, LLM_COMPLETE, _too_many(turn))
             return

@@ -382,6 +382,7 @@ class TurnService:
         turn.stops = None
         turn.view = turn.overlay = turn.published = None
         turn.asked = 0
+        turn.asked_model = ""
         turn.served = []
         self._counters.resumed += 1
         if turn.is_cancelled and not was_waiting:  # one that waits is being ended already

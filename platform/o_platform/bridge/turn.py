@@ -98,9 +98,10 @@ class Turn:
     """One turn; `opening` is its runner, or the one that will run it when its agent is free."""
 
     __slots__ = (
-        "active_at", "asked", "calls", "created_us", "granted", "host_calls", "is_cancelled",
-        "joiners", "journaled", "key", "looking_up", "memo", "opening", "overlay", "published",
-        "run_id", "served", "started_at", "state", "stops", "timer", "token", "tool_calls", "view",
+        "active_at", "asked", "asked_model", "calls", "created_us", "granted", "host_calls",
+        "is_cancelled", "joiners", "journaled", "key", "looking_up", "memo", "opening", "overlay",
+        "published", "run_id", "served", "started_at", "state", "stops", "timer", "token",
+        "tool_calls", "view",
     )  # fmt: skip
 
     def __init__(self, key: TurnKey, opening: Opening, run_id: str, memo: Memo) -> None:
@@ -128,6 +129,8 @@ class Turn:
         """How often its runner has called each built-in tool."""
         self.asked = 0
         """How many model calls its runner has asked for."""
+        self.asked_model = ""
+        """Of which model it asked for the last one."""
         self.served: list[ServedCall] = []
         """The model calls its runner got an answer to."""
         self.created_us = now_us()

@@ -56,11 +56,30 @@ def test_a_failed_turn_leaves_its_run_and_may_be_sent_again(platform: TurnPlatfo
     assert asyncio.run(until(kept, 30))
     run = runs.retrieve(failed)
     assert (run.status, run.stop_reason, run.background) == ("failed", "llm_api_error", False)
+    assert run.metadata is not None
+    assert run.metadata["error"] == {"code": "llm_bad_request", "message": "not yet"}
     assert list(runs.messages.list(failed)) == []
+    (step,) = runs.steps.list(failed)
+    assert (step.status, step.stop_reason) == ("failed", "llm_api_error")
+    assert (step.error_type, step.error_data) == ("llm_bad_request", {"message": "not yet"})
+    assert (step.api_model_handle, step.total_tokens) == ("o/scripted", 0)
+    assert step.cached_input_tokens is None
+    assert list(platform.letta.steps.messages.list(step.id)) == []
+    assert platform.letta.steps.metrics.retrieve(step.id).llm_request_ns == 0
+    trace = platform.letta.steps.trace.retrieve(step.id)
+    assert trace is not None
+    assert trace.request_json == {"model": "scripted"}
+    assert trace.response_json == {"error": run.metadata["error"]}
     again = platform.http.post(f"/v1/agents/{agent_id}/messages", json=body).json()
     assert again["messages"][-1]["content"] == "now it works"
     (other,) = again["usage"]["run_ids"]
     assert other != failed
+    (step,) = runs.steps.list(other)
+    assert (step.status, step.error_type, step.error_data) == ("success", None, None)
+    assert (step.cached_input_tokens, step.reasoning_tokens) == (0, 0)
+    assert step.prompt_tokens_details == {"cached_tokens": 0}
+    assert step.completion_tokens_details == {"reasoning_tokens": 0}
+    assert "error" not in (runs.retrieve(other).metadata or {})
     assert [run.id for run in runs.list(agent_id=agent_id)] == [other, failed]
     fresh = platform.agent()
     assert platform.http.post(f"/v1/agents/{fresh}/summarize", json={}).status_code == 400

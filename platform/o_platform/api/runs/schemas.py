@@ -106,7 +106,10 @@ class TraceQuery(BaseModel):
 
 
 class RunState(BaseModel):
-    """A run as the API shows it; `metadata` names the variant and the instance that ran it."""
+    """A run as the API shows it.
+
+    `metadata` names the variant and the instance that ran it, and what it failed of (`error`).
+    """
 
     id: str
     agent_id: str
@@ -155,6 +158,12 @@ class StepState(BaseModel):
     tags: list[str] = []
     feedback: str | None = None
     context_window_limit: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    prompt_tokens_details: dict[str, int] | None = None
+    completion_tokens_details: dict[str, int] | None = None
+    error_type: str | None = None
+    error_data: dict[str, Any] | None = None
 
 
 class StepMetrics(BaseModel):
@@ -177,6 +186,7 @@ class StepMetrics(BaseModel):
 
 def run_state(run: Run, background: BackgroundRun | None = None) -> RunState:
     """The stored run as the API shows it; it is stored when it ends."""
+    failure = {} if run.failure is None else {"error": run.failure}
     state = RunState(
         id=run.id,
         agent_id=run.agent_id,
@@ -187,7 +197,7 @@ def run_state(run: Run, background: BackgroundRun | None = None) -> RunState:
         total_duration_ns=run.duration_us * 1000,
         background=run.background,
         conversation_id=run.conversation_id,
-        metadata={"variant": run.variant, "instance_id": run.instance_id},
+        metadata={"variant": run.variant, "instance_id": run.instance_id, **failure},
     )
     return state if background is None else _with_background(state, background)
 
@@ -267,6 +277,8 @@ def step_state(found: StepOfAgent) -> StepState:
     step = found.step
     provider, _, model = step.model.partition("/")
     failed = step.stop_reason in {"error", "llm_api_error", "invalid_llm_response"}
+    failure = step.failure or ({"code": step.stop_reason} if failed else {})
+    message = failure.get("message")
     return StepState(
         id=step.id,
         run_id=step.run_id,
@@ -281,7 +293,17 @@ def step_state(found: StepOfAgent) -> StepState:
         status="failed" if failed else "success",
         feedback=step.feedback,
         tags=step.tags,
+        cached_input_tokens=step.cached_input_tokens,
+        reasoning_tokens=step.reasoning_tokens,
+        prompt_tokens_details=_details("cached_tokens", step.cached_input_tokens),
+        completion_tokens_details=_details("reasoning_tokens", step.reasoning_tokens),
+        error_type=failure.get("code"),
+        error_data=None if message is None else {"message": message},
     )
+
+
+def _details(name: str, tokens: int | None) -> dict[str, int] | None:
+    return None if tokens is None else {name: tokens}
 
 
 def step_metrics(found: StepOfAgent) -> StepMetrics:

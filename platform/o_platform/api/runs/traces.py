@@ -91,6 +91,9 @@ async def retrieve_step_trace(step_id: StepPath, database: DatabaseDep) -> dict[
         kept = await session.get(StepTrace, step_id)
         if kept is not None:
             return _trace(found, agent, EXACT, kept.body["request"], kept.body["response"])
+        if found.step.failure is not None:  # the messages of its turn are not kept
+            known = {"model": found.step.model.partition("/")[2]}
+            return _trace(found, agent, PUT_TOGETHER, known, {"error": found.step.failure})
         rows = await history_repository.list_step_messages(session, found.step, EVERYTHING)
         replies = [row for row in rows if row.type not in {"user_message", "system_message"}]
         earlier = []

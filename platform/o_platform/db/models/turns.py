@@ -50,6 +50,8 @@ class Run(Base):
     step_count: Mapped[int]
     created_at: Mapped[datetime] = now()
     duration_us: Mapped[int] = mapped_column(BigInteger)
+    failure: Mapped[dict[str, Any] | None]
+    """`code` and `message` of what it failed of."""
 
     __table_args__ = (
         UniqueConstraint("agent_id", "request_key"),
@@ -67,6 +69,9 @@ class Step(Base):
     model: Mapped[str]
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]
+    cached_input_tokens: Mapped[int | None]
+    """Like `reasoning_tokens`, not known of steps from before there was the column."""
+    reasoning_tokens: Mapped[int | None]
     stop_reason: Mapped[str]
     llm_us: Mapped[int] = mapped_column(BigInteger)
     tool_us: Mapped[int] = mapped_column(BigInteger)
@@ -74,6 +79,8 @@ class Step(Base):
     feedback: Mapped[str | None]
     """positive or negative, as a client said."""
     tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    failure: Mapped[dict[str, Any] | None]
+    """`code` and `message` if the call got no reply, and the run failed of that."""
     created_at: Mapped[datetime] = now()
 
     __table_args__ = (
