@@ -58,6 +58,12 @@ def test_a_function_that_cannot_be_a_tool_says_why() -> None:
         """Do it."""
         return "".join(texts)
 
+    def stateful(agent_state: object, text: str) -> str:
+        """Do it."""
+        return text
+
+    with pytest.raises(ToolDefinitionError, match=r"read a block with `o\.memory\.read"):
+        tool(stateful)
     with pytest.raises(ToolDefinitionError, match="'undocumented' has no docstring"):
         tool(undocumented)
     with pytest.raises(ToolDefinitionError, match="'text' of unhinted needs a type hint"):
