@@ -229,6 +229,7 @@ def _once(turn: Turn, request: ToolCallRequest, find: Callable[[], Awaitable[str
 async def _answered(
     turn: Turn, connection: Connection, exchange: int, request: ToolCallRequest, look: Look
 ) -> None:
+    turn.calls += 1
     try:
         result = await look()
     except ToolError as error:
@@ -237,9 +238,11 @@ async def _answered(
         connection.fail(exchange, TOOL_CALL, error)
         return
     except Exception:  # noqa: BLE001 — whatever it is, the instance must get an answer
-        _log.exception("a search failed", extra={"run_id": turn.run_id})
+        _log.exception("a tool call failed", extra={"run_id": turn.run_id})
         connection.fail(exchange, TOOL_CALL, OError(f"{request.name} failed; see `o logs bridge`"))
         return
+    finally:
+        turn.calls -= 1
     connection.reply(exchange, TOOL_CALL, result)
 
 

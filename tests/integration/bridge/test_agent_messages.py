@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from o_contracts.bridge import TOOL_CALL, ToolCallRequest, ToolCallResult, TurnOpened
 from o_contracts.control import TURNS_CANCEL, TurnsCancel, TurnsCancelled
+from o_platform.settings import Settings
 from o_platform.testing.peer import Peer, RefusedError
 from o_platform.testing.waiting import until
 
@@ -19,6 +21,12 @@ ASYNC, WAIT, TAGGED = TOOLS = (
     "send_message_to_agent_and_wait_for_reply",
     "send_message_to_agents_matching_tags",
 )
+
+
+@pytest.fixture
+def settings(short_tmp: Path) -> Settings:
+    """A turn waits a second for its agent."""
+    return Settings(home=short_tmp / "home", run_dir=short_tmp, turn_wait_s=1.0)
 
 
 def _ask(worker: Any, turn: TurnOpened, tool: str, **arguments: Any) -> int:
@@ -64,6 +72,21 @@ async def test_a_reply_comes_back_and_is_asked_for_once(
     assert await _answered(second, asked) == ("success", "echo: All is well")
     await second.commit(ada, again)
     assert rows.one("SELECT count(*) FROM runs WHERE agent_id = %s", bob) == 1
+
+
+async def test_who_waits_for_a_reply_is_not_taken_for_silent(
+    bridge: Any, new_worker: Any, rows: Any
+) -> None:
+    ada, bob = rows.agent(tools=[WAIT]), rows.agent(name="bob")
+    worker = await new_worker()
+    turn = await worker.open(ada)
+    asked = _ask(worker, turn, WAIT, message="Take your time", other_agent_id=bob)
+    await _sent(rows, bob)
+    with pytest.raises(RefusedError, match="busy"):
+        await worker.open(ada)
+    await _answer(worker, rows, bob, "I did")
+    assert await _answered(worker, asked) == ("success", "echo: I did")
+    await worker.commit(ada, turn)
 
 
 async def test_a_message_without_a_reply_is_only_sent(
