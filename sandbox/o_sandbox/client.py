@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -271,15 +270,3 @@ def _answered(value: Any) -> Answer:
         return Answer(False, f"the answer cannot be sent: {error}")
     except (TypeError, ValueError) as error:
         raise SandboxError(f"a host function's value is not JSON-ready: {error}") from error
-
-
-def arguments_text(args: Mapping[str, Any]) -> str:
-    """A call's arguments as they go over the wire.
-
-    Raises:
-        ValueError: they are not JSON-ready.
-    """
-    try:
-        return msgspec.json.encode(dict(args)).decode()
-    except (msgspec.MsgspecError, TypeError, ValueError) as error:
-        raise ValueError(f"arguments of a tool must be JSON-ready: {error}") from error

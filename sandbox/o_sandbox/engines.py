@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from o_sandbox.circumstances import Circumstances
-from o_sandbox.client import EngineClient, EngineGoneError, EngineHungError, arguments_text
+from o_sandbox.client import EngineClient, EngineGoneError, EngineHungError
 from o_sandbox.engine.settings import EngineSettings
 from o_sandbox.keeper import EngineKeeper
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import Outcome
 from o_sandbox.protocol import SCRATCH, Grants, OnOutput, SandboxError
-from o_sandbox.tool import Tool
+from o_sandbox.tool import Tool, arguments_text
 from o_sandbox.wire import Run
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 Tier = Literal["wasm", "module", "restricted", "container"]
@@ -43,3 +45,15 @@ class Tool(Struct, frozen=True):
     def entry(self) -> str:
         """The function that is called: `function`, or the tool's own name."""
         return self.function or self.name
+
+
+def arguments_text(args: Mapping[str, Any]) -> str:
+    """A call's arguments as they go over the wire.
+
+    Raises:
+        ValueError: they are not JSON-ready.
+    """
+    try:
+        return msgspec.json.encode(dict(args)).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise ValueError(f"arguments of a tool must be JSON-ready: {error}") from error

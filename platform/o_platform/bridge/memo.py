@@ -59,8 +59,13 @@ class Memo:
     def begin(self, kind: Kind, seq: int, digest: str) -> asyncio.Future[None]:
         """Note that the request is being answered; the caller completes the future in the end."""
         future = asyncio.get_running_loop().create_future()
-        self._running[kind, seq] = (digest, future)
-        future.add_done_callback(lambda _: self._running.pop((kind, seq), None))
+        mine = self._running[kind, seq] = (digest, future)
+
+        def over(_: asyncio.Future[None]) -> None:
+            if self._running.get((kind, seq)) is mine:  # not what another attempt asks since
+                del self._running[kind, seq]
+
+        future.add_done_callback(over)
         return future
 
     def keep(self, kind: Kind, seq: int, digest: str, result: object) -> JournalRow:

@@ -59,9 +59,7 @@ class TurnTable:
     def leave(self, turn: Turn, joiner: Opening) -> None:
         """A joiner waits no more."""
         turn.joiners.remove(joiner)
-        left = {turn.opening.connection, *(other.connection for other in turn.joiners)}
-        if joiner.connection not in left:
-            self._held.discard(joiner.connection, turn)
+        self._let_go(turn, joiner.connection)
 
     def start(self, turn: Turn, token: int) -> None:
         """It runs from now on, under this token."""
@@ -80,8 +78,8 @@ class TurnTable:
     def hand_over(self, turn: Turn, heir: Opening) -> None:
         """A joiner takes the place of the runner, which is gone; the turn waits again."""
         self._stop(turn)
-        self._held.discard(turn.opening.connection, turn)
-        turn.opening = heir
+        former, turn.opening = turn.opening, heir
+        self._let_go(turn, former.connection)
         self._held.add(heir.connection, turn)
         turn.state = State.WAITING
 
@@ -137,6 +135,12 @@ class TurnTable:
             )
             for turn in self._turns.values()
         ]
+
+    def _let_go(self, turn: Turn, connection: Connection) -> None:
+        """The connection holds the turn no more, unless it still waits for it."""
+        left = {turn.opening.connection, *(joiner.connection for joiner in turn.joiners)}
+        if connection not in left:
+            self._held.discard(connection, turn)
 
     def _stop(self, turn: Turn) -> None:
         if self._running.pop(turn.token, None) is not None:

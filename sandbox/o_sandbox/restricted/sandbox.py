@@ -33,7 +33,8 @@ class RestrictedSandbox:
             raise ValueError(f"at least one worker is needed, not {workers}")
         self._wanted = workers
         self._program = Program("o_sandbox.restricted.worker", Options(required))
-        self._idle: asyncio.LifoQueue[Worker | Exception] = asyncio.LifoQueue()
+        self._idle: list[Worker | Exception] = []
+        self._waiting: set[asyncio.Future[None]] = set()
         self._all: set[Worker] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._is_open = False
@@ -89,16 +90,33 @@ class RestrictedSandbox:
                 raise SandboxError("the sandbox of the tier `restricted` is not started")
             if not self._all and not self._starting:
                 self._replace()
-            worker = await self._idle.get() if self._idle.empty() else self._idle.get_nowait()
+            while not self._idle:
+                await self._offered()
+            worker = self._idle.pop()
             if isinstance(worker, Exception):
                 raise worker
             if worker.is_usable:
                 return worker
             self._drop(worker)
 
+    async def _offered(self) -> None:
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
+
+    def _offer(self, worker: Worker | Exception) -> None:
+        """To whoever is first; all who wait look, since one of them may have been cancelled."""
+        self._idle.append(worker)
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
     def _give_back(self, worker: Worker) -> None:
         if worker.is_usable and self._is_open:
-            self._idle.put_nowait(worker)
+            self._offer(worker)
         else:
             self._drop(worker)
 
@@ -119,11 +137,11 @@ class RestrictedSandbox:
         except SandboxError as error:
             _log.error("no worker for the tier `restricted`: %s", error)
             if not self._all:
-                self._idle.put_nowait(error)  # whoever waits for a worker has to know
+                self._offer(error)  # whoever waits for a worker has to know
 
     async def _add(self) -> None:
         worker = await Worker.start(self._program)
         if worker.missing_layers and not self._all:
             _log.warning("tools are confined by less: %s", "; ".join(worker.missing_layers))
         self._all.add(worker)
-        self._idle.put_nowait(worker)
+        self._offer(worker)

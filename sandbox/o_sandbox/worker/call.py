@@ -13,12 +13,12 @@ import msgspec
 from o_sandbox.limits import Limits
 from o_sandbox.outcome import HostCall, Outcome, Reason, Used
 from o_sandbox.protocol import Grants, HostCallError, OnOutput, SandboxError
-from o_sandbox.tool import Tool
+from o_sandbox.tool import Tool, arguments_text
 from o_sandbox.worker import wire
 from o_sandbox.worker.capabilities import denial
 
 _encode: Final = json.JSONEncoder().encode
-_decode: Final = json.JSONDecoder().decode
+_decode: Final = json.JSONDecoder().raw_decode
 _MAX_NAME: Final = 200
 _MAX_DETAIL: Final = 1000
 
@@ -110,7 +110,11 @@ class Call:
             return self.ended("denied", self._denial)
         if done.reason != "ok":
             return self.ended(done.reason, done.error)
-        return self.ended("ok", done.error, _decode(done.value.decode()), len(done.value))
+        text = done.value.decode()
+        value, end = _decode(text)
+        if end != len(text):
+            raise ValueError("more than one value")
+        return self.ended("ok", done.error, value, len(done.value))
 
     def _print(self, output: wire.Output) -> None:
         if not output.text:
@@ -184,7 +188,7 @@ def request(
     """
     if tool.language != "python" or not isinstance(tool.code, str):
         raise ValueError(f"the tier `{tool.tier}` runs Python source, not {tool.language}")
-    given = _encode(dict(args)).encode()
+    given = arguments_text(args).encode()
     if len(tool.code) + len(given) > wire.MAX_REQUEST_BYTES:
         raise ValueError(f"source and arguments are over {wire.MAX_REQUEST_BYTES} bytes")
     return wire.Start(

@@ -227,3 +227,19 @@ def test_a_connection_holds_a_turn_as_long_as_it_waits_for_it() -> None:
     assert (table.of(runner), table.of(joiner)) == ([turn], [turn])
     table.leave(turn, second)
     assert (table.of(runner), table.of(joiner)) == ([turn], [])
+    table.join(turn, waiting := opening(runner, 3))
+    table.hand_over(turn, opening(joiner, 3))
+    assert (table.of(runner), table.of(joiner)) == ([turn], [turn])
+    table.leave(turn, waiting)
+    assert (table.of(runner), table.of(joiner)) == ([], [turn])
+
+
+async def test_the_end_of_an_answer_forgets_no_other_that_is_under_way() -> None:
+    memo = Memo([])
+    former, later = memo.begin("llm", 0, "one"), memo.begin("llm", 0, "two")
+    former.set_result(None)
+    await asyncio.sleep(0)
+    assert memo.running("llm", 0, "two") is later
+    later.set_result(None)
+    await asyncio.sleep(0)
+    assert memo.running("llm", 0, "two") is None
