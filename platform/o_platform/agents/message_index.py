@@ -3,8 +3,8 @@
 The job takes messages in the order they were stored, a few at a time, and rests in between: longer
 while turns come in, so that it takes a twentieth of a core then. What it has not come to yet is
 searched by its words all the same (`recall`). Transactions may end out of order, so it looks back
-over the newest rows for those that were not there before. When the model changes, vectors are made
-anew.
+over the newest rows for those that were not there before: at first, and whenever it has caught up.
+When the model changes, vectors are made anew.
 
 Of an agent with more than `LONG` messages the vectors join an approximate index, the older ones a
 few at a time. Whether an agent has so many is looked at for one message of each batch: who says
@@ -58,10 +58,12 @@ class MessageIndexing:
         self._embedders = embedders
         self._model = model
         self._may_be_stale = True
+        self._looks_back = True
+        """Whether it has caught up, or has not begun."""
 
     async def step(self) -> int:
         """Index the next messages; returns how many there were."""
-        rows = await self._rows(_missing())
+        rows = await self._missing()
         if not rows and self._may_be_stale:
             rows = await self._rows(_stale(self._model))
             self._may_be_stale = bool(rows)
@@ -76,9 +78,18 @@ class MessageIndexing:
         async with self._database.unit_of_work() as session:
             return await session.scalar(select(func.max(Message.seq))) or 0
 
-    async def _rows(self, wanted: Select[Message]) -> Sequence[Message]:
+    async def _missing(self) -> Sequence[Message]:
+        """The next ones: late ones, if it looks for them, then those that follow."""
         async with self._database.unit_of_work() as session:
-            return list(await session.scalars(wanted.limit(BATCH)))
+            newest = await session.scalar(select(func.max(IndexedMessage.seq))) or 0
+        late = await self._rows(_late(newest)) if self._looks_back else []
+        new = await self._rows(_of_interest().where(Message.seq > newest), BATCH - len(late))
+        self._looks_back = len(late) == BATCH or len(late) + len(new) < BATCH
+        return [*late, *new]
+
+    async def _rows(self, wanted: Select[Message], limit: int = BATCH) -> Sequence[Message]:
+        async with self._database.unit_of_work() as session:
+            return list(await session.scalars(wanted.limit(limit)))
 
     async def _index(self, rows: Sequence[Message]) -> None:
         texts = [_text(row) for row in rows]
@@ -156,17 +167,18 @@ def _text(row: Message) -> str:
     return text or " "
 
 
-def _missing() -> Select[Message]:
-    newest = select(func.max(IndexedMessage.seq)).scalar_subquery()
-    return (
-        select(Message)
-        .where(
-            Message.seq > func.coalesce(newest, 0) - LOOK_BACK,
-            Message.type.in_(INDEXED_TYPES),
-            ~exists().where(IndexedMessage.seq == Message.seq),
-        )
-        .order_by(Message.seq)
-    )
+def _of_interest() -> Select[Message]:
+    return select(Message).where(Message.type.in_(INDEXED_TYPES)).order_by(Message.seq)
+
+
+def _late(newest: int) -> Select[Message]:
+    """Rows below the newest indexed one that are not indexed.
+
+    Both sides are bounded: the whole index would be compared with else, with each look.
+    """
+    bounds = [row.seq.between(newest - LOOK_BACK, newest) for row in (Message, IndexedMessage)]
+    indexed = exists().where(IndexedMessage.seq == Message.seq, bounds[1])
+    return _of_interest().where(bounds[0], ~indexed)
 
 
 def _stale(model: str) -> Select[Message]:

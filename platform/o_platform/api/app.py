@@ -85,6 +85,6 @@ def create_app(platform: Platform) -> ASGIApp:
     app.router.routes[:] = [table]
     limits = platform.settings
     return Edge(
-        PreparedRoutes(app, table), max_body_bytes=limits.max_body_bytes,
+        PreparedRoutes(app, table), platform.demand, max_body_bytes=limits.max_body_bytes,
         max_upload_bytes=limits.max_upload_bytes,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from o_platform.api.errors import error_answer
 from o_platform.traffic.routes import UPLOAD_PATH
+from o_platform.wiring.demand import Demand
 
 _UPLOAD = re.compile(UPLOAD_PATH)
 _NUL = JSONResponse(
@@ -54,9 +55,12 @@ class Answered:
 class Edge:
     """ASGI middleware: `/v1/agents/` is `/v1/agents`, and no body is larger than the limit."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:
-        """The limits hold for announced and for streamed bodies."""
+    def __init__(
+        self, app: ASGIApp, demand: Demand, *, max_body_bytes: int, max_upload_bytes: int
+    ) -> None:
+        """The limits hold for announced and for streamed bodies; `demand` counts what passes."""
         self._app = app
+        self._demand = demand
         self._answered = Answered(app)
         self._limits = {False: max_body_bytes, True: max_upload_bytes}
 
@@ -65,6 +69,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        self._demand.requests += 1
         if b"%00" in scope["query_string"] or "\0" in scope["path"]:
             await _NUL(scope, receive, send)
             return

@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from string import Template
@@ -84,8 +85,12 @@ class BuiltinModels:
             script = self._current_script(request)
             match = script.match(request)
             script.spend(match, request)
-            await asyncio.sleep(match.reply.delay_ms / 1000)
-            result, gap_s = play(match, request), match.reply.gap_ms / 1000
+            due = time.monotonic() + match.reply.delay_ms / 1000
+            try:
+                result, gap_s = play(match, request), match.reply.gap_ms / 1000
+            finally:
+                # What the reply takes to make is part of its delay.
+                await asyncio.sleep(due - time.monotonic())
         for delta in deltas_of(result) if request.stream else ():
             yield delta
             if gap_s:

@@ -50,6 +50,7 @@ from o_platform.tooling.runs import ToolRuns
 from o_platform.wiring.background import BackgroundKeeper
 from o_platform.wiring.board import Board
 from o_platform.wiring.callbacks import Callbacks
+from o_platform.wiring.demand import Demand
 from o_platform.wiring.embedding_keeper import EmbeddingKeeper
 from o_platform.wiring.file_keeper import FileKeeper
 from o_platform.wiring.recall_keeper import RecallKeeper
@@ -140,6 +141,7 @@ class Platform:
         self.turns = TurnClient(settings.run / "internal.sock")
         self.background = BackgroundService(database)
         self.run_news = RunNews(self.hearing)
+        self.demand = Demand()
         self.brought_up = asyncio.Event()
         """Set when everything in the background has been started once."""
         self._ground: Ground | None = None
@@ -250,7 +252,9 @@ class Platform:
             embedding = EmbeddingKeeper(self.database, self.hearing, self.embedders)
             always(EMBEDDINGS, embedding.run)
             always(FILES, FileKeeper(self.database, self.hearing, self.cache).run)
-            recall = RecallKeeper(self.database, self.embedders, self.settings.message_embedding)
+            recall = RecallKeeper(
+                self.database, self.embedders, self.settings.message_embedding, self.demand
+            )
             always(RECALL, recall.run)
             always(SEALING, self.sealing.run)
             scheduler = Scheduler(self.database, self.hearing, self.turns, SystemClock())

@@ -1,4 +1,4 @@
-"""Keeps the index of messages in step, without standing in the way of turns."""
+"""Keeps the index of messages in step, without standing in the way of what clients ask for."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from o_platform.agents.message_index import MessageIndexing
 from o_platform.db.engine import Database
 from o_platform.errors import OError
 from o_platform.memory.embedders import Embedders
+from o_platform.wiring.demand import Demand
 
 LOOK_S: Final = 2.0
 """How often to look while there is nothing to do."""
 PAUSE_S: Final = 30.0
 """How long to wait when the embedding model failed."""
 BUSY_PER_S: Final = 20.0
-"""Messages per second from which on the platform counts as busy."""
+"""Messages and requests per second from which on the platform counts as busy."""
 BUSY_REST: Final = 19.0
 """Rest after a batch while it is busy, in times that the batch took; else as long as it took."""
 _log = logging.getLogger(__name__)
@@ -25,23 +26,29 @@ _log = logging.getLogger(__name__)
 class RecallKeeper:
     """Runs the job that indexes messages."""
 
-    def __init__(self, database: Database, embedders: Embedders, model: str) -> None:
+    def __init__(
+        self, database: Database, embedders: Embedders, model: str, demand: Demand
+    ) -> None:
         """`model` is the handle of the embedding model that messages have."""
         self._job = MessageIndexing(database, embedders, model)
+        self._demand = demand
 
     async def run(self) -> None:
         """Look and work until cancelled."""
         loop = asyncio.get_running_loop()
-        newest, seen_at, rest = await self._job.newest(), loop.time(), 1.0
+        seen, seen_at, rest = await self._seen(), loop.time(), 1.0
         while True:
             began = loop.time()
             done = await self._step()
             took = loop.time() - began
             await asyncio.sleep(rest * took if done else LOOK_S)
             if loop.time() - seen_at >= LOOK_S:
-                before, newest = newest, await self._job.newest()
-                rate = (newest - before) / (loop.time() - seen_at)
+                before, seen = seen, await self._seen()
+                rate = (seen - before) / (loop.time() - seen_at)
                 seen_at, rest = loop.time(), BUSY_REST if rate > BUSY_PER_S else 1.0
+
+    async def _seen(self) -> int:
+        return await self._job.newest() + self._demand.requests
 
     async def _step(self) -> int:
         try:

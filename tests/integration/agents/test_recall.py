@@ -25,6 +25,10 @@ pytestmark = pytest.mark.integration
 _SCANS = text(
     "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'ix_message_index_hnsw_256'"
 )
+_ENTRIES_READ = text(
+    "SELECT sum(seq_tup_read) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes"
+    " WHERE relname = 'message_index') FROM pg_stat_user_tables WHERE relname = 'message_index'"
+)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEXTS = (
     "my dog is called Rex",
@@ -136,6 +140,32 @@ async def test_what_comes_late_or_after_is_indexed_too_and_another_model_takes_o
         await session.delete(await session.get_one(Message, 1))
     assert (await found(history, "weather Lisbon", model="test/double"))[0] == TEXTS[1]
     assert TEXTS[0] not in await found(history, "dog Rex", model="test/double")
+
+
+async def test_a_batch_reads_as_much_of_a_large_index_as_of_a_small_one(
+    history: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_index, "BATCH", 500)
+    monkeypatch.setattr(message_index, "LOOK_BACK", 100)
+    async with history.unit_of_work() as session:
+        session.add_all(row(100 + n, f"chatter {n}") for n in range(3_000))
+    await index(history)
+    await history.ask(Statement("ANALYZE"))
+    monkeypatch.setattr(message_index, "BATCH", 2)
+    async with history.unit_of_work() as session:
+        session.add_all(row(9_000 + n, f"new {n}", "agent-2") for n in range(3))
+    job = MessageIndexing(history, Embedders(), HASH_MODEL)
+    before = await entries_read(history)
+    assert [await job.step(), await job.step()] == [2, 1]
+    assert 0 < await entries_read(history) - before < 1_000
+
+
+async def entries_read(database: Database) -> int:
+    """Of the index of messages, by the only connection that works on it."""
+    async with database.unit_of_work() as session:
+        await session.execute(text("SELECT pg_stat_force_next_flush()"))
+    async with database.unit_of_work() as session:
+        return int(await session.scalar(_ENTRIES_READ) or 0)
 
 
 async def test_a_long_history_is_searched_by_nearness_to_its_beginning(

@@ -9,12 +9,13 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from o_platform.api.edge import Edge
+from o_platform.wiring.demand import Demand
 
 pytestmark = pytest.mark.unit
 
 
 def client(app: object) -> httpx.AsyncClient:
-    edge = Edge(app, max_body_bytes=10, max_upload_bytes=20)  # type: ignore[arg-type]
+    edge = Edge(app, Demand(), max_body_bytes=10, max_upload_bytes=20)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://edge")
 
 

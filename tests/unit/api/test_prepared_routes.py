@@ -29,6 +29,7 @@ from o_platform.api.fields import Input, Name
 from o_platform.api.prepared_routes import PreparedRoutes
 from o_platform.api.route_table import RouteTable
 from o_platform.errors import NotFoundError
+from o_platform.wiring.demand import Demand
 
 pytestmark = pytest.mark.unit
 router = APIRouter()
@@ -168,7 +169,7 @@ async def both(framework: Framework) -> AsyncIterator[tuple[httpx.AsyncClient, h
 
 
 def _client(app: ASGIApp) -> httpx.AsyncClient:
-    edge = Edge(app, max_body_bytes=2_000, max_upload_bytes=2_000)
+    edge = Edge(app, Demand(), max_body_bytes=2_000, max_upload_bytes=2_000)
     return httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://x")
 
 
