@@ -32,6 +32,11 @@ SELECT seq, agent_id, type, %(words)s, %(model)s, %(vector)s, created_at
 FROM messages WHERE seq > (SELECT max(seq) FROM messages) - %(newest)s
 ON CONFLICT DO NOTHING
 """
+_COUNTED: Final = """
+UPDATE agents SET message_count = counted.messages
+FROM (SELECT agent_id AS id, count(*) AS messages FROM messages GROUP BY 1) AS counted
+WHERE agents.id = counted.id
+"""
 
 
 def add_messages(database_url: str, vault: Vault, agents: Sequence[str], count: int) -> None:
@@ -48,6 +53,7 @@ def add_messages(database_url: str, vault: Vault, agents: Sequence[str], count: 
             "newest": LOOK_BACK,
         }  # fmt: skip
         connection.execute(_INDEXED, index)
+        connection.execute(_COUNTED)
         connection.execute("VACUUM (ANALYZE) messages")
 
 

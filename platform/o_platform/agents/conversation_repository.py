@@ -81,7 +81,11 @@ async def newest_message_ids(
 
 
 async def copy_messages(
-    session: AsyncSession, agent_id: str, source: str | None, target: str, last_seq: int | None
+    session: AsyncSession,
+    agent_id: str,
+    source: str | None,
+    target: Conversation,
+    last_seq: int | None,
 ) -> None:
     """Copy messages of a thread (None: the default one), up to `last_seq`, under new ids."""
     after = 0
@@ -100,7 +104,8 @@ async def copy_messages(
         rows = list(await session.scalars(part))
         if not rows:
             return
-        session.add_all(_copy_of(row, target) for row in rows)
+        session.add_all(_copy_of(row, target.id) for row in rows)
+        target.message_count += len(rows)
         await session.flush()
         after = rows[-1].seq
 

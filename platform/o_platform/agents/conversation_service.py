@@ -144,7 +144,7 @@ class ConversationService:
             fork = await _insert(session, thread.agent_id, fields)
             last_seq = await _seq_of(session, thread, message_id) if message_id else None
             await repository.copy_messages(
-                session, thread.agent_id, thread.conversation_id, fork.id, last_seq
+                session, thread.agent_id, thread.conversation_id, fork, last_seq
             )
             return await _view(session, fork)
 

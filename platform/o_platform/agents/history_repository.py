@@ -25,7 +25,7 @@ from o_platform.agents.paging import Page, fetch_page, page_of
 from o_platform.agents.selection import Selection
 from o_platform.db.detached import Detached
 from o_platform.db.engine import Ask
-from o_platform.db.models import Message, Run, Step
+from o_platform.db.models import Agent, Message, Run, Step
 from o_platform.db.sealing import Vault
 
 
@@ -120,9 +120,10 @@ async def list_run_messages(session: AsyncSession, run_id: str, page: Page) -> l
     return await fetch_page(session, statement, Message.id, (Message.seq,), page)
 
 
-async def delete_messages(session: AsyncSession, agent_id: str) -> None:
+async def delete_messages(session: AsyncSession, agent: Agent) -> None:
     """Forget every message of the agent's default conversation."""
-    own = (Message.agent_id == agent_id, Message.conversation_id.is_(None))
+    agent.message_count = 0
+    own = (Message.agent_id == agent.id, Message.conversation_id.is_(None))
     await session.execute(delete(Message).where(*own))
 
 

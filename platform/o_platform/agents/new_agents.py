@@ -37,10 +37,11 @@ INSERT: Final = Statement(
     WITH agent AS (
       INSERT INTO agents (
         id, lineage, name, agent_type, system, model, model_settings, embedding, description,
-        timezone, tools, tool_rules, tags, metadata, config, identity_ids)
+        timezone, tools, tool_rules, tags, metadata, config, identity_ids, message_count)
       SELECT
         id, lineage, name, agent_type, system, model, model_settings, embedding, description,
-        timezone, tools, tool_rules, tags, metadata, config, identity_ids
+        timezone, tools, tool_rules, tags, metadata, config, identity_ids,
+        jsonb_array_length($3::jsonb)
       FROM jsonb_to_record($1::jsonb) AS a(
         id text, lineage text, name text, agent_type text, system text, model text,
         model_settings jsonb, embedding text, description text, timezone text, tools text[],

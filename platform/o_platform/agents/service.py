@@ -187,7 +187,7 @@ class AgentService:
         """
 
         async def work(session: AsyncSession, agent: Agent) -> Sequence[str]:
-            await history_repository.delete_messages(session, agent_id)
+            await history_repository.delete_messages(session, agent)
             return []
 
         return await self._change(agent_id, work)
@@ -210,6 +210,7 @@ class AgentService:
             session.add_all(message_row(agent_id, message) for message in denial)
             if denial:
                 agent.last_stop_reason = "cancelled"
+                agent.message_count += len(denial)
                 await repository.bump_agents(session, [agent_id])
             return denial[0].run_id if denial else None
 

@@ -189,6 +189,7 @@ class Takeover:
             present = set(await session.scalars(select(Message.id).where(Message.id.in_(ids))))
             fresh = {m.id: message_row(agent_id, m, thread) for m in made if m.id not in present}
             session.add_all(fresh.values())
+            (agent if conversation is None else conversation).message_count += len(fresh)
             await session.flush()
             if conversation is not None and fresh:
                 said_at = max(row.created_at for row in fresh.values())

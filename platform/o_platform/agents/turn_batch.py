@@ -93,6 +93,7 @@ WITH turn AS MATERIALIZED (
 ), agent AS (
   UPDATE agents SET
     version = agents.version + 1, last_run_at = now(),
+    message_count = agents.message_count + jsonb_array_length(turn.messages),
     last_run_ms = turn.duration_us / 1000.0, last_stop_reason = turn.stop_reason
   FROM turn WHERE agents.id = turn.agent_id
   RETURNING turn.run_id, agents.version
@@ -162,7 +163,8 @@ _COMMIT_THREADS: Final = _varied(
         "messages jsonb, steps jsonb, conversation_id text, background boolean, edited boolean)\n"
         "), conversation AS (\n"
         "  UPDATE conversations SET\n"
-        "    version = conversations.version + 1, last_message_at = now()\n"
+        "    version = conversations.version + 1, last_message_at = now(),\n"
+        "    message_count = conversations.message_count + jsonb_array_length(turn.messages)\n"
         "  FROM turn WHERE conversations.id = turn.conversation_id\n"
         "  RETURNING conversations.id, conversations.version\n"
         "),",
@@ -171,6 +173,12 @@ _COMMIT_THREADS: Final = _varied(
         "version = agents.version + 1,",
         "version = agents.version + CASE\n"
         "      WHEN turn.conversation_id IS NULL OR turn.edited THEN 1 ELSE 0 END,",
+    ),
+    (
+        "agents.message_count + jsonb_array_length(turn.messages),",
+        "agents.message_count + CASE\n"
+        "      WHEN turn.conversation_id IS NULL THEN jsonb_array_length(turn.messages)\n"
+        "      ELSE 0 END,",
     ),
     (
         "FROM turn WHERE agents.id = turn.agent_id\n  RETURNING turn.run_id, agents.version\n",

@@ -98,8 +98,7 @@ SELECT json_build_object(
       SELECT seq, id, body FROM messages WHERE agent_id = a.id AND conversation_id IS NULL
         AND (w.start_seq IS NULL OR (seq >= w.start_seq AND type <> 'summary_message'))
       ORDER BY seq DESC LIMIT CASE WHEN starts_with(a.model, 'o/') THEN %s ELSE %s END) m),
-  'message_count', (
-    SELECT count(*) FROM messages WHERE agent_id = a.id AND conversation_id IS NULL),
+  'message_count', a.message_count,
   'summary', (
     SELECT json_build_array(id, body) FROM messages WHERE id = w.summary_id),
   'window_limit', (a.config ->> 'context_window_limit')::int,
@@ -116,6 +115,7 @@ SELECT json_build_object(
 """  # noqa: S608 — made of constants
 _OF_CONVERSATION = (
     _OF_AGENT.replace("'version', a.version", "'version', a.version + c.version")
+    .replace("a.message_count", "c.message_count")
     .replace("'model', a.model,", "'model', coalesce(c.model, a.model),")
     .replace("starts_with(a.model,", "starts_with(coalesce(c.model, a.model),")
     .replace(

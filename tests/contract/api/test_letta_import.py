@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from letta_client import Letta
 from psycopg import sql
+from tests.miscounted import MISCOUNTED
 
 from o_platform.cli.control_api import ControlApi
 from o_platform.cli.letta_database import opened
@@ -104,6 +105,7 @@ def letta_url(database_url: str) -> Iterator[str]:
             filled.execute(_SCHEMA)
             _fill(filled)
         yield url
+        assert connection.execute(MISCOUNTED).fetchall() == []
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(source)))
 
 

@@ -98,3 +98,30 @@ def test_only_indexes_of_few_vectors_are_built_before_the_start(database_url: st
     assert "halfvec(384)" in indexes["ix_passage_vectors_hnsw_384"]
     for definition in indexes.values():
         assert "WITH (m='16', ef_construction='200')" in definition
+
+
+def test_messages_that_are_there_are_counted(database_url: str) -> None:
+    config = alembic_config(database_url)
+    command.downgrade(config, "0021")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        for agent in ("agent-1", "agent-2"):
+            connection.execute(
+                "INSERT INTO agents (id, lineage, name, agent_type, system, model, model_settings,"
+                " embedding, tools, tool_rules, tags) VALUES"
+                " (%s, 'default', 'ada', 't', '', 'o/echo', '{}', 'o/hash', '{}', '[]', '{}')",
+                (agent,),
+            )
+        connection.execute("INSERT INTO conversations (id, agent_id) VALUES ('conv-1', 'agent-1')")
+        for number, thread in enumerate((None, None, "conv-1")):
+            connection.execute(
+                "INSERT INTO messages (id, agent_id, conversation_id, type, body)"
+                " VALUES (%s, 'agent-1', %s, 'user_message', '{}')",
+                (str(number), thread),
+            )
+        command.upgrade(config, "head")
+        counted = connection.execute(
+            "SELECT id, message_count FROM agents"
+            " UNION ALL SELECT id, message_count FROM conversations ORDER BY id"
+        ).fetchall()
+    assert counted == [("agent-1", 2), ("agent-2", 0), ("conv-1", 1)]

@@ -20,6 +20,7 @@ import httpx
 import psycopg
 import pytest
 from letta_client import Letta
+from tests.miscounted import MISCOUNTED
 
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.runtimes.folders import InstanceFolders
@@ -144,6 +145,7 @@ def platform(postgres: EmbeddedServer) -> Iterator[TurnPlatform]:
     require("envoy")
     with cloned_database(postgres) as url, running_platform(url) as running:
         yield running
+        assert running.rows(MISCOUNTED) == []
 
 
 def _is_healthy(running: TurnPlatform) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from letta_client import NotFoundError
 from tests.integration.turns.conftest import TurnPlatform
+from tests.miscounted import MISCOUNTED
 
 from o_contracts.ids import routing_key
 
@@ -109,3 +110,30 @@ def test_a_fork_goes_its_own_way(platform: TurnPlatform) -> None:
         letta.conversations.retrieve(fork.id)
     assert platform.http.post(f"/v1/conversations/{fork.id}/messages", json={"input": "x"}
                               ).status_code == 404  # fmt: skip
+
+
+def test_threads_know_how_many_messages_they_have(platform: TurnPlatform) -> None:
+    letta = platform.letta
+    agent_id = platform.agent()
+    thread = letta.conversations.create(agent_id=agent_id).id
+    for _ in range(2):
+        letta.agents.messages.create(agent_id, input="mine")
+    say(platform, thread, "hello")
+    say(platform, thread, "insert honey")  # changes memory, and so the agent
+    fork = letta.conversations.fork(thread).id
+    say(platform, fork, "and on")
+
+    def counts() -> list[int]:
+        rows = platform.rows("SELECT message_count FROM agents WHERE id = %s", agent_id)
+        rows += platform.rows(
+            "SELECT message_count FROM conversations WHERE agent_id = %s ORDER BY created_at",
+            agent_id,
+        )
+        return [count for (count,) in rows]
+
+    own, said, forked = counts()
+    assert (own, forked) == (4, said + 2)
+    assert said > 4
+    letta.agents.messages.reset(agent_id)
+    assert counts() == [0, said, forked]
+    assert platform.rows(MISCOUNTED) == []

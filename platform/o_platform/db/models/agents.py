@@ -45,6 +45,9 @@ class Agent(Base):
     meta: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     config: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    message_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Messages of its default conversation, which whoever writes or deletes some keeps right:
+    counting a long history anew would cost more than the rest of what a turn reads."""
     last_run_at: Mapped[datetime | None]
     last_run_ms: Mapped[float | None] = mapped_column(Float)
     last_stop_reason: Mapped[str | None]

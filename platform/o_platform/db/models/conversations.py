@@ -29,6 +29,8 @@ class Conversation(Base):
     context_window_limit: Mapped[int | None]
     hidden: Mapped[bool] = mapped_column(server_default=text("false"))
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    message_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """See `Agent.message_count`."""
     archived_at: Mapped[datetime | None]
     last_message_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = now()
