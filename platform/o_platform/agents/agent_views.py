@@ -57,26 +57,25 @@ json_build_object(
   'blocks', ARRAY(
     SELECT row_to_json(b) FROM agent_blocks ab JOIN blocks b ON b.id = ab.block_id
     WHERE ab.agent_id = r.id ORDER BY ab.position),
-  'message_ids', newest.ids,
-  'pending_id', CASE WHEN newest.last_type = 'approval_request_message'
-    THEN newest.ids[cardinality(newest.ids)] END,
+  'newest_ids', newest.ids,
+  'pending_id', CASE WHEN newest.types[1] = 'approval_request_message' THEN newest.ids[1] END,
   'has_folders', EXISTS (SELECT FROM agent_folders f WHERE f.agent_id = r.id),
   'secrets', ARRAY(SELECT s.name FROM agent_secrets s WHERE s.agent_id = r.id ORDER BY s.name)
 )
 """
-"""What a view is made of, of an agent `r` and its newest messages."""
+"""What a view is made of, of an agent `r` and its newest messages, newest first."""
 NEWEST: Final = f"""
 (
-  SELECT array_agg(m.id ORDER BY m.seq) AS ids,
-    (array_agg(m.type ORDER BY m.seq DESC))[1] AS last_type
+  SELECT array_agg(m.id) AS ids, array_agg(m.type) AS types
   FROM (
-    SELECT id, seq, type FROM messages
+    SELECT id, type FROM messages
     WHERE agent_id = r.id AND conversation_id IS NULL
     ORDER BY seq DESC LIMIT {IN_CONTEXT_MESSAGES}
   ) AS m
 ) AS newest
 """  # noqa: S608
-"""The newest messages of an agent `r`."""
+"""The newest messages of an agent `r`, newest first: aggregates take rows as they come, and to have
+them sorted there would cost PostgreSQL more than all the rest of a view."""
 JOINED: Final = f", LATERAL {NEWEST}"
 _VIEW: Final = Statement(
     f"SELECT ({DOCUMENT})::text FROM agents AS r{JOINED} WHERE r.id = $1"  # noqa: S608
@@ -144,7 +143,7 @@ class _Own(NamedTuple):
         return cls(
             _agent(vault, document["agent"]),
             [_block(vault, row) for row in document["blocks"]],
-            document["message_ids"] or [],
+            (document["newest_ids"] or [])[::-1],
             document["pending_id"],
             document["has_folders"],
             document["secrets"],
