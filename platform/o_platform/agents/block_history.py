@@ -27,7 +27,7 @@ _LOOK_BACK: Final = 100
 """How many versions an undo reads at once to find a different text."""
 
 
-KEEP: Final = f"""
+KEEP: Final = """
 kept AS (
   INSERT INTO block_versions (block_id, version, value, who, why, restores, created_at)
   SELECT v.block_id, v.version, v.value, v.who, v.why, v.restores, coalesce(v.created_at, now())
@@ -35,13 +35,17 @@ kept AS (
     block_id text, version bigint, value text, who text, why text, restores bigint,
     created_at timestamptz)
   ON CONFLICT (block_id, version) DO NOTHING
-), gone AS (
+)
+"""
+"""Part of the statement whose part `block` edits a block: the versions `$2` (`edited`) are kept."""
+FORGET: Final = f"""
+gone AS (
   DELETE FROM block_versions
   WHERE block_id = $1 AND version <= $3::bigint + 1 - {KEPT_VERSIONS} AND EXISTS (SELECT FROM block)
 )
 """  # noqa: S608
-"""Parts of the statement whose part `block` edits the block `$1` of the version `$3`: the versions
-`$2` (`edited`) are kept, those that are too old forgotten."""
+"""The same: of the block `$1`, which is at the version `$3`, versions that are too old go; there
+are some from `KEPT_VERSIONS` on."""
 PRESENT: Final = (
     "SELECT row_to_json(v) FROM block_versions v JOIN blocks b "
     "ON b.id = v.block_id AND b.version = v.version WHERE b.id = $1"

@@ -74,9 +74,9 @@ _TOLD: Final = f"(SELECT count(pg_notify('{CHANNEL_AGENTS}', id)) FROM holder)" 
 _EDIT: Final = (
     "WITH block AS (UPDATE blocks AS r SET {settings} WHERE r.id = $1 "  # noqa: S608
     f"AND r.version = $3::bigint AND {_HOLDER_IDS} = $4::text[] RETURNING r.*),"
-    f"{block_history.KEEP},{_BUMP.format(holders=_OF_BLOCK)}"
-    f"SELECT row_to_json(block)::text, {_TOLD} FROM block"
+    "{parts} SELECT row_to_json(block)::text{told} FROM block"
 )
+_TOLD_HOLDERS: Final = _BUMP.format(holders=_OF_BLOCK)
 _DELETE: Final = Statement(
     f"WITH block AS (DELETE FROM blocks WHERE id = $1),{_BUMP.format(holders='= ANY ($2::text[])')}"  # noqa: S608
     f"SELECT NULL, {_TOLD}"
@@ -187,7 +187,15 @@ def edit(former: WholeBlock, versions: str, columns: dict[str, Any]) -> Wanted:
         kind = _KINDS.get(column, "")
         values.append(msgspec.json.encode(value).decode() if kind == "::jsonb" else value)
         settings.append(f"{column} = ${len(values)}{kind}")
-    return statement(_EDIT.format(settings=", ".join(settings))), values
+    # What there is nothing of is left out: each part costs PostgreSQL as much as the edit itself.
+    parts, told = [block_history.KEEP], ""
+    if former.block.version >= block_history.KEPT_VERSIONS:
+        parts.append(block_history.FORGET)
+    if former.holders:
+        parts.append(_TOLD_HOLDERS)
+        told = f", {_TOLD}"
+    query = _EDIT.format(settings=", ".join(settings), parts=",".join(parts), told=told)
+    return statement(query), values
 
 
 def deletion(block_id: str, holders: Sequence[str]) -> Wanted:

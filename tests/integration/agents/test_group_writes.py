@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from o_contracts.ids import new_agent_id
+from o_platform.agents.block_history import KEPT_VERSIONS
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.group_writes import GroupWrites
 from o_platform.agents.inputs import Author, NewAgent, NewBlock
@@ -177,6 +178,19 @@ async def test_edits_of_shared_blocks_among_changes_of_their_holders_all_count(
         assert (await blocks.fetch(block)).value == versions[0].value
     after = [(await service.fetch(one)).agent.version for one in ids]
     assert [new - old for new, old in zip(after, before, strict=True)] == [4 * 4 + 4] * 3
+
+
+async def test_only_the_newest_versions_are_kept(database: Database, dropped: Dropped) -> None:
+    blocks = BlockService(database, dropped)
+    made = (await blocks.create(NewBlock("human", "0"))).id
+    for number in range(1, 3):
+        await blocks.update(made, {"value": str(number)}, Author("ada"))
+    later = Statement("UPDATE blocks SET version = $2::bigint WHERE id = $1 RETURNING 'true'")
+    await database.ask(later, made, KEPT_VERSIONS - 1)
+    for oldest in (1, 2, 3):
+        await blocks.update(made, {"value": f"and {oldest}"}, Author("ada"))
+        kept = [one.version for one in await blocks.history(made)]
+        assert (kept[-1], kept[0]) == (oldest, KEPT_VERSIONS + oldest - 1)
 
 
 async def test_a_database_that_is_away_is_told_to_all(dropped: Dropped) -> None:
