@@ -22,7 +22,9 @@ from o_platform.db.sealing import Vault
 from o_platform.errors import ConflictError, NotFoundError
 
 KEPT_VERSIONS: Final = 1000
-"""Newest versions that are kept of a block."""
+"""Newest versions that are kept of a block, at least."""
+FORGOTTEN_AT_ONCE: Final = 20
+"""Older ones that go together: to look for them costs PostgreSQL half as much as the edit itself."""
 _LOOK_BACK: Final = 100
 """How many versions an undo reads at once to find a different text."""
 
@@ -44,8 +46,8 @@ gone AS (
   WHERE block_id = $1 AND version <= $3::bigint + 1 - {KEPT_VERSIONS} AND EXISTS (SELECT FROM block)
 )
 """  # noqa: S608
-"""The same: of the block `$1`, which is at the version `$3`, versions that are too old go; there
-are some from `KEPT_VERSIONS` on."""
+"""The same: of the block `$1`, which is at the version `$3`, versions that are too old go
+(`forgets`)."""
 PRESENT: Final = (
     "SELECT row_to_json(v) FROM block_versions v JOIN blocks b "
     "ON b.id = v.block_id AND b.version = v.version WHERE b.id = $1"
@@ -55,6 +57,11 @@ _NAMED: Final = Statement(
     "SELECT row_to_json(v)::text FROM block_versions v WHERE block_id = $1 AND version = $2"
 )
 _detached: Final = Detached(BlockVersion)
+
+
+def forgets(version: int) -> bool:
+    """Whether an edit of a block at this version looks for versions that are too old."""
+    return version >= KEPT_VERSIONS and version % FORGOTTEN_AT_ONCE == 0
 
 
 def edited(

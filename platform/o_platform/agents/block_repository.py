@@ -189,7 +189,7 @@ def edit(former: WholeBlock, versions: str, columns: dict[str, Any]) -> Wanted:
         settings.append(f"{column} = ${len(values)}{kind}")
     # What there is nothing of is left out: each part costs PostgreSQL as much as the edit itself.
     parts, told = [block_history.KEEP], ""
-    if former.block.version >= block_history.KEPT_VERSIONS:
+    if block_history.forgets(former.block.version):
         parts.append(block_history.FORGET)
     if former.holders:
         parts.append(_TOLD_HOLDERS)

@@ -186,11 +186,13 @@ async def test_only_the_newest_versions_are_kept(database: Database, dropped: Dr
     for number in range(1, 3):
         await blocks.update(made, {"value": str(number)}, Author("ada"))
     later = Statement("UPDATE blocks SET version = $2::bigint WHERE id = $1 RETURNING 'true'")
-    await database.ask(later, made, KEPT_VERSIONS - 1)
-    for oldest in (1, 2, 3):
-        await blocks.update(made, {"value": f"and {oldest}"}, Author("ada"))
+    last = KEPT_VERSIONS
+    for version, oldest in ((last - 1, 2), (last + 1, 2), (2 * last, last + 2)):
+        await database.ask(later, made, version)
+        for text in "ab":
+            await blocks.update(made, {"value": text}, Author("ada"))
         kept = [one.version for one in await blocks.history(made)]
-        assert (kept[-1], kept[0]) == (oldest, KEPT_VERSIONS + oldest - 1)
+        assert (kept[-1], kept[0]) == (oldest, version + 2)
 
 
 async def test_a_database_that_is_away_is_told_to_all(dropped: Dropped) -> None:
