@@ -1,4 +1,4 @@
-"""Every built-in tool as its manifest has it: what the model is told, and how a call is read."""
+"""Every built-in tool: what the model is told, and how a call of one of the bridge's is read."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from msgspec import Struct
 from o_contracts.messages import ToolSpec
 from o_tools.errors import ToolError
 from o_tools.manifests import MANIFESTS
+from o_tools.sandboxed import SANDBOXED
 
 
 def _parameters(arguments: type[Struct]) -> dict[str, Any]:
@@ -40,6 +41,7 @@ SPECS: Final[Mapping[str, ToolSpec]] = MappingProxyType(
         name: ToolSpec(name, manifest.description, _parameters(manifest.arguments_type))
         for name, manifest in MANIFESTS.items()
     }
+    | dict(SANDBOXED)
 )
 """What the model is told of each tool, by name."""
 
@@ -64,7 +66,7 @@ def parse_call(name: str, arguments: str) -> Struct:
     """
     decoder = _DECODERS.get(name)
     if decoder is None:
-        raise ToolError(f"there is no tool {name!r}; the tools are {', '.join(SPECS)}")
+        raise ToolError(f"there is no tool {name!r}; the tools are {', '.join(MANIFESTS)}")
     try:
         call: Struct = decoder.decode(arguments or "{}")
     except msgspec.MsgspecError as error:

@@ -1,4 +1,4 @@
-"""The manifests of the built-in tools, `tool.toml`: what the model is told, what each may do."""
+"""The manifests of the bridge's tools, `tool.toml`: what the model is told, what each may do."""
 
 from __future__ import annotations
 

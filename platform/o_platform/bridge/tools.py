@@ -34,7 +34,7 @@ from o_tools.agents import (
     SendMessageToAgentAsync,
     SendMessageToAgentsMatchingTags,
 )
-from o_tools.catalogue import SPECS, parse_call
+from o_tools.catalogue import parse_call
 from o_tools.documents import GrepFiles, OpenFiles, SemanticSearchFiles
 from o_tools.edits import Edit
 from o_tools.errors import ToolError
@@ -99,7 +99,7 @@ class Tools:
         try:
             _require_allowed(turn, request)
             _count(turn, request.name)
-            if request.name not in SPECS:
+            if request.name not in MANIFESTS:
                 asked = partial(self._mcp.call, turn, records, request)
                 self._tasks.spawn(_answered(turn, connection, exchange, request, asked))
                 return

@@ -55,7 +55,7 @@ class FetchRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class FetchPolicy:
-    """What one tool may fetch. A domain is a host, or `*.host` for everything below it."""
+    """What one tool may fetch. A domain is a host, `*.host` for all below it, or `*` for any."""
 
     domains: Sequence[str]
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -153,6 +153,8 @@ def _checked_url(text: str, domains: Sequence[str]) -> httpx.URL:
 
 
 def _matches(host: str, domain: str) -> bool:
+    if domain == "*":
+        return True
     if domain.startswith("*."):
         return host.endswith(domain[1:]) and len(host) > len(domain) - 1
     return host == domain

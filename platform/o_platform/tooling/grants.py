@@ -2,7 +2,7 @@
 
 | grant | what it gives |
 |---|---|
-| `http.fetch:DOMAIN` | requests to that host, or with `*.DOMAIN` to all below it |
+| `http.fetch:DOMAIN` | requests to that host, with `*.DOMAIN` to all below it, with `*` to any |
 | `secrets.use:NAME` | that secret of the agent, in requests of `http.fetch` |
 | `agent.read` | what the agent is: id, name, description, instructions, tags, metadata |
 | `memory.read`, `memory.write` | the agent's blocks |

@@ -21,6 +21,7 @@ from o_sandbox.outcome import Outcome
 from o_sandbox.protocol import HostFunction, Sandbox, SandboxError
 from o_sandbox.tool import Language, Tier, code_of
 from o_sandbox.tool import Tool as SandboxTool
+from o_tools.sandboxed import SANDBOXED
 
 LIMITS: Final = Limits(wall_s=30.0, cpu_s=10.0)
 
@@ -87,15 +88,21 @@ class ToolRuns:
         secrets: Mapping[str, str],
         author: Author,
     ) -> Outcome:
-        """Run a tool that was added to an agent, with its grants and the agent's secrets.
+        """Run a tool of an agent that runs in a sandbox, with its grants and the agent's secrets.
 
         `author` is whom the history of the agent's blocks names for what the tool writes.
 
         Raises:
-            NotOfferedError: the tool is built in: those work on a turn.
+            NotOfferedError: the tool is the bridge's: those work on a turn.
             BadInputError: the arguments do not fit.
             UnavailableError: there is no sandbox of its tier.
         """
+        built_in = SANDBOXED.get(name)
+        if built_in is not None and built_in.code is not None:
+            given = built_in.code
+            code = SandboxTool(name, given.source, given.entry, given.language, given.tier)
+            grants = local_grants(given.grants, secrets, self._fetcher)
+            return await self._run(code, _checked(given.source, name, arguments), grants)
         tool = view.tools.get(name)
         if tool is None:
             raise NotOfferedError(

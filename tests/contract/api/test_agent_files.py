@@ -62,7 +62,7 @@ def file_of(**agent: Any) -> dict[str, Any]:
     tools = [
         {"id": "tool-0", "name": "send_message", "tool_type": "letta_core"},
         {"id": "tool-1", "name": "double", "source_code": TOOL, "json_schema": {"name": "double"}},
-        {"id": "tool-2", "name": "web_search", "tool_type": "letta_builtin"},
+        {"id": "tool-2", "name": "draw_picture", "tool_type": "letta_builtin"},
     ]
     blocks = [{"id": "block-0", "label": "human", "value": "Ada", "limit": 50}]
     return {"agents": [fields], "blocks": blocks, "tools": tools, "groups": [], "skills": []}
@@ -120,7 +120,7 @@ def test_a_file_of_the_retired_server(letta: Letta, http: httpx.Client) -> None:
     assert [m.message_type for m in said] == ["user_message", "assistant_message"]
     assert said[1].content == "ok: hi there"  # type: ignore[union-attr]
     notes = "\n".join(answer["notes"])
-    for part in ("web_search", "from_the_future", "KEY"):
+    for part in ("draw_picture", "from_the_future", "KEY"):
         assert part in notes
 
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from letta_client import Letta
 from psycopg import sql
-from tests.miscounted import MISCOUNTED
+from tests.integration.miscounted import MISCOUNTED
 
 from o_platform.cli.control_api import ControlApi
 from o_platform.cli.letta_database import opened

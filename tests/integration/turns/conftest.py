@@ -20,7 +20,7 @@ import httpx
 import psycopg
 import pytest
 from letta_client import Letta
-from tests.miscounted import MISCOUNTED
+from tests.integration.miscounted import MISCOUNTED
 
 from o_platform.db.embedded import EmbeddedServer
 from o_platform.runtimes.folders import InstanceFolders

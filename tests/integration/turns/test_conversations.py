@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from letta_client import NotFoundError
+from tests.integration.miscounted import MISCOUNTED
 from tests.integration.turns.conftest import TurnPlatform
-from tests.miscounted import MISCOUNTED
 
 from o_contracts.ids import routing_key
 

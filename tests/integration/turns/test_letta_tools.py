@@ -1,6 +1,8 @@
-"""Tools that were written for Letta: they take their agent as `agent_state`."""
+"""Tools of Letta: those it has built in, and those that take their agent as `agent_state`."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from letta_client.types import AgentState, ToolReturnMessage
@@ -77,3 +79,22 @@ def test_it_sees_what_was_changed_of_the_agent(platform: TurnPlatform, agent: Ag
     platform.letta.agents.update(agent.id, tags=["cook"], name="Zoe")
     status, said = _returned(platform, agent, "jot human x")
     assert (status, said.startswith("Zoe ['cook']")) == ("success", True), said
+
+
+def test_those_built_in_run_in_a_sandbox(platform: TurnPlatform) -> None:
+    letta, names = platform.letta, ["web_search", "fetch_webpage", "run_code"]
+    shown = letta.tools.list(names=names).items
+    assert sorted(tool.name or "" for tool in shown) == sorted(names)
+    assert {tool.tool_type for tool in shown} == {"letta_builtin"}
+    agent = letta.agents.create(model="o/scripted", tools=names, include_base_tools=False)
+    assert [tool.name for tool in agent.tools] == names
+    status, text = _returned(platform, agent, "run print('hi'); 6 * 7")
+    said = {"results": ["42"], "logs": {"stdout": "hi\n", "stderr": ""}, "error": None}
+    assert (status, json.loads(text)) == ("success", said)
+    ran = letta.agents.tools.run("run_code", agent_id=agent.id, args={"code": "6 * 7"})
+    assert ran.func_return == said | {"logs": {"stdout": "", "stderr": ""}}
+    page = letta.agents.tools.run(
+        "fetch_webpage", agent_id=agent.id, args={"url": "http://127.0.0.1/"}
+    )
+    assert page.status == "error"
+    assert "not a public address" in str(page.func_return)

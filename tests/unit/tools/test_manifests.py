@@ -7,6 +7,7 @@ import pytest
 from o_tools.catalogue import SPECS
 from o_tools.edits import Edit
 from o_tools.manifests import MANIFESTS, ManifestError, read_manifests
+from o_tools.sandboxed import SANDBOXED
 
 pytestmark = pytest.mark.unit
 TOOL = """
@@ -21,7 +22,7 @@ limits = { calls = 3 }
 
 
 def test_the_catalogue_is_the_manifests() -> None:
-    assert list(SPECS) == list(MANIFESTS)
+    assert list(SPECS) == [*MANIFESTS, *SANDBOXED]
     for name, manifest in MANIFESTS.items():
         assert SPECS[name].description == manifest.description
         if issubclass(manifest.arguments_type, Edit):

@@ -29,6 +29,7 @@ from o_platform.api.providers import endpoint_type, provider_type
 from o_platform.api.tools.schemas import added_tool_state, mcp_tool_state
 from o_platform.db.models import Agent
 from o_tools.manifests import MANIFESTS
+from o_tools.sandboxed import GRANTS, SANDBOXED, TIER
 
 TOOL_RETURN_CHARS = 50_000
 _BUILT_IN: dict[str, tuple[ToolSpec, ToolState, bytes]] = {}
@@ -143,6 +144,8 @@ def _built_in(spec: ToolSpec) -> tuple[ToolSpec, ToolState, bytes]:
 
 
 def _kind(name: str) -> str:
+    if name in SANDBOXED:
+        return "letta_builtin"
     manifest = MANIFESTS.get(name)
     if manifest is not None and "agents.send" in manifest.grants:
         return "letta_multi_agent_core"
@@ -163,6 +166,8 @@ def _tool_state(spec: ToolSpec) -> ToolState:
 
 def _manifest(name: str) -> dict[str, Any]:
     """What the tool may do; nothing for one that is not this package's."""
+    if name in SANDBOXED:
+        return {"tier": TIER, "grants": list(GRANTS[name]), "effects": "none"}
     manifest = MANIFESTS.get(name)
     if manifest is None:
         return {}
