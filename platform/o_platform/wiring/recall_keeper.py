@@ -16,10 +16,14 @@ LOOK_S: Final = 2.0
 """How often to look while there is nothing to do."""
 PAUSE_S: Final = 30.0
 """How long to wait when the embedding model failed."""
+COUNT_S: Final = 0.25
+"""How long to count at least what is asked for before it is called much or little."""
 BUSY_PER_S: Final = 20.0
 """Messages and requests per second from which on the platform counts as busy."""
 BUSY_REST: Final = 19.0
-"""Rest after a batch while it is busy, in times that the batch took; else as long as it took."""
+"""Rest after a batch while it is busy, in times that the batch took."""
+QUIET_REST: Final = 3.0
+"""The same while it is not: whoever asks for something then finds most of a core free at once."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,16 +40,16 @@ class RecallKeeper:
     async def run(self) -> None:
         """Look and work until cancelled."""
         loop = asyncio.get_running_loop()
-        seen, seen_at, rest = await self._seen(), loop.time(), 1.0
+        seen, seen_at, rest = await self._seen(), loop.time(), QUIET_REST
         while True:
             began = loop.time()
             done = await self._step()
             took = loop.time() - began
             await asyncio.sleep(rest * took if done else LOOK_S)
-            if loop.time() - seen_at >= LOOK_S:
+            if loop.time() - seen_at >= COUNT_S:
                 before, seen = seen, await self._seen()
                 rate = (seen - before) / (loop.time() - seen_at)
-                seen_at, rest = loop.time(), BUSY_REST if rate > BUSY_PER_S else 1.0
+                seen_at, rest = loop.time(), BUSY_REST if rate > BUSY_PER_S else QUIET_REST
 
     async def _seen(self) -> int:
         return await self._job.newest() + self._demand.requests
