@@ -74,8 +74,8 @@ NEWEST: Final = f"""
   ) AS m
 ) AS newest
 """  # noqa: S608
-"""The newest messages of an agent `r`, newest first: aggregates take rows as they come, and to have
-them sorted there would cost PostgreSQL more than all the rest of a view."""
+"""The newest messages of an agent `r`, newest first: aggregates take rows as they come, and would
+sort them once more for each of these."""
 JOINED: Final = f", LATERAL {NEWEST}"
 _VIEW: Final = Statement(
     f"SELECT ({DOCUMENT})::text FROM agents AS r{JOINED} WHERE r.id = $1"  # noqa: S608

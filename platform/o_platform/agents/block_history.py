@@ -24,7 +24,7 @@ from o_platform.errors import ConflictError, NotFoundError
 KEPT_VERSIONS: Final = 1000
 """Newest versions that are kept of a block, at least."""
 FORGOTTEN_AT_ONCE: Final = 20
-"""Older ones that go together: looking for them costs PostgreSQL half as much as an edit."""
+"""Older ones that go together, so that not each edit looks for some."""
 _LOOK_BACK: Final = 100
 """How many versions an undo reads at once to find a different text."""
 

@@ -187,7 +187,7 @@ def edit(former: WholeBlock, versions: str, columns: dict[str, Any]) -> Wanted:
         kind = _KINDS.get(column, "")
         values.append(msgspec.json.encode(value).decode() if kind == "::jsonb" else value)
         settings.append(f"{column} = ${len(values)}{kind}")
-    # What there is nothing of is left out: each part costs PostgreSQL as much as the edit itself.
+    # What there is nothing of is left out: PostgreSQL would begin and end a part for nothing.
     parts, told = [block_history.KEEP], ""
     if block_history.forgets(former.block.version):
         parts.append(block_history.FORGET)

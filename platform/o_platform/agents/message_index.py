@@ -1,7 +1,7 @@
 """Fills the index that recall searches, off the path of turns.
 
-The job takes messages in the order they were stored, a few at a time, and rests in between: longer
-while turns come in, so that it takes a twentieth of a core then. What it has not come to yet is
+The job takes messages in the order they were stored, a few at a time, and rests in between, longer
+while clients ask for much (`wiring.recall_keeper`). What it has not come to yet is
 searched by its words all the same (`recall`). Transactions may end out of order, so it looks back
 over the newest rows for those that were not there before: at first, and whenever it has caught up.
 When the model changes, vectors are made anew.

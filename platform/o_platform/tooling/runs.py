@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from o_contracts.messages import ToolCode
 from o_platform.agents.agent_views import AgentView
 from o_platform.agents.block_service import BlockService
 from o_platform.agents.inputs import Author
@@ -97,25 +98,15 @@ class ToolRuns:
             BadInputError: the arguments do not fit.
             UnavailableError: there is no sandbox of its tier.
         """
-        built_in = SANDBOXED.get(name)
-        if built_in is not None and built_in.code is not None:
-            given = built_in.code
-            code = SandboxTool(name, given.source, given.entry, given.language, given.tier)
-            grants = local_grants(given.grants, secrets, self._fetcher)
-            return await self._run(code, _checked(given.source, name, arguments), grants)
-        tool = view.tools.get(name)
-        if tool is None:
-            raise NotOfferedError(
-                f"{name} is built in and works on a turn; send the agent a message instead"
-            )
-        tier: Tier = msgspec.convert(tool.tier, Tier)
-        language: Language = msgspec.convert(tool.language, Language)
-        code = SandboxTool(tool.name, code_of(tool.code, language), tool.entry, language, tier)
-        is_python = language == "python"
-        checked = _checked(tool.source_code, tool.name, arguments) if is_python else dict(arguments)
-        calls = AgentCalls(view, name, self._blocks, author).granted(tool.grants)
-        grants = local_grants(tool.grants, secrets, self._fetcher)
-        return await self._run(code, checked, grants | calls)
+        code, source = _code(view, name)
+        tool = SandboxTool(
+            name, code_of(code.source, code.language), code.entry, code.language, code.tier
+        )
+        is_python = code.language == "python"
+        checked = _checked(source, name, arguments) if is_python else dict(arguments)
+        calls = AgentCalls(view, name, self._blocks, author).granted(code.grants)
+        grants = local_grants(code.grants, secrets, self._fetcher)
+        return await self._run(tool, checked, grants | calls)
 
     async def _run(
         self, code: SandboxTool, arguments: dict[str, Any], grants: dict[str, HostFunction]
@@ -124,6 +115,23 @@ class ToolRuns:
             return await self._sandbox.run(code, arguments, LIMITS, grants)
         except SandboxError as error:
             raise UnavailableError(f"the tool could not be run: {error}") from error
+
+
+def _code(view: AgentView, name: str) -> tuple[ToolCode, str]:
+    """What is run for an agent's tool, and the source that says what its arguments are."""
+    built_in = SANDBOXED.get(name)
+    if built_in is not None and built_in.code is not None:
+        return built_in.code, built_in.code.source
+    tool = view.tools.get(name)
+    if tool is None:
+        raise NotOfferedError(
+            f"{name} is built in and works on a turn; send the agent a message instead"
+        )
+    columns = {
+        "source": tool.code, "entry": tool.entry, "tier": tool.tier, "language": tool.language,
+        "grants": tool.grants,
+    }  # fmt: skip
+    return msgspec.convert(columns, ToolCode), tool.source_code
 
 
 def _checked(source: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class _Web(BaseHTTPRequestHandler):
         self.asked.append({"host": self.headers["host"], "key": key, **json.loads(body)})
         if key == "right":
             self._answer(200, "application/json", json.dumps(FOUND).encode())
+        elif key == "odd":
+            self._answer(200, "application/json", b"[]")
         else:
             self._answer(401, "application/json", b'{"error": "invalid key"}')
 
@@ -136,7 +138,10 @@ def test_a_page_is_read_as_markdown(call: Any) -> None:
     assert call("fetch_webpage", url="http://site.example/").value == TEXT
     assert call("fetch_webpage", url="http://site.example/data").value == '{"a": 1}'
     for url, says in (
-        ("http://site.example/gone", "answered 404: # Gone\n\nfor good"),
+        (
+            "http://site.example/gone",
+            "answered 404; try another address. It says: # Gone\n\nfor good",
+        ),
         ("http://site.example/picture", "is no text (image/png)"),
         ("http://inside.example/", "not a public address"),
         ("file:///etc/passwd", "only http and https"),
@@ -158,7 +163,11 @@ def test_the_web_is_searched_with_the_key_of_the_agent(call: Any) -> None:
         {"host": "api.exa.ai", "key": "right", "query": "tea", "numResults": 100, "type": "auto",
          "contents": {"highlights": True}, "category": "news", "includeDomains": ["t.example"]}
     ]  # fmt: skip
-    assert "api.exa.ai answered 401" in call("web_search", {"EXA_API_KEY": "no"}, query="tea").error
+    for key, says in (
+        ("no", """api.exa.ai answered 401: {"error": "invalid key"}; if it is about the key"""),
+        ("odd", "sent no list of results but '[]'"),
+    ):
+        assert says in call("web_search", {"EXA_API_KEY": key}, query="tea").error
     assert "no secret 'EXA_API_KEY'" in call("web_search", query="tea").error
 
 

@@ -41,13 +41,7 @@ def test_passages_of_agents_move_to_archives_and_back(database_url: str) -> None
     command.downgrade(config, "0004")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("INSERT INTO lineages (name, key) VALUES ('default', 1)")
-        for agent in ("agent-1", "agent-2"):
-            connection.execute(
-                "INSERT INTO agents (id, lineage, name, agent_type, system, model, model_settings,"
-                " embedding, tools, tool_rules, tags) VALUES"
-                " (%s, 'default', 'ada', 't', '', 'o/echo', '{}', 'o/hash', '{}', '[]', '{}')",
-                (agent,),
-            )
+        _add_agents(connection)
         before = [("passage-1", "agent-1", "tea"), ("passage-2", "agent-1", "dog")]
         for passage, agent, text in before:
             connection.execute(
@@ -105,13 +99,7 @@ def test_messages_that_are_there_are_counted(database_url: str) -> None:
     command.downgrade(config, "0021")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
-        for agent in ("agent-1", "agent-2"):
-            connection.execute(
-                "INSERT INTO agents (id, lineage, name, agent_type, system, model, model_settings,"
-                " embedding, tools, tool_rules, tags) VALUES"
-                " (%s, 'default', 'ada', 't', '', 'o/echo', '{}', 'o/hash', '{}', '[]', '{}')",
-                (agent,),
-            )
+        _add_agents(connection)
         connection.execute("INSERT INTO conversations (id, agent_id) VALUES ('conv-1', 'agent-1')")
         for number, thread in enumerate((None, None, "conv-1")):
             connection.execute(
@@ -125,3 +113,13 @@ def test_messages_that_are_there_are_counted(database_url: str) -> None:
             " UNION ALL SELECT id, message_count FROM conversations ORDER BY id"
         ).fetchall()
     assert counted == [("agent-1", 2), ("agent-2", 0), ("conv-1", 1)]
+
+
+def _add_agents(connection: psycopg.Connection) -> None:
+    for agent in ("agent-1", "agent-2"):
+        connection.execute(
+            "INSERT INTO agents (id, lineage, name, agent_type, system, model, model_settings,"
+            " embedding, tools, tool_rules, tags) VALUES"
+            " (%s, 'default', 'ada', 't', '', 'o/echo', '{}', 'o/hash', '{}', '[]', '{}')",
+            (agent,),
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from typing import Any
 from urllib.parse import urljoin
 
 SKIPPED = {"script", "style", "noscript", "template", "svg", "iframe", "object", "select"}
@@ -29,9 +28,13 @@ def fetch_webpage(url: str) -> str:
     if answer["status"] >= 400:
         said = answer.get("text", "")
         text = _markdown(said, answer["url"]) if "html" in kind else said
-        raise RuntimeError(f"{url} answered {answer['status']}: {text[:500]}")
+        raise RuntimeError(
+            f"{url} answered {answer['status']}; try another address. It says: {text[:500]}"
+        )
     if "text" not in answer:
-        raise RuntimeError(f"{url} is no text ({kind or 'of a kind it does not say'})")
+        raise RuntimeError(
+            f"{url} is no text ({kind or 'of a kind it does not say'}); only text can be read"
+        )
     is_page = "html" in kind or (not kind and "<html" in answer["text"][:2000].lower())
     return _markdown(answer["text"], answer["url"]) if is_page else str(answer["text"])
 
@@ -108,7 +111,7 @@ class _Reader(HTMLParser):
             self.said.append("- ")
 
 
-def _joined(url: str, href: str) -> Any:
+def _joined(url: str, href: str) -> str:
     try:
         return urljoin(url, href)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 Category = Literal[
@@ -57,14 +58,20 @@ def web_search(
     )
     if answer["status"] != 200:
         said = answer.get("text", "")[:500]
-        raise RuntimeError(f"api.exa.ai answered {answer['status']}: {said}")
-    return {"query": query, "results": [_result(page) for page in _pages(answer)]}
+        raise RuntimeError(
+            f"api.exa.ai answered {answer['status']}: {said}; if it is about the key, set the "
+            "agent's secret EXA_API_KEY anew, else search again later"
+        )
+    return {"query": query, "results": [_result(page) for page in _pages(answer.get("text", ""))]}
 
 
-def _pages(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    import json
-
-    found: list[dict[str, Any]] = json.loads(answer["text"])["results"]
+def _pages(text: str) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = json.loads(text)["results"]
+    except (ValueError, KeyError, TypeError):
+        raise RuntimeError(
+            f"api.exa.ai sent no list of results but {text[:200]!r}; search again later"
+        ) from None
     return found
 
 

@@ -46,8 +46,8 @@ class Agent(Base):
     config: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
     message_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    """Messages of its default conversation, which whoever writes or deletes some keeps right:
-    counting a long history anew would cost more than the rest of what a turn reads."""
+    """Messages of its default conversation, which whoever writes or deletes some keeps right: to
+    count them takes the longer the longer a history is."""
     last_run_at: Mapped[datetime | None]
     last_run_ms: Mapped[float | None] = mapped_column(Float)
     last_stop_reason: Mapped[str | None]
